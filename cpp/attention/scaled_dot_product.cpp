@@ -1,0 +1,383 @@
+// Scaled dot-product attention
+//
+//   s_ij = scale q_i·k_j + b_ij      P_i = softmax over the allowed j of s_ij      o_i = Σ_j P_ij v_j
+//   lse_i = log Σ_j exp(s_ij)
+//
+//   backward   D_i = Σ_c do_ic o_ic (+ Σ_j dP_ij P_ij where the weights themselves were used)
+//              dv_j = Σ_i P_ij do_i        dS_ij = P_ij (do_i·v_j + dP_ij - D_i)
+//              dq_i = scale Σ_j dS_ij k_j  dk_j = scale Σ_i dS_ij q_i      db_ij = dS_ij
+//
+// q: (B, H, L, D).  k: (B, Hkv, S, D).  v: (B, Hkv, S, Dv).  Head h reads kv head h / (H / Hkv).  Only o and lse are kept.
+// A query that may attend to nothing gives zeros and zero gradients.   Vaswani et al. 2017, eq. 1; Dao et al. 2022.
+#include "attention/scaled_dot_product.h"
+
+#include <cmath>
+
+#include "core/parallel.h"
+#include "kernels/attention.h"
+#include "ops/arithmetic.h"
+#include "ops/dropout.h"
+
+namespace attendo {
+namespace {
+
+constexpr Index kTaskWork = 400000;
+constexpr Index kBackwardTasks = 8;  // key ranges are cut until there are so many
+
+// Where (b, h, row) of an operand begins: at + b·batch + h·head + row·row.
+struct Layout {
+  Index at = 0, batch = 0, head = 0, row = 0;
+};
+
+struct Problem {
+  Index batch = 1, heads = 1, kv_heads = 1, length = 0, keys = 0, d = 0, d_v = 0;
+  Tensor q, k, v;
+  Layout q_layout, k_layout, v_layout, out_layout;
+  double scale = 1;
+  bool causal = false;
+  Index q_offset = 0;
+  Tensor key_lengths, mask, bias;
+  std::vector<Index> mask_batch, bias_batch;  // first element of each batch entry
+  Layout mask_layout, bias_layout;            // head and row strides
+  Index mask_col = 0, bias_col = 0;
+  double dropout = 0;
+  std::uint64_t stream = 0;
+  Shape weights_shape;
+
+  Index group() const { return heads / kv_heads; }
+  Index work() const { return length * keys * (d + d_v); }  // of one head
+};
+
+template <typename T>
+kernels::AttentionHead<T> head_of(const Problem& p, Index b, Index h) {
+  kernels::AttentionHead<T> head;
+  const Index kv = h / p.group();
+  head.query_length = p.length, head.d = p.d, head.d_v = p.d_v;
+  head.q = p.q.data<T>() + p.q_layout.at + b * p.q_layout.batch + h * p.q_layout.head;
+  head.k = p.k.data<T>() + p.k_layout.at + b * p.k_layout.batch + kv * p.k_layout.head;
+  head.v = p.v.data<T>() + p.v_layout.at + b * p.v_layout.batch + kv * p.v_layout.head;
+  head.q_row = p.q_layout.row, head.k_row = p.k_layout.row, head.v_row = p.v_layout.row;
+  head.scale = static_cast<T>(p.scale);
+  head.keys = p.key_lengths ? p.key_lengths.data<std::int64_t>()[b] : p.keys;
+  head.causal = p.causal;
+  head.offset = p.q_offset;
+  if (p.mask) {
+    head.mask = p.mask.data<bool>() + p.mask_batch[static_cast<size_t>(b)] + h * p.mask_layout.head;
+    head.mask_row = p.mask_layout.row, head.mask_col = p.mask_col;
+  }
+  if (p.bias) {
+    head.bias = p.bias.data<T>() + p.bias_batch[static_cast<size_t>(b)] + h * p.bias_layout.head;
+    head.bias_row = p.bias_layout.row, head.bias_col = p.bias_col;
+  }
+  if (p.dropout > 0) {
+    head.dropout = true;
+    head.stream = mix_seed(p.stream, static_cast<std::uint64_t>(b * p.heads + h));
+    head.drop_below = drop_threshold(p.dropout);
+    head.keep_scale = static_cast<T>(1.0 / (1.0 - p.dropout));
+  }
+  return head;
+}
+
+// body(b, h, first row, end row, scratch) over blocks of queries, several a task while they are small.
+template <typename T, typename Body>
+void for_query_blocks(const Problem& p, const Body& body) {
+  const auto& kernel = kernels::attention_kernels<T>();
+  const Index blocks = (p.length + kernel.panel - 1) / kernel.panel;
+  const Index units = p.batch * p.heads * blocks;
+  const Index unit_work = std::max<Index>(1, std::min(kernel.panel, p.length) * p.keys * (p.d + p.d_v));
+  const Index grain = std::max<Index>(1, kTaskWork / unit_work);
+  parallel_ranges(units, grain, [&](Index begin, Index end) {
+    Scratch<T> scratch(static_cast<size_t>(kernel.forward_scratch(p.d, p.d_v)));
+    for (Index unit = begin; unit < end;) {
+      const Index bh = unit / blocks;
+      const Index last = std::min(end, (bh + 1) * blocks);  // blocks of one head in one call
+      body(bh / p.heads, bh % p.heads, unit % blocks * kernel.panel, std::min(p.length, (last - bh * blocks) * kernel.panel),
+           scratch.get());
+      unit = last;
+    }
+  });
+}
+
+template <typename T>
+void attention_forward(T* out, T* lse, const Problem& p) {
+  for_query_blocks<T>(p, [&](Index b, Index h, Index begin, Index end, T* scratch) {
+    kernels::attention_kernels<T>().forward(head_of<T>(p, b, h), begin, end, out + b * p.out_layout.batch + h * p.out_layout.head,
+                                            p.out_layout.row, lse + (b * p.heads + h) * p.length, scratch);
+  });
+}
+
+template <typename T>
+void attention_weights(T* weights, const T* lse, const Problem& p) {
+  for_query_blocks<T>(p, [&](Index b, Index h, Index begin, Index end, T* scratch) {
+    const Index bh = b * p.heads + h;
+    kernels::attention_kernels<T>().weights(head_of<T>(p, b, h), begin, end, lse + bh * p.length, weights + bh * p.length * p.keys,
+                                            p.keys, p.keys, scratch);
+  });
+}
+
+template <typename T>
+struct Gradients {
+  T *d_q, *d_k, *d_v;  // laid out as q, k and v
+  T* d_bias;           // (B, H, L, S), zeroed, or null
+  const T *d_out, *out, *lse;
+  const T *weights, *d_weights;  // (B, H, L, S), or null
+};
+
+// D_i = Σ_c do_ic o_ic + Σ_j dP_ij P_ij
+template <typename T>
+void row_delta(T* delta, const Gradients<T>& g, const Problem& p) {
+  parallel_ranges(p.batch * p.heads * p.length, rows_per_task(p.d_v + (g.d_weights ? p.keys : 0)), [&](Index begin, Index end) {
+    for (Index i = begin; i < end; ++i) {
+      const Index bh = i / p.length;
+      const Index at = bh / p.heads * p.out_layout.batch + bh % p.heads * p.out_layout.head + i % p.length * p.out_layout.row;
+      T sum = 0;
+      if (g.d_out != nullptr) {
+        for (Index c = 0; c < p.d_v; ++c) sum += g.d_out[at + c] * g.out[at + c];
+      }
+      if (g.d_weights != nullptr) {
+        for (Index j = 0; j < p.keys; ++j) sum += g.weights[i * p.keys + j] * g.d_weights[i * p.keys + j];
+      }
+      delta[i] = sum;
+    }
+  });
+}
+
+template <typename T>
+void attention_backward(const Gradients<T>& g, const Problem& p) {
+  const auto& kernel = kernels::attention_kernels<T>();
+  Scratch<T> delta(static_cast<size_t>(p.batch * p.heads * p.length));
+  row_delta(delta.get(), g, p);
+
+  // One unit: the query heads of one (batch, kv head) against one range of keys.
+  const Index pairs = p.batch * p.kv_heads;
+  const Index chunks = std::clamp<Index>((kBackwardTasks + pairs - 1) / std::max<Index>(1, pairs), 1, std::max<Index>(1, p.keys / 192));
+  const Index chunk_keys = ((p.keys + chunks - 1) / chunks + 95) / 96 * 96;
+  const Index d_q_size = kernel.d_q_scratch(p.length, p.d);
+  const Index units = pairs * chunks;
+  Scratch<T> partial(static_cast<size_t>(chunks > 1 ? units * p.group() * d_q_size : 0));
+  const Index grain = std::max<Index>(1, kTaskWork / std::max<Index>(1, p.work() * p.group() / chunks * 3));
+  auto finish = [&](Index b, Index h, const T* panels) {
+    kernel.finish_d_q(head_of<T>(p, b, h), panels, g.d_q + p.q_layout.at + b * p.q_layout.batch + h * p.q_layout.head, p.q_layout.row);
+  };
+  parallel_ranges(units, grain, [&](Index begin, Index end) {
+    Scratch<T> scratch(static_cast<size_t>(kernel.backward_scratch(p.length, p.d, p.d_v)));
+    Scratch<T> own(static_cast<size_t>(chunks > 1 ? 0 : d_q_size));
+    for (Index unit = begin; unit < end; ++unit) {
+      const Index b = unit / chunks / p.kv_heads, kv = unit / chunks % p.kv_heads, chunk = unit % chunks;
+      const Index key_begin = std::min(p.keys, chunk * chunk_keys), key_end = std::min(p.keys, key_begin + chunk_keys);
+      for (Index member = 0; member < p.group(); ++member) {
+        const Index h = kv * p.group() + member, bh = b * p.heads + h;
+        kernels::AttentionGradient<T> one;
+        one.d_out = g.d_out + b * p.out_layout.batch + h * p.out_layout.head;
+        one.d_out_row = p.out_layout.row;
+        one.lse = g.lse + bh * p.length;
+        one.delta = delta.get() + bh * p.length;
+        if (g.d_weights != nullptr) one.d_weights = g.d_weights + bh * p.length * p.keys, one.d_weights_row = p.keys;
+        one.d_q = chunks > 1 ? partial.get() + (unit * p.group() + member) * d_q_size : own.get();
+        one.d_k = g.d_k + p.k_layout.at + b * p.k_layout.batch + kv * p.k_layout.head;
+        one.d_k_row = p.k_layout.row;
+        one.d_v = g.d_v + p.v_layout.at + b * p.v_layout.batch + kv * p.v_layout.head;
+        one.d_v_row = p.v_layout.row;
+        one.add_kv = member > 0;
+        if (g.d_bias != nullptr) one.d_bias = g.d_bias + bh * p.length * p.keys, one.d_bias_row = p.keys;
+        kernel.backward(head_of<T>(p, b, h), one, key_begin, key_end, scratch.get());
+        if (chunks == 1) finish(b, h, own.get());
+      }
+    }
+  });
+  if (chunks == 1) return;
+  // The chunks' parts of dq, added in order.
+  parallel_for(pairs * p.group(), [&](Index index) {
+    const Index pair = index / p.group(), member = index % p.group();
+    T* first = partial.get() + (pair * chunks * p.group() + member) * d_q_size;
+    for (Index chunk = 1; chunk < chunks; ++chunk) {
+      const T* part = first + chunk * p.group() * d_q_size;
+      for (Index i = 0; i < d_q_size; ++i) first[i] += part[i];
+    }
+    finish(pair / p.kv_heads, pair % p.kv_heads * p.group() + member, first);
+  });
+}
+
+// ---- checks ---------------------------------------------------------------------------------------------------------
+
+// Strides of an array broadcast to (batch…, H, L, S): the batch axes flattened to one offset an entry.
+void broadcast_layout(const char* name, const Tensor& x, const Shape& target, std::vector<Index>& batch, Layout& layout, Index& col) {
+  bool fits = x.rank() <= target.rank();
+  const int lead = target.rank() - x.rank();
+  for (int i = 0; fits && i < x.rank(); ++i) fits = x.dim(i) == 1 || x.dim(i) == target[i + lead];
+  if (!fits) {
+    value_error("attention: ", name, " has shape ", x.shape(), ", which does not broadcast to the weights' shape ", target);
+  }
+  std::array<Index, kMaxRank> stride{};
+  Index step = 1;
+  for (int axis = target.rank() - 1; axis >= lead; --axis) {
+    const Index dim = x.dim(axis - lead);
+    stride[static_cast<size_t>(axis)] = dim == 1 ? 0 : step;
+    step *= dim;
+  }
+  const int rank = target.rank();
+  col = stride[static_cast<size_t>(rank - 1)];
+  layout.row = stride[static_cast<size_t>(rank - 2)];
+  layout.head = rank >= 3 ? stride[static_cast<size_t>(rank - 3)] : 0;
+  batch.assign(static_cast<size_t>(target.product(0, std::max(0, rank - 3))), 0);
+  for (size_t i = 0; i < batch.size(); ++i) {
+    Index rest = static_cast<Index>(i);
+    for (int axis = rank - 4; axis >= 0; --axis) {
+      batch[i] += rest % target[axis] * stride[static_cast<size_t>(axis)];
+      rest /= target[axis];
+    }
+  }
+}
+
+void apply_options(Problem& p, const AttentionOptions& o) {
+  p.scale = o.scale.value_or(p.d > 0 ? 1.0 / std::sqrt(static_cast<double>(p.d)) : 1.0);
+  if (!std::isfinite(p.scale)) value_error("attention: scale is ", p.scale, " but must be a finite number");
+  p.causal = o.causal;
+  p.q_offset = o.q_offset;
+  if (o.key_lengths) {
+    if (o.key_lengths.dtype() != DType::kInt64) type_error("attention: lengths must be int64");
+    if (o.key_lengths.size() != p.batch) {
+      value_error("attention: lengths has ", o.key_lengths.size(), " entries but the batch has ", p.batch);
+    }
+    for (Index b = 0; b < p.batch; ++b) {
+      const Index n = o.key_lengths.data<std::int64_t>()[b];
+      if (n < 0 || n > p.keys) value_error("attention: lengths holds ", n, " but must hold 0 to ", p.keys, ", the number of keys");
+    }
+    p.key_lengths = o.key_lengths;
+  }
+  if (o.mask) {
+    if (o.mask.dtype() != DType::kBool) {
+      type_error("attention: mask has dtype ", dtype_name(o.mask.dtype()),
+                 " but must be bool (True = may attend); numbers to be added to the scores go to bias=");
+    }
+    p.mask = o.mask;
+    broadcast_layout("mask", o.mask, p.weights_shape, p.mask_batch, p.mask_layout, p.mask_col);
+  }
+  if (o.bias) {
+    check_float("attention", "bias", o.bias);
+    check_same_dtype("attention", "bias", o.bias, "q", p.q);
+    p.bias = o.bias;
+    broadcast_layout("bias", o.bias, p.weights_shape, p.bias_batch, p.bias_layout, p.bias_col);
+  }
+  if (!(o.dropout >= 0 && o.dropout < 1)) value_error("attention: dropout is ", o.dropout, " but must be 0 or more and below 1");
+  p.dropout = o.dropout;
+  if (p.dropout > 0) {
+    if (o.generator == nullptr) value_error("attention: dropout needs generator=");
+    p.stream = o.generator->next_stream();
+  }
+}
+
+// ---- the tape -------------------------------------------------------------------------------------------------------
+
+// Runs the problem; `shared` says that q, k and v may be parts of one tensor, whose gradient is then one as well.
+AttentionResult attend(const Problem& p, const Shape& out_shape, bool return_weights, bool shared) {
+  AttentionResult result;
+  const DType dtype = p.q.dtype();
+  result.out = Tensor::empty(out_shape, dtype);
+  Tensor lse = Tensor::empty({p.batch * p.heads * p.length}, dtype);
+  if (return_weights) result.weights = Tensor::empty(p.weights_shape, dtype);
+  dispatch_float("attention", "q", p.q, [&](auto zero) {
+    using T = decltype(zero);
+    attention_forward<T>(result.out.data<T>(), lse.data<T>(), p);
+    if (return_weights) attention_weights<T>(result.weights.data<T>(), lse.data<T>(), p);
+  });
+  if (!needs_grad({&p.q, &p.k, &p.v, &p.bias})) return result;
+  Tensors outputs{result.out};
+  if (return_weights) outputs.push_back(result.weights);
+  record("attention", {p.q, p.k, p.v, p.bias}, outputs,
+         [p, shared, lse, out = result.out.detach(), weights = return_weights ? result.weights.detach() : Tensor()](const Tensors& d) {
+           const Tensor d_out = d[0] ? d[0] : Tensor::zeros(out.shape(), out.dtype());
+           const Tensor d_weights = d.size() > 1 ? d[1] : Tensor();
+           const Tensor d_q = Tensor::empty(p.q.shape(), p.q.dtype());
+           const Tensor d_k = shared && p.k.same_as(p.q) ? d_q : Tensor::empty(p.k.shape(), p.k.dtype());
+           const Tensor d_v = shared && p.v.same_as(p.q)   ? d_q
+                              : shared && p.v.same_as(p.k) ? d_k
+                                                           : Tensor::empty(p.v.shape(), p.v.dtype());
+           Tensor d_bias;
+           if (p.bias && p.bias.requires_grad()) d_bias = Tensor::zeros(p.weights_shape, p.q.dtype());
+           dispatch_float("attention", "q", p.q, [&](auto zero) {
+             using T = decltype(zero);
+             Gradients<T> g;
+             g.d_q = d_q.data<T>(), g.d_k = d_k.data<T>(), g.d_v = d_v.data<T>();
+             g.d_bias = d_bias ? d_bias.data<T>() : nullptr;
+             g.d_out = d_out.data<T>(), g.out = out.data<T>(), g.lse = lse.data<T>();
+             g.weights = d_weights ? weights.data<T>() : nullptr;
+             g.d_weights = d_weights ? d_weights.data<T>() : nullptr;
+             attention_backward<T>(g, p);
+           });
+           accumulate(p.q, d_q);
+           if (!d_k.same_as(d_q)) accumulate(p.k, d_k);
+           if (!d_v.same_as(d_q) && !d_v.same_as(d_k)) accumulate(p.v, d_v);
+           if (d_bias) accumulate(p.bias, sum_to_shape(d_bias, p.bias.shape()));
+         });
+  return result;
+}
+
+Layout dense_layout(const Tensor& x) {  // (…, H, N, D)
+  const Index row = x.dim(-1), head = row * x.dim(-2);
+  return {0, x.rank() >= 3 ? head * x.dim(-3) : head, head, row};
+}
+
+}  // namespace
+
+AttentionResult scaled_dot_product(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options,
+                                   bool return_weights) {
+  const std::pair<const char*, const Tensor*> inputs[] = {{"q", &q}, {"k", &k}, {"v", &v}};
+  for (const auto& [name, x] : inputs) {
+    check_float("attention", name, *x);
+    check_min_rank("attention", name, *x, 2, "(..., length, features)");
+    check_same_dtype("attention", name, *x, "q", q);
+    if (x->rank() != q.rank()) {
+      value_error("attention: ", name, " has shape ", x->shape(), " but q has shape ", q.shape(), "; they must have as many axes");
+    }
+  }
+  Problem p;
+  p.q = q, p.k = k, p.v = v;
+  p.length = q.dim(-2), p.keys = k.dim(-2), p.d = q.dim(-1), p.d_v = v.dim(-1);
+  if (k.dim(-1) != p.d) value_error("attention: key has ", k.dim(-1), " features but query has ", p.d);
+  if (v.dim(-2) != p.keys) value_error("attention: value has ", v.dim(-2), " positions but key has ", p.keys);
+  const int rank = q.rank();
+  if (rank >= 3) {
+    p.heads = q.dim(-3), p.kv_heads = k.dim(-3);
+    if (v.dim(-3) != p.kv_heads) value_error("attention: value has ", v.dim(-3), " heads but key has ", p.kv_heads);
+    if (p.kv_heads == 0 ? p.heads != 0 : p.heads % p.kv_heads != 0) {
+      value_error("attention: query has ", p.heads, " heads, which is not a multiple of key's ", p.kv_heads);
+    }
+  }
+  for (int axis = 0; axis < rank - 3; ++axis) {
+    for (const auto& [name, x] : inputs) {
+      if (x->dim(axis) != q.dim(axis)) {
+        value_error("attention: ", name, " has shape ", x->shape(), " but q has shape ", q.shape(), "; axis ", axis, " must agree");
+      }
+    }
+    p.batch *= q.dim(axis);
+  }
+  Shape out_shape = q.shape();
+  out_shape[-1] = p.d_v;
+  p.weights_shape = q.shape();
+  p.weights_shape[-1] = p.keys;
+  if (p.kv_heads == 0) p.kv_heads = p.heads = 1, p.batch = 0;  // nothing to do, but shapes are right
+  p.q_layout = dense_layout(q), p.k_layout = dense_layout(k), p.v_layout = dense_layout(v);
+  p.out_layout = {0, p.heads * p.length * p.d_v, p.length * p.d_v, p.d_v};
+  apply_options(p, options);
+  return attend(p, out_shape, return_weights, false);
+}
+
+AttentionResult attend_heads(const HeadColumns& q, const HeadColumns& k, const HeadColumns& v, Index num_heads, Index head_dim,
+                             const AttentionOptions& options, bool return_weights) {
+  Problem p;
+  p.q = q.source, p.k = k.source, p.v = v.source;
+  p.batch = p.q.dim(0), p.heads = p.kv_heads = num_heads;
+  p.length = p.q.dim(1), p.keys = p.k.dim(1), p.d = p.d_v = head_dim;
+  auto layout = [head_dim](const HeadColumns& x) {
+    return Layout{x.at, x.source.dim(1) * x.source.dim(2), head_dim, x.source.dim(2)};
+  };
+  p.q_layout = layout(q), p.k_layout = layout(k), p.v_layout = layout(v);
+  const Index width = num_heads * head_dim;
+  p.out_layout = {0, p.length * width, head_dim, width};
+  p.weights_shape = {p.batch, num_heads, p.length, p.keys};
+  apply_options(p, options);
+  return attend(p, {p.batch, p.length, width}, return_weights, true);
+}
+
+}  // namespace attendo

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <optional>
+
+#include "core/autograd.h"
+#include "core/random.h"
+
+namespace attendo {
+
+// What changes the scores and weights of attention.
+struct AttentionOptions {
+  std::optional<double> scale;  // 1/√d when absent
+  bool causal = false;          // query i, at position i + q_offset, attends to keys j <= i + q_offset
+  Index q_offset = 0;
+  Tensor key_lengths;           // int64 (batch,): keys from there on are padding
+  Tensor mask;                  // bool, broadcastable to (…, H, L, S): true = may attend
+  Tensor bias;                  // float, broadcastable to (…, H, L, S): added to the scaled scores
+  double dropout = 0;
+  Generator* generator = nullptr;
+};
+
+struct AttentionResult {
+  Tensor out;
+  Tensor weights;  // undefined unless asked for
+};
+
+// q (…, H, L, D), k (…, Hkv, S, D), v (…, Hkv, S, Dv) -> out (…, H, L, Dv), weights (…, H, L, S)
+AttentionResult scaled_dot_product(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options,
+                                   bool return_weights);
+
+// Heads side by side in the features, as projections leave them: head h of q is columns q_at + h·head_dim … of `q`
+// (B, L, ·), and so on. The three may be parts of one tensor. -> out (B, L, H·head_dim), weights (B, H, L, S)
+struct HeadColumns {
+  Tensor source;
+  Index at = 0;
+};
+AttentionResult attend_heads(const HeadColumns& q, const HeadColumns& k, const HeadColumns& v, Index num_heads, Index head_dim,
+                             const AttentionOptions& options, bool return_weights);
+
+}  // namespace attendo

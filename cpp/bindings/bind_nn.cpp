@@ -1,0 +1,532 @@
+#include <pybind11/trampoline_self_life_support.h>
+
+#include "bindings/convert.h"
+#include "nn/decoder_layer.h"
+#include "nn/positional_encoding.h"
+#include "ops/activations.h"
+#include "ops/softmax.h"
+
+namespace attendo::bindings {
+namespace {
+
+using Object = const py::object&;
+using nn::Module;
+
+Tensors tensors_of(py::handle result, const std::string& module) {
+  Tensors out;
+  auto add = [&](py::handle item) {
+    if (is_tensor(item)) {
+      out.push_back(py::cast<Tensor>(item));
+    } else if (!item.is_none()) {
+      type_error(module, ".forward returned a ", py::cast<std::string>(py::type::of(item).attr("__name__")), " but must return Tensors");
+    }
+  };
+  if (py::isinstance<py::tuple>(result) || py::isinstance<py::list>(result)) {
+    for (const py::handle item : result) add(item);
+  } else {
+    add(result);
+  }
+  return out;
+}
+
+// A Module written in Python.
+class PyModule : public Module, public py::trampoline_self_life_support {
+ public:
+  Tensors forward(const Tensors& inputs) override {
+    const py::gil_scoped_acquire gil;
+    const py::function override = py::get_override(static_cast<const Module*>(this), "forward");
+    if (!override) type_error(type_name(), ": define forward(self, ...) to call it");
+    py::tuple args(inputs.size());
+    for (size_t i = 0; i < inputs.size(); ++i) args[i] = py::cast(inputs[i]);
+    return tensors_of(override(*args), type_name());
+  }
+  std::string type_name() const override {
+    const py::gil_scoped_acquire gil;
+    const py::object self = py::cast(static_cast<const Module*>(this));
+    return py::cast<std::string>(py::type::of(self).attr("__name__"));
+  }
+};
+
+// Arrays among the arguments become Tensors (copies: the tape may keep them).
+py::object input_of(py::handle x, const char* op) {
+  if (py::isinstance<py::array>(x)) return py::cast(to_tensor(x, op, "an input", Want::kAny, Memory::kCopy));
+  return py::reinterpret_borrow<py::object>(x);
+}
+
+py::object call_module(const py::object& self, const py::args& args, const py::kwargs& kwargs) {
+  py::tuple inputs(args.size());
+  for (size_t i = 0; i < args.size(); ++i) inputs[i] = input_of(args[i], "Module");
+  return self.attr("forward")(*inputs, **kwargs);
+}
+
+Module& self_module(const py::object& self) {
+  try {
+    return *self.cast<Module*>();
+  } catch (const py::cast_error&) {
+    PyErr_SetString(PyExc_AttributeError, "call super().__init__() before assigning parameters or modules");
+    throw py::error_already_set();
+  }
+}
+
+bool is_registered(const Module& m, const std::string& name) {
+  auto has = [&](const auto& list) {
+    return std::any_of(list.begin(), list.end(), [&](const auto& entry) { return entry.first == name; });
+  };
+  return has(m.own_parameters()) || has(m.own_buffers()) || has(m.children());
+}
+
+void set_attribute(const py::object& self, const std::string& name, const py::object& value) {
+  if (py::isinstance<Module>(value)) {
+    self_module(self).register_module(name, py::cast<std::shared_ptr<Module>>(value));
+  } else if (is_tensor(value) && py::cast<Tensor>(value).requires_grad() && py::cast<Tensor>(value).is_leaf()) {
+    self_module(self).register_parameter(name, py::cast<Tensor>(value));
+  } else if (name != "training") {
+    Module* m = nullptr;
+    try {
+      m = self.cast<Module*>();
+    } catch (const py::cast_error&) {
+      // Not initialised yet: a plain attribute is fine before super().__init__().
+    }
+    if (m != nullptr && is_registered(*m, name)) m->unregister(name);
+  }
+  if (PyObject_GenericSetAttr(self.ptr(), py::str(name).ptr(), value.ptr()) < 0) throw py::error_already_set();
+}
+
+// What C++ registered: children and parameters of models that were built there.
+py::object get_attribute(const py::object& self, const std::string& name) {
+  if (name.rfind("__", 0) != 0) {
+    const Module& m = self_module(self);
+    for (const auto& [key, value] : m.own_parameters()) {
+      if (key == name) return py::cast(value);
+    }
+    for (const auto& [key, value] : m.own_buffers()) {
+      if (key == name) return py::cast(value);
+    }
+    for (const auto& [key, child] : m.children()) {
+      if (key == name) return py::cast(child);
+    }
+  }
+  const auto type = py::cast<std::string>(py::type::of(self).attr("__name__"));
+  PyErr_SetString(PyExc_AttributeError, concat("'", type, "' object has no attribute '", name, "'").c_str());
+  throw py::error_already_set();
+}
+
+py::dict state_dict(const Module& m) {
+  py::dict out;
+  for (const auto& [name, value] : m.named_parameters()) out[py::str(name)] = to_numpy(value.clone(), true);
+  for (const auto& [name, value] : m.named_buffers()) out[py::str(name)] = to_numpy(value.clone(), true);
+  return out;
+}
+
+py::tuple load_state_dict(const Module& m, const py::dict& state, bool strict) {
+  std::vector<Module::NamedTensor> own = m.named_parameters();
+  for (const auto& buffer : m.named_buffers()) own.push_back(buffer);
+  std::vector<std::string> missing, unexpected;
+  for (const auto& [name, value] : own) {
+    if (!state.contains(name)) missing.push_back(name);
+  }
+  for (const auto& item : state) {
+    const auto name = py::cast<std::string>(py::str(item.first));
+    if (std::none_of(own.begin(), own.end(), [&](const auto& entry) { return entry.first == name; })) unexpected.push_back(name);
+  }
+  auto join = [](const std::vector<std::string>& names) {
+    std::string text;
+    for (const auto& name : names) text += (text.empty() ? "" : ", ") + name;
+    return text;
+  };
+  if (strict && !(missing.empty() && unexpected.empty())) {
+    value_error("load_state_dict: ", missing.empty() ? "" : "missing: " + join(missing) + (unexpected.empty() ? "" : "; "),
+                unexpected.empty() ? "" : "unexpected: " + join(unexpected));
+  }
+  // All are checked before any is written.
+  std::vector<std::pair<Tensor, Tensor>> writes;
+  for (const auto& [name, value] : own) {
+    if (!state.contains(name)) continue;
+    Tensor x = to_tensor(state[py::str(name)], "load_state_dict", name.c_str(), Want::kFloat, Memory::kBorrow);
+    check_float("load_state_dict", name.c_str(), x);
+    check_shape("load_state_dict", name.c_str(), x, value.shape());
+    writes.emplace_back(value, x.dtype() == value.dtype() ? x : x.to(value.dtype()));
+  }
+  for (const auto& [target, source] : writes) std::copy_n(source.raw(), source.bytes(), target.raw());
+  return py::make_tuple(missing, unexpected);
+}
+
+template <typename List>
+py::list pairs(const List& list) {
+  py::list out;
+  for (const auto& [name, value] : list) out.append(py::make_tuple(name, py::cast(value)));
+  return out;
+}
+
+py::list values(const std::vector<Module::NamedTensor>& list) {
+  py::list out;
+  for (const auto& [name, value] : list) out.append(py::cast(value));
+  return out;
+}
+
+void bind_module(py::module_& m) {
+  py::classh<Module, PyModule> cls(m, "Module", "Parameters and children with names; subclass it and write forward.", py::dynamic_attr());
+  cls.def(py::init<>());
+  cls.def("forward", [](const py::object& self, const py::args&, const py::kwargs&) -> py::object {
+    type_error(py::cast<std::string>(py::type::of(self).attr("__name__")), ": define forward(self, ...) to call it");
+  }, "What the module computes.");
+  cls.def("__call__", &call_module);
+  cls.def("__setattr__", &set_attribute);
+  cls.def("__delattr__", [](const py::object& self, const std::string& name) {
+    Module& module = self_module(self);
+    const bool registered = is_registered(module, name);
+    module.unregister(name);
+    if (PyObject_GenericSetAttr(self.ptr(), py::str(name).ptr(), nullptr) < 0) {
+      if (!registered) throw py::error_already_set();
+      PyErr_Clear();
+    }
+  });
+  cls.def("__getattr__", &get_attribute);
+  cls.def("__repr__", [](const Module& x) { return x.repr(); });
+  cls.def_property_readonly("training", &Module::training, "True between train() and eval().");
+  cls.def("train", [](const py::object& self, bool mode) {
+    self_module(self).train(mode);
+    return self;
+  }, py::arg("mode") = true, "Training mode: dropout drops, batch norm uses the batch.");
+  cls.def("eval", [](const py::object& self) {
+    self_module(self).train(false);
+    return self;
+  }, "Evaluation mode.");
+  cls.def("parameters", [](const Module& x) { return values(x.named_parameters()); }, "Every parameter, once.");
+  cls.def("named_parameters", [](const Module& x) { return pairs(x.named_parameters()); }, "Every parameter with its dotted name.");
+  cls.def("named_buffers", [](const Module& x) { return pairs(x.named_buffers()); }, "What is saved but not trained.");
+  cls.def("children", [](const Module& x) {
+    py::list out;
+    for (const auto& [name, child] : x.children()) out.append(py::cast(child));
+    return out;
+  }, "The modules right below.");
+  cls.def("named_children", [](const Module& x) { return pairs(x.children()); }, "The modules right below, with names.");
+  cls.def("named_modules", [](const py::object& self) {
+    py::list out;
+    const std::function<void(const std::string&, const py::object&)> walk = [&](const std::string& name, const py::object& module) {
+      for (const py::handle seen : out) {
+        if (py::object(py::reinterpret_borrow<py::tuple>(seen)[1]).is(module)) return;
+      }
+      out.append(py::make_tuple(name, module));
+      for (const auto& [child, inner] : module.cast<Module*>()->children()) {
+        walk(name.empty() ? child : name + "." + child, py::cast(inner));
+      }
+    };
+    walk("", self);
+    return out;
+  }, "This module and all below it, with dotted names.");
+  cls.def("modules", [](const py::object& self) {
+    py::list out;
+    for (const py::handle pair : self.attr("named_modules")()) out.append(py::reinterpret_borrow<py::tuple>(pair)[1]);
+    return out;
+  }, "This module and all below it.");
+  cls.def("register_buffer", [](Module& self, const std::string& name, Object value) {
+    self.register_buffer(name, to_tensor(value, "register_buffer", "value", Want::kFloat, Memory::kCopy));
+  }, py::arg("name"), py::arg("value"), "Saved with the module but not trained.");
+  cls.def("state_dict", &state_dict, "Copies of all parameters and buffers by name.");
+  cls.def("load_state_dict", &load_state_dict, py::arg("state"), py::arg("strict") = true,
+          "Write values by name; gives the names that were missing and those that were not expected.");
+  cls.def("zero_grad", &Module::zero_grad, "Forget all gradients.");
+  cls.def("requires_grad_", [](const py::object& self, bool on) {
+    self_module(self).set_requires_grad(on);
+    return self;
+  }, py::arg("requires_grad") = true, "Train or freeze all parameters.");
+  cls.def("num_parameters", [](const Module& x) {
+    Index n = 0;
+    for (const auto& [name, value] : x.named_parameters()) n += value.size();
+    return n;
+  }, "Numbers in all parameters.");
+  cls.def("reset_parameters", [](Module& self, Object seed) {
+    self.reset_parameters(seed_arg("reset_parameters", seed).value_or(entropy()));
+  }, py::arg("seed") = py::none(), "Draw all parameters anew.");
+}
+
+// What every constructor shares: build, then draw from the seed when there is one.
+template <typename T, typename... Args>
+std::shared_ptr<T> build(const char* name, Object seed, Args&&... args) {
+  auto module = std::make_shared<T>(std::forward<Args>(args)...);
+  if (const auto s = seed_arg(name, seed)) module->reset_parameters(*s);
+  return module;
+}
+
+nn::Conv2d::Options window(const char* op, Object kernel_size, Object stride, Object padding) {
+  const auto kernel = pair_arg(op, "kernel_size", kernel_size);
+  const auto step = stride.is_none() ? kernel : pair_arg(op, "stride", stride);
+  const auto pad = pair_arg(op, "padding", padding);
+  return {kernel.first, kernel.second, step.first, step.second, pad.first, pad.second};
+}
+
+template <typename T>
+auto call_tensor(const char* name) {
+  return [name](T& self, Object x) {
+    const Tensor in = to_tensor(x, name, "x", Want::kAny, Memory::kCopy);
+    return without_gil([&] { return self(in); });
+  };
+}
+
+void bind_layers(py::module_& m) {
+  const auto none = py::none();
+  py::classh<nn::Linear, Module>(m, "Linear", "y = x Wᵀ + b.")
+      .def(py::init([](Object i, Object o, bool bias, Object dtype, Object seed) {
+             return build<nn::Linear>("Linear", seed, index_arg("Linear", "in_features", i), index_arg("Linear", "out_features", o), bias,
+                                      dtype_arg("Linear", dtype));
+           }), py::arg("in_features"), py::arg("out_features"), py::arg("bias") = true, py::kw_only(), py::arg("dtype") = "float32",
+           py::arg("seed") = none)
+      .def("forward", [](nn::Linear& self, Object x) {
+        const Tensor in = to_tensor(x, "Linear", "x", Want::kFloat, Memory::kCopy);
+        return without_gil([&] { return self(in); });
+      }, py::arg("x"));
+  py::classh<nn::Embedding, Module>(m, "Embedding", "A row of a table for each id.")
+      .def(py::init([](Object n, Object d, Object padding_idx, Object dtype, Object seed) {
+             Index padding = kNoPadding;
+             if (!padding_idx.is_none()) {
+               padding = index_arg("Embedding", "padding_idx", padding_idx);
+               if (padding < 0) value_error("Embedding: padding_idx is ", padding, " but must be 0 or more");
+             }
+             return build<nn::Embedding>("Embedding", seed, index_arg("Embedding", "num_embeddings", n),
+                                         index_arg("Embedding", "embedding_dim", d), padding, dtype_arg("Embedding", dtype));
+           }), py::arg("num_embeddings"), py::arg("embedding_dim"), py::kw_only(), py::arg("padding_idx") = none,
+           py::arg("dtype") = "float32", py::arg("seed") = none)
+      .def("forward", call_tensor<nn::Embedding>("Embedding"), py::arg("ids"));
+  py::classh<nn::LayerNorm, Module>(m, "LayerNorm", "Layer norm over the last axis.")
+      .def(py::init([](Object n, Object eps, Object dtype) {
+             return std::make_shared<nn::LayerNorm>(index_arg("LayerNorm", "normalized_shape", n), number_arg("LayerNorm", "eps", eps),
+                                                    dtype_arg("LayerNorm", dtype));
+           }), py::arg("normalized_shape"), py::kw_only(), py::arg("eps") = 1e-5, py::arg("dtype") = "float32")
+      .def("forward", call_tensor<nn::LayerNorm>("LayerNorm"), py::arg("x"));
+  // Two Python classes on one C++ class: each its own subclass, so that isinstance tells them apart.
+  struct BatchNorm1d : nn::BatchNorm {
+    using nn::BatchNorm::BatchNorm;
+  };
+  struct BatchNorm2d : nn::BatchNorm {
+    using nn::BatchNorm::BatchNorm;
+  };
+  auto bind_norm = [&]<typename Norm>(Norm*, const char* name, int spatial) {
+    py::classh<Norm, Module>(m, name, "Batch norm: each channel over the batch and all positions.")
+        .def(py::init([name, spatial](Object n, Object eps, Object momentum, Object dtype) {
+               return std::make_shared<Norm>(index_arg(name, "num_features", n), spatial, number_arg(name, "eps", eps),
+                                             number_arg(name, "momentum", momentum), dtype_arg(name, dtype));
+             }), py::arg("num_features"), py::kw_only(), py::arg("eps") = 1e-5, py::arg("momentum") = 0.1, py::arg("dtype") = "float32")
+        .def("forward", [name](Norm& self, Object x) {
+          const Tensor in = to_tensor(x, name, "x", Want::kFloat, Memory::kCopy);
+          return without_gil([&] { return self(in); });
+        }, py::arg("x"));
+  };
+  bind_norm(static_cast<BatchNorm1d*>(nullptr), "BatchNorm1d", 1);
+  bind_norm(static_cast<BatchNorm2d*>(nullptr), "BatchNorm2d", 2);
+  py::classh<nn::Dropout, Module>(m, "Dropout", "Inverted dropout, in training mode only.")
+      .def(py::init([](Object p) { return std::make_shared<nn::Dropout>(number_arg("Dropout", "p", p)); }), py::arg("p") = 0.1)
+      .def_property_readonly("p", &nn::Dropout::p)
+      .def("forward", call_tensor<nn::Dropout>("Dropout"), py::arg("x"));
+  py::classh<nn::Conv2d, Module>(m, "Conv2d", "Convolution of images (B, C, H, W).")
+      .def(py::init([](Object i, Object o, Object kernel_size, Object stride, Object padding, bool bias, Object dtype, Object seed) {
+             return build<nn::Conv2d>("Conv2d", seed, index_arg("Conv2d", "in_channels", i), index_arg("Conv2d", "out_channels", o),
+                                      window("Conv2d", kernel_size, stride, padding), bias, dtype_arg("Conv2d", dtype));
+           }), py::arg("in_channels"), py::arg("out_channels"), py::arg("kernel_size"), py::arg("stride") = 1, py::arg("padding") = 0,
+           py::kw_only(), py::arg("bias") = true, py::arg("dtype") = "float32", py::arg("seed") = none)
+      .def("forward", call_tensor<nn::Conv2d>("Conv2d"), py::arg("x"));
+  py::classh<nn::MaxPool2d, Module>(m, "MaxPool2d", "Maximum over windows of images (B, C, H, W).")
+      .def(py::init([](Object kernel_size, Object stride, Object padding) {
+             return std::make_shared<nn::MaxPool2d>(window("MaxPool2d", kernel_size, stride, padding));
+           }), py::arg("kernel_size"), py::arg("stride") = none, py::arg("padding") = 0)
+      .def("forward", call_tensor<nn::MaxPool2d>("MaxPool2d"), py::arg("x"));
+  py::classh<nn::Flatten, Module>(m, "Flatten", "(B, ...) to (B, features).")
+      .def(py::init<>())
+      .def("forward", call_tensor<nn::Flatten>("Flatten"), py::arg("x"));
+
+  py::classh<nn::Activation, Module> activation(m, "Activation", "An element-by-element function as a layer.");
+  activation.def("forward", call_tensor<nn::Activation>("Activation"), py::arg("x"));
+  m.def("_activation", [](const std::string& name) -> std::shared_ptr<nn::Activation> {
+    const std::pair<const char*, nn::Activation::Function> known[] = {
+        {"ReLU", relu},
+        {"GELU", [](const Tensor& x) { return gelu(x); }},
+        {"Tanh", tanh},
+        {"Sigmoid", sigmoid},
+        {"Softmax", [](const Tensor& x) { return softmax(x); }},
+    };
+    for (const auto& [key, function] : known) {
+      if (name == key) return std::make_shared<nn::Activation>(name, function);
+    }
+    value_error("Activation: ", name, " is not known");
+  }, py::arg("name"));
+
+  auto modules_of = [](const char* name, const py::args& args) {
+    std::vector<std::shared_ptr<Module>> out;
+    const bool one_list = args.size() == 1 && (py::isinstance<py::list>(args[0]) || py::isinstance<py::tuple>(args[0]));
+    const py::iterable items = one_list ? py::iterable(py::object(args[0])) : py::iterable(py::object(args));
+    for (const py::handle item : items) out.push_back(module_arg(name, "modules", item));
+    return out;
+  };
+  auto at = [](Module& self, Object index) {
+    const Index n = static_cast<Index>(self.children().size());
+    Index i = index_arg("index", "index", index);
+    if (i < -n || i >= n) throw py::index_error(concat("index ", i, " is out of range for ", n, " modules"));
+    return self.children()[static_cast<size_t>(i < 0 ? i + n : i)].second;
+  };
+  auto length = [](Module& self) { return self.children().size(); };
+  py::classh<nn::Sequential, Module>(m, "Sequential", "Modules, one after the other.")
+      .def(py::init([=](const py::args& args) { return std::make_shared<nn::Sequential>(modules_of("Sequential", args)); }))
+      .def("forward", [](nn::Sequential& self, const py::args& args) -> py::object {
+        py::tuple x(args.size());
+        for (size_t i = 0; i < args.size(); ++i) x[i] = input_of(args[i], "Sequential");
+        for (const auto& [name, child] : self.children()) {
+          const py::object y = py::cast(child).attr("__call__")(*x);
+          x = py::isinstance<py::tuple>(y) ? py::reinterpret_borrow<py::tuple>(y) : py::make_tuple(y);
+        }
+        return x.size() == 1 ? py::object(x[0]) : py::object(x);
+      })
+      .def("__getitem__", at, py::arg("index"))
+      .def("__len__", length);
+  py::classh<nn::ModuleList, Module>(m, "ModuleList", "Modules by index.")
+      .def(py::init([=](const py::args& args) { return std::make_shared<nn::ModuleList>(modules_of("ModuleList", args)); }))
+      .def("__getitem__", at, py::arg("index"))
+      .def("append", [](Module& self, Object module) {
+        self.register_module(std::to_string(self.children().size()), module_arg("append", "module", module));
+      }, py::arg("module"), "Add one at the end.")
+      .def("__len__", length);
+}
+
+AttentionOptions attention_options(const char* op, Object mask, Object bias, Object q_offset, const Tensor& query, const Tensor& key, Index heads) {
+  AttentionOptions options;
+  if (!bias.is_none()) options.bias = to_tensor(bias, op, "bias", Want::kFloat, Memory::kCopy);
+  check_rank(op, "query", query, 3, "(batch, length, d_model)");
+  check_rank(op, "key", key, 3, "(batch, length, d_model)");
+  mask_arg(options, op, mask, q_offset, query.dim(0), heads, query.dim(1), key.dim(1));
+  return options;
+}
+
+nn::LayerOptions layer_options(const char* op, Object d_model, Object num_heads, Object dff, Object dropout, const std::string& activation,
+                               bool norm_first, Object dtype) {
+  return {index_arg(op, "d_model", d_model), index_arg(op, "num_heads", num_heads), index_arg(op, "dff", dff),
+          number_arg(op, "dropout", dropout), activation, norm_first, dtype_arg(op, dtype)};
+}
+
+py::list list_of(const Tensors& tensors) {
+  py::list out;
+  for (const Tensor& x : tensors) out.append(py::cast(x));
+  return out;
+}
+
+void bind_transformer_layers(py::module_& m) {
+  const auto none = py::none();
+  using nn::MultiHeadAttention;
+  py::classh<MultiHeadAttention, Module>(m, "MultiHeadAttention", "Attention in several heads, with input and output projections.")
+      .def(py::init([](Object d, Object h, Object dropout, bool bias, Object dtype, Object seed) {
+             return build<MultiHeadAttention>("MultiHeadAttention", seed, index_arg("MultiHeadAttention", "d_model", d),
+                                              index_arg("MultiHeadAttention", "num_heads", h),
+                                              number_arg("MultiHeadAttention", "dropout", dropout), bias, dtype_arg("MultiHeadAttention", dtype));
+           }), py::arg("d_model"), py::arg("num_heads"), py::kw_only(), py::arg("dropout") = 0.0, py::arg("bias") = true,
+           py::arg("dtype") = "float32", py::arg("seed") = none)
+      .def_property_readonly("num_heads", &MultiHeadAttention::num_heads)
+      .def_property_readonly("d_model", &MultiHeadAttention::d_model)
+      .def("forward", [](MultiHeadAttention& self, Object query, Object key, Object value, Object mask, Object bias, Object q_offset,
+                         bool return_weights) -> py::object {
+        const char* op = "MultiHeadAttention";
+        const Tensor q = to_tensor(query, op, "query", Want::kFloat, Memory::kCopy);
+        const Tensor k = key.is(query) ? q : to_tensor(key, op, "key", Want::kFloat, Memory::kCopy);
+        const Tensor v = value.is(query) ? q : value.is(key) ? k : to_tensor(value, op, "value", Want::kFloat, Memory::kCopy);
+        const AttentionOptions options = attention_options(op, mask, bias, q_offset, q, k, self.num_heads());
+        const AttentionResult r = without_gil([&] { return self(q, k, v, options, return_weights); });
+        if (!return_weights) return py::cast(r.out);
+        return py::make_tuple(r.out, r.weights);
+      }, py::arg("query"), py::arg("key"), py::arg("value"), py::kw_only(), py::arg("mask") = none, py::arg("bias") = none,
+         py::arg("q_offset") = none, py::arg("return_weights") = false);
+
+  py::classh<nn::PositionalEncoding, Module> position(m, "PositionalEncoding", "Adds a row of a table to each position.");
+  position.def("forward", [](nn::PositionalEncoding& self, Object x, Object offset) {
+    const Tensor in = to_tensor(x, "PositionalEncoding", "x", Want::kFloat, Memory::kCopy);
+    const Index start = index_arg("PositionalEncoding", "offset", offset);
+    return without_gil([&] { return self(in, start); });
+  }, py::arg("x"), py::arg("offset") = 0);
+  position.def_property_readonly("table", [](const nn::PositionalEncoding& self) { return to_numpy(self.table(), false); }, "(max_len, d_model), read-only.");
+  py::classh<nn::SinusoidalPositionalEncoding, nn::PositionalEncoding>(m, "SinusoidalPositionalEncoding", "Sines and cosines of many wavelengths.")
+      .def(py::init([](Object d, Object n, Object dtype) {
+             const char* op = "SinusoidalPositionalEncoding";
+             return std::make_shared<nn::SinusoidalPositionalEncoding>(index_arg(op, "d_model", d), index_arg(op, "max_len", n), dtype_arg(op, dtype));
+           }), py::arg("d_model"), py::arg("max_len"), py::kw_only(), py::arg("dtype") = "float32");
+  py::classh<nn::LearnedPositionalEncoding, nn::PositionalEncoding>(m, "LearnedPositionalEncoding", "A trained vector a position.")
+      .def(py::init([](Object d, Object n, Object dtype, Object seed) {
+             const char* op = "LearnedPositionalEncoding";
+             return build<nn::LearnedPositionalEncoding>(op, seed, index_arg(op, "d_model", d), index_arg(op, "max_len", n), dtype_arg(op, dtype));
+           }), py::arg("d_model"), py::arg("max_len"), py::kw_only(), py::arg("dtype") = "float32", py::arg("seed") = none);
+
+  py::classh<nn::FeedForward, Module>(m, "FeedForward", "Linear, activation, dropout, linear.")
+      .def(py::init([](Object d, Object dff, Object dropout, const std::string& activation, Object dtype, Object seed) {
+             return build<nn::FeedForward>("FeedForward", seed, index_arg("FeedForward", "d_model", d), index_arg("FeedForward", "dff", dff),
+                                           number_arg("FeedForward", "dropout", dropout), activation, dtype_arg("FeedForward", dtype));
+           }), py::arg("d_model"), py::arg("dff"), py::kw_only(), py::arg("dropout") = 0.0, py::arg("activation") = "relu",
+           py::arg("dtype") = "float32", py::arg("seed") = none)
+      .def("forward", call_tensor<nn::FeedForward>("FeedForward"), py::arg("x"));
+
+  py::classh<nn::EncoderLayer, Module>(m, "EncoderLayer", "Self-attention and a feed-forward network, each with residual and norm.")
+      .def(py::init([](Object d, Object h, Object dff, Object dropout, const std::string& activation, bool norm_first, Object dtype, Object seed) {
+             return build<nn::EncoderLayer>("EncoderLayer", seed, layer_options("EncoderLayer", d, h, dff, dropout, activation, norm_first, dtype));
+           }), py::arg("d_model"), py::arg("num_heads"), py::arg("dff"), py::kw_only(), py::arg("dropout") = 0.0, py::arg("activation") = "relu",
+           py::arg("norm_first") = false, py::arg("dtype") = "float32", py::arg("seed") = none)
+      .def("forward", [](nn::EncoderLayer& self, Object x, Object mask, bool return_weights) -> py::object {
+        const Tensor in = to_tensor(x, "EncoderLayer", "x", Want::kFloat, Memory::kCopy);
+        const AttentionOptions options = attention_options("EncoderLayer", mask, py::none(), py::none(), in, in, 1);
+        const AttentionResult r = without_gil([&] { return self(in, options, return_weights); });
+        if (!return_weights) return py::cast(r.out);
+        return py::make_tuple(r.out, r.weights);
+      }, py::arg("x"), py::arg("mask") = none, py::kw_only(), py::arg("return_weights") = true);
+  py::classh<nn::Encoder, Module>(m, "Encoder", "A stack of encoder layers.")
+      .def(py::init([](Object n, Object d, Object h, Object dff, Object dropout, const std::string& activation, bool norm_first, Object dtype, Object seed) {
+             return build<nn::Encoder>("Encoder", seed, index_arg("Encoder", "num_layers", n),
+                                       layer_options("Encoder", d, h, dff, dropout, activation, norm_first, dtype));
+           }), py::arg("num_layers"), py::arg("d_model"), py::arg("num_heads"), py::arg("dff"), py::kw_only(), py::arg("dropout") = 0.0,
+           py::arg("activation") = "relu", py::arg("norm_first") = false, py::arg("dtype") = "float32", py::arg("seed") = none)
+      .def("forward", [](nn::Encoder& self, Object x, Object mask, bool return_weights) -> py::object {
+        const Tensor in = to_tensor(x, "Encoder", "x", Want::kFloat, Memory::kCopy);
+        const AttentionOptions options = attention_options("Encoder", mask, py::none(), py::none(), in, in, 1);
+        const nn::StackResult r = without_gil([&] { return self(in, options, return_weights); });
+        if (!return_weights) return py::cast(r.out);
+        return py::make_tuple(r.out, list_of(r.weights));
+      }, py::arg("x"), py::arg("mask") = none, py::kw_only(), py::arg("return_weights") = true);
+
+  // In a decoder self-attention is causal unless a mask says otherwise.
+  auto decoder_options = [](const char* op, Object mask, Object memory_mask, const Tensor& x, const Tensor& memory) {
+    std::pair<AttentionOptions, AttentionOptions> out;
+    out.first = attention_options(op, mask, py::none(), py::none(), x, x, 1);
+    if (mask.is_none()) out.first.causal = true;
+    out.second = attention_options(op, memory_mask, py::none(), py::none(), x, memory, 1);
+    return out;
+  };
+  py::classh<nn::DecoderLayer, Module>(m, "DecoderLayer", "Causal self-attention, attention to the memory, a feed-forward network.")
+      .def(py::init([](Object d, Object h, Object dff, Object dropout, const std::string& activation, bool norm_first, Object dtype, Object seed) {
+             return build<nn::DecoderLayer>("DecoderLayer", seed, layer_options("DecoderLayer", d, h, dff, dropout, activation, norm_first, dtype));
+           }), py::arg("d_model"), py::arg("num_heads"), py::arg("dff"), py::kw_only(), py::arg("dropout") = 0.0, py::arg("activation") = "relu",
+           py::arg("norm_first") = false, py::arg("dtype") = "float32", py::arg("seed") = none)
+      .def("forward", [=](nn::DecoderLayer& self, Object x, Object memory, Object mask, Object memory_mask, bool return_weights) -> py::object {
+        const Tensor in = to_tensor(x, "DecoderLayer", "x", Want::kFloat, Memory::kCopy);
+        const Tensor mem = to_tensor(memory, "DecoderLayer", "memory", Want::kFloat, Memory::kCopy);
+        const auto options = decoder_options("DecoderLayer", mask, memory_mask, in, mem);
+        const nn::DecoderLayer::Result r = without_gil([&] { return self(in, mem, options.first, options.second, return_weights); });
+        if (!return_weights) return py::cast(r.out);
+        return py::make_tuple(r.out, py::make_tuple(r.weights, r.cross_weights));
+      }, py::arg("x"), py::arg("memory"), py::arg("mask") = none, py::arg("memory_mask") = none, py::kw_only(), py::arg("return_weights") = true);
+  py::classh<nn::Decoder, Module>(m, "Decoder", "A stack of decoder layers.")
+      .def(py::init([](Object n, Object d, Object h, Object dff, Object dropout, const std::string& activation, bool norm_first, Object dtype, Object seed) {
+             return build<nn::Decoder>("Decoder", seed, index_arg("Decoder", "num_layers", n),
+                                       layer_options("Decoder", d, h, dff, dropout, activation, norm_first, dtype));
+           }), py::arg("num_layers"), py::arg("d_model"), py::arg("num_heads"), py::arg("dff"), py::kw_only(), py::arg("dropout") = 0.0,
+           py::arg("activation") = "relu", py::arg("norm_first") = false, py::arg("dtype") = "float32", py::arg("seed") = none)
+      .def("forward", [=](nn::Decoder& self, Object x, Object memory, Object mask, Object memory_mask, bool return_weights) -> py::object {
+        const Tensor in = to_tensor(x, "Decoder", "x", Want::kFloat, Memory::kCopy);
+        const Tensor mem = to_tensor(memory, "Decoder", "memory", Want::kFloat, Memory::kCopy);
+        const auto options = decoder_options("Decoder", mask, memory_mask, in, mem);
+        const nn::StackResult r = without_gil([&] { return self(in, mem, options.first, options.second, return_weights); });
+        if (!return_weights) return py::cast(r.out);
+        return py::make_tuple(r.out, py::make_tuple(list_of(r.weights), list_of(r.cross_weights)));
+      }, py::arg("x"), py::arg("memory"), py::arg("mask") = none, py::arg("memory_mask") = none, py::kw_only(), py::arg("return_weights") = true);
+}
+
+}  // namespace
+
+void bind_nn(py::module_& m) {
+  bind_module(m);
+  bind_layers(m);
+  bind_transformer_layers(m);
+}
+
+}  // namespace attendo::bindings

@@ -1,0 +1,83 @@
+// Between Python objects and Tensors: what is borrowed, what is copied, and the errors that name the argument.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <optional>
+#include <string>
+
+#include "attention/scaled_dot_product.h"
+#include "core/random.h"
+#include "nn/module.h"
+
+namespace py = pybind11;
+
+namespace attendo::bindings {
+
+// Python's handle of a Generator: shared, since an operation may hold it while Python lets go.
+using GeneratorPtr = std::shared_ptr<Generator>;
+
+enum class Want {
+  kFloat,  // lists of integers become float64
+  kAny,
+};
+enum class Memory {
+  kBorrow,  // a contiguous array of a known dtype is used in place; it must outlive the call only
+  kCopy,    // the tape may keep it: later writes by the caller must not reach it
+};
+
+// Arrays, anything with __array__ or __dlpack__, lists and numbers. Integers of any width become int64.
+Tensor to_tensor(py::handle object, const char* op, const char* arg, Want want, Memory memory);
+
+bool is_tensor(py::handle object);
+
+// A NumPy array on the tensor's own memory.
+py::array to_numpy(const Tensor& x, bool writeable);
+
+DType dtype_arg(const char* op, py::handle dtype);
+py::dtype numpy_dtype(DType dtype);
+std::optional<std::uint64_t> seed_arg(const char* op, py::handle seed);
+Index index_arg(const char* op, const char* arg, py::handle value);
+std::pair<Index, Index> pair_arg(const char* op, const char* arg, py::handle value);  // 3 or (3, 5)
+std::vector<int> axes_arg(const char* op, py::handle axis);                           // None, 1 or (0, 2)
+double number_arg(const char* op, const char* arg, py::handle value);
+Generator* generator_arg(const char* op, py::handle generator);
+
+// mask: None, a bool array or an attendo.masks.Mask; the lengths are those of the scores.
+void mask_arg(AttentionOptions& options, const char* op, py::handle mask, py::handle q_offset, Index batch, Index heads, Index length,
+              Index keys);
+
+// One call of a function that takes arrays or Tensors: Tensors in, a Tensor out; arrays in, an array out.
+class Call {
+ public:
+  Call(const char* op, std::initializer_list<py::handle> inputs);
+  Tensor tensor(py::handle object, const char* arg, Want want = Want::kFloat) const;
+  Tensor optional_tensor(py::handle object, const char* arg, Want want = Want::kFloat) const;
+  py::object result(const Tensor& y) const;
+  bool tracked() const { return tracked_; }
+
+ private:
+  const char* op_;
+  bool tracked_ = false;
+};
+
+// Runs body() without the GIL and gives back its result.
+template <typename Body>
+auto without_gil(const Body& body) {
+  const py::gil_scoped_release release;
+  return body();
+}
+
+// A layer or a module a Python program gave, called with Tensors.
+std::shared_ptr<nn::Module> module_arg(const char* op, const char* arg, py::handle object);
+
+void bind_core(py::module_& m);
+void bind_ops(py::module_& m);
+void bind_attention(py::module_& m);
+void bind_nn(py::module_& m);
+void bind_models(py::module_& m);
+void bind_train(py::module_& m);
+
+}  // namespace attendo::bindings

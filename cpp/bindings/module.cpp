@@ -1,0 +1,21 @@
+#include "bindings/convert.h"
+
+PYBIND11_MODULE(_core, m) {
+  using namespace attendo::bindings;
+  m.doc() = "The C++ core of attendo; use it through the attendo package.";
+  py::register_local_exception_translator([](std::exception_ptr pointer) {
+    try {
+      if (pointer) std::rethrow_exception(pointer);
+    } catch (const attendo::ValueError& error) {
+      PyErr_SetString(PyExc_ValueError, error.what());
+    } catch (const attendo::TypeError& error) {
+      PyErr_SetString(PyExc_TypeError, error.what());
+    }
+  });
+  bind_core(m);
+  bind_ops(m);
+  bind_attention(m);
+  bind_nn(m);
+  bind_models(m);
+  bind_train(m);
+}

@@ -1,0 +1,191 @@
+#include "core/autograd.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <mutex>
+#include <utility>
+
+#include "core/parallel.h"
+
+namespace attendo {
+namespace {
+
+thread_local bool grad_enabled_here = true;
+std::atomic<std::uint64_t> next_number{1};
+std::atomic<std::uint64_t> next_visit{1};
+
+// Leaves may be shared between graphs of several threads; one backward at a time keeps their sums whole.
+std::mutex backward_mutex;
+
+template <typename T>
+void add_into(T* out, const T* x, Index n) {
+  constexpr Index kGrain = 1 << 16;
+  parallel_ranges(n, kGrain, [=](Index begin, Index end) {
+    for (Index i = begin; i < end; ++i) out[i] += x[i];
+  });
+}
+
+void add_into(const Tensor& out, Index offset, const Tensor& x) {
+  if (x.dtype() == DType::kFloat32) {
+    add_into(out.data<float>() + offset, x.data<float>(), x.size());
+  } else {
+    add_into(out.data<double>() + offset, x.data<double>(), x.size());
+  }
+}
+
+std::vector<Node*> collect(Node* root) {
+  const std::uint64_t visit = next_visit++;
+  std::vector<Node*> nodes;
+  std::vector<Node*> stack{root};
+  root->visited = visit;
+  while (!stack.empty()) {
+    Node* node = stack.back();
+    stack.pop_back();
+    nodes.push_back(node);
+    for (const Tensor& input : node->inputs) {
+      Tensor source = input;
+      while (source.impl()->view_of.defined()) source = source.impl()->view_of;
+      Node* next = source.impl()->node.get();
+      if (next != nullptr && next->visited != visit) {
+        next->visited = visit;
+        stack.push_back(next);
+      }
+    }
+  }
+  std::sort(nodes.begin(), nodes.end(), [](const Node* a, const Node* b) { return a->number > b->number; });
+  return nodes;
+}
+
+}  // namespace
+
+bool grad_enabled() { return grad_enabled_here; }
+
+bool set_grad_enabled(bool on) {
+  const bool previous = grad_enabled_here;
+  grad_enabled_here = on;
+  return previous;
+}
+
+NoGrad::NoGrad() : previous_(set_grad_enabled(false)) {}
+NoGrad::~NoGrad() { set_grad_enabled(previous_); }
+
+bool needs_grad(std::initializer_list<const Tensor*> inputs) {
+  if (!grad_enabled_here) return false;
+  return std::any_of(inputs.begin(), inputs.end(), [](const Tensor* x) { return x->defined() && x->requires_grad(); });
+}
+
+bool needs_grad(const Tensors& inputs) {
+  if (!grad_enabled_here) return false;
+  return std::any_of(inputs.begin(), inputs.end(), [](const Tensor& x) { return x.defined() && x.requires_grad(); });
+}
+
+void record(const char* name, Tensors inputs, const Tensors& outputs, BackwardFunction backward) {
+  auto node = std::make_shared<Node>();
+  node->name = name;
+  node->number = next_number++;
+  std::erase_if(inputs, [](const Tensor& x) { return !x.defined() || !x.requires_grad(); });
+  node->inputs = std::move(inputs);
+  node->backward = std::move(backward);
+  node->outputs.reserve(outputs.size());
+  for (const Tensor& output : outputs) {
+    output.impl()->requires_grad = true;
+    output.impl()->node = node;
+    node->outputs.push_back(output.impl());
+  }
+}
+
+void accumulate(const Tensor& x, const Tensor& grad) {
+  if (!x.defined() || !x.requires_grad() || !grad.defined()) return;
+  TensorImpl& impl = *x.impl();
+  if (impl.view_of.defined()) {
+    const GradTarget base = grad_target(impl.view_of);
+    if (!base.add) std::memset(base.buffer.raw(), 0, base.buffer.bytes());
+    add_into(base.buffer, impl.view_offset, grad);
+    return;
+  }
+  if (!impl.grad.defined()) {
+    impl.grad = grad;
+    return;
+  }
+  // Another tensor may hold the same buffer as its gradient (add passes one on to both inputs): then copy first.
+  if (!impl.grad_pinned && impl.grad.impl()->data.use_count() > 1) impl.grad = impl.grad.clone();
+  add_into(impl.grad, 0, grad);
+}
+
+GradTarget grad_target(const Tensor& x) {
+  TensorImpl& impl = *x.impl();
+  if (impl.view_of.defined()) {
+    const GradTarget base = grad_target(impl.view_of);
+    if (!base.add) std::memset(base.buffer.raw(), 0, base.buffer.bytes());
+    std::byte* first = base.buffer.raw() + static_cast<size_t>(impl.view_offset) * dtype_size(impl.dtype);
+    return {Tensor::borrow({base.buffer.impl()->data, first}, impl.shape, impl.dtype), true};
+  }
+  if (impl.grad.defined()) {
+    if (!impl.grad_pinned && impl.grad.impl()->data.use_count() > 1) impl.grad = impl.grad.clone();
+    return {impl.grad, true};
+  }
+  impl.grad = Tensor::empty(impl.shape, impl.dtype);
+  return {impl.grad, false};
+}
+
+void backward(const Tensor& root, const Tensor& d_root) {
+  if (!root.requires_grad()) value_error("backward: the tensor does not depend on anything that requires a gradient");
+  Tensor seed = d_root;
+  if (!seed.defined()) {
+    if (root.size() != 1) {
+      value_error("backward: the tensor has shape ", root.shape(), "; give gradient= or reduce it to one number first");
+    }
+    seed = Tensor::full(root.shape(), root.dtype(), 1.0);
+  } else {
+    check_shape("backward", "gradient", seed, root.shape());
+    check_same_dtype("backward", "gradient", seed, "the tensor", root);
+    seed = seed.clone();
+  }
+  const std::lock_guard lock(backward_mutex);
+  const NoGrad no_grad;
+  accumulate(root, seed);
+  seed = Tensor();
+  if (!root.impl()->node) return;
+  const std::vector<Node*> nodes = collect(root.impl()->node.get());
+  auto clear = [&nodes] {
+    for (Node* node : nodes) {
+      for (auto& weak : node->outputs) {
+        if (auto impl = weak.lock()) impl->grad = Tensor();
+      }
+    }
+  };
+  try {
+    Tensors d_outputs;
+    for (Node* node : nodes) {
+      d_outputs.clear();
+      bool any = false;
+      for (auto& weak : node->outputs) {
+        Tensor d_output;
+        if (auto impl = weak.lock()) d_output = std::exchange(impl->grad, Tensor());
+        any = any || d_output.defined();
+        d_outputs.push_back(std::move(d_output));
+      }
+      if (any) node->backward(d_outputs);
+    }
+  } catch (...) {
+    clear();
+    throw;
+  }
+}
+
+void release_node(std::shared_ptr<Node> node) {
+  thread_local std::vector<std::shared_ptr<Node>> waiting;
+  thread_local bool draining = false;
+  waiting.push_back(std::move(node));
+  if (draining) return;
+  draining = true;
+  while (!waiting.empty()) {
+    std::shared_ptr<Node> last = std::move(waiting.back());
+    waiting.pop_back();
+    last.reset();
+  }
+  draining = false;
+}
+
+}  // namespace attendo

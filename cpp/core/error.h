@@ -1,0 +1,41 @@
+// Errors a caller can cause. The bindings turn them into Python's ValueError and TypeError, so a message is written for
+// the person who made the call: `linear: x has 3 features but weight expects 4`.
+#pragma once
+
+#include <sstream>
+#include <stdexcept>
+#include <string>
+
+namespace attendo {
+
+struct ValueError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+struct TypeError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+// Thrown when a callback (Ctrl-C, a Python exception) asks a long loop to stop.
+struct Interrupted : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+template <typename... Parts>
+std::string concat(const Parts&... parts) {
+  std::ostringstream text;
+  (text << ... << parts);
+  return text.str();
+}
+
+template <typename... Parts>
+[[noreturn]] void value_error(const Parts&... parts) {
+  throw ValueError(concat(parts...));
+}
+
+template <typename... Parts>
+[[noreturn]] void type_error(const Parts&... parts) {
+  throw TypeError(concat(parts...));
+}
+
+}  // namespace attendo

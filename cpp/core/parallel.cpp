@@ -1,0 +1,79 @@
+#include "core/parallel.h"
+
+#include <pthread.h>
+#include <tbb/blocked_range.h>
+#include <tbb/info.h>
+#include <tbb/parallel_for.h>
+#include <tbb/task_arena.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <memory>
+#include <mutex>
+
+namespace attendo {
+namespace {
+
+std::atomic<bool> forked{false};
+
+int default_threads() {
+  if (const char* text = std::getenv("ATTENDO_NUM_THREADS")) {
+    const int threads = std::atoi(text);
+    if (threads > 0) return threads;
+  }
+  return tbb::info::default_concurrency();
+}
+
+struct Arena {
+  std::mutex mutex;
+  int threads = default_threads();
+  std::shared_ptr<tbb::task_arena> arena = std::make_shared<tbb::task_arena>(threads);
+
+  // The workers of the parent do not exist in a forked child: a parallel loop there would wait for ever.
+  Arena() { pthread_atfork(nullptr, nullptr, [] { forked = true; }); }
+};
+
+Arena& state() {
+  static Arena* instance = new Arena;
+  return *instance;
+}
+
+}  // namespace
+
+void set_num_threads(int threads) {
+  if (threads < 1 || threads > 1024) value_error("set_num_threads: threads is ", threads, " but must be 1 to 1024");
+  Arena& s = state();
+  const std::lock_guard lock(s.mutex);
+  if (threads == s.threads) return;
+  s.threads = threads;
+  s.arena = std::make_shared<tbb::task_arena>(threads);
+}
+
+int num_threads() {
+  Arena& s = state();
+  const std::lock_guard lock(s.mutex);
+  return forked ? 1 : s.threads;
+}
+
+void run_tasks(Index tasks, void (*fn)(void* context, Index task), void* context) {
+  std::shared_ptr<tbb::task_arena> arena;
+  if (tasks > 1 && !forked) {
+    Arena& s = state();
+    const std::lock_guard lock(s.mutex);
+    if (s.threads > 1) arena = s.arena;
+  }
+  if (!arena) {
+    for (Index i = 0; i < tasks; ++i) fn(context, i);
+    return;
+  }
+  arena->execute([&] {
+    tbb::parallel_for(
+        tbb::blocked_range<Index>(0, tasks, 1),
+        [&](const tbb::blocked_range<Index>& range) {
+          for (Index i = range.begin(); i < range.end(); ++i) fn(context, i);
+        },
+        tbb::simple_partitioner());
+  });
+}
+
+}  // namespace attendo

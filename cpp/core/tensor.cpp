@@ -1,0 +1,211 @@
+#include "core/tensor.h"
+
+#include <cstring>
+
+#include "core/autograd.h"
+
+namespace attendo {
+
+size_t dtype_size(DType dtype) {
+  switch (dtype) {
+    case DType::kFloat32: return 4;
+    case DType::kFloat64: return 8;
+    case DType::kInt64: return 8;
+    case DType::kBool: return 1;
+  }
+  return 0;
+}
+
+const char* dtype_name(DType dtype) {
+  switch (dtype) {
+    case DType::kFloat32: return "float32";
+    case DType::kFloat64: return "float64";
+    case DType::kInt64: return "int64";
+    case DType::kBool: return "bool";
+  }
+  return "?";
+}
+
+TensorImpl::~TensorImpl() {
+  // A graph of a million nodes must not be taken down by recursion: nodes are let go one after the other.
+  if (node) release_node(std::move(node));
+}
+
+Tensor Tensor::borrow(std::shared_ptr<std::byte> owner, const Shape& shape, DType dtype) {
+  auto impl = std::make_shared<TensorImpl>();
+  impl->size = shape.size();
+  impl->data = std::move(owner);
+  impl->shape = shape;
+  impl->dtype = dtype;
+  return Tensor(std::move(impl));
+}
+
+Tensor Tensor::empty(const Shape& shape, DType dtype) {
+  return borrow(allocate(static_cast<size_t>(shape.size()) * dtype_size(dtype)), shape, dtype);
+}
+
+Tensor Tensor::zeros(const Shape& shape, DType dtype) {
+  Tensor out = empty(shape, dtype);
+  std::memset(out.raw(), 0, out.bytes());
+  return out;
+}
+
+Tensor Tensor::full(const Shape& shape, DType dtype, double value) {
+  Tensor out = empty(shape, dtype);
+  const Index n = out.size();
+  switch (dtype) {
+    case DType::kFloat32: std::fill_n(out.data<float>(), n, static_cast<float>(value)); break;
+    case DType::kFloat64: std::fill_n(out.data<double>(), n, value); break;
+    case DType::kInt64: std::fill_n(out.data<std::int64_t>(), n, static_cast<std::int64_t>(value)); break;
+    case DType::kBool: std::fill_n(out.data<bool>(), n, value != 0); break;
+  }
+  return out;
+}
+
+const Shape& Tensor::shape() const { return impl_->shape; }
+Index Tensor::size() const { return impl_->size; }
+DType Tensor::dtype() const { return impl_->dtype; }
+std::byte* Tensor::raw() const { return impl_->data.get(); }
+
+double Tensor::item() const {
+  if (size() != 1) value_error("item: the tensor has ", size(), " elements but must have one");
+  switch (dtype()) {
+    case DType::kFloat32: return static_cast<double>(*data<float>());
+    case DType::kFloat64: return *data<double>();
+    case DType::kInt64: return static_cast<double>(*data<std::int64_t>());
+    case DType::kBool: return *data<bool>() ? 1.0 : 0.0;
+  }
+  return 0;
+}
+
+bool Tensor::requires_grad() const { return impl_->requires_grad; }
+
+void Tensor::set_requires_grad(bool on) const {
+  if (on && !is_float(dtype())) {
+    type_error("requires_grad: only float32 and float64 tensors have gradients, this one is ", dtype_name(dtype()));
+  }
+  if (!on && impl_->node) value_error("requires_grad: this tensor was computed; use detach() to take it off the tape");
+  impl_->requires_grad = on;
+}
+
+bool Tensor::is_leaf() const { return impl_->node == nullptr; }
+Tensor Tensor::grad() const { return impl_->grad; }
+
+void Tensor::set_grad(const Tensor& grad) const {
+  if (grad.defined()) {
+    check_shape("grad", "grad", grad, shape());
+    check_same_dtype("grad", "grad", grad, "the tensor", *this);
+  }
+  if (impl_->grad_pinned) {
+    if (grad.defined()) {
+      std::memcpy(impl_->grad.raw(), grad.raw(), grad.bytes());
+    } else {
+      zero_grad();
+    }
+    return;
+  }
+  impl_->grad = grad.defined() ? grad.detach() : Tensor();
+}
+
+void Tensor::zero_grad() const {
+  if (impl_->grad_pinned) {
+    std::memset(impl_->grad.raw(), 0, impl_->grad.bytes());
+  } else {
+    impl_->grad = Tensor();
+  }
+}
+
+Tensor Tensor::detach() const { return borrow(impl_->data, shape(), dtype()); }
+
+Tensor Tensor::clone() const {
+  Tensor out = empty(shape(), dtype());
+  std::memcpy(out.raw(), raw(), bytes());
+  return out;
+}
+
+Tensor Tensor::view(const Shape& shape) const {
+  if (shape.size() != size()) {
+    value_error("reshape: ", size(), " elements of shape ", this->shape(), " do not fit the shape ", shape);
+  }
+  return borrow(impl_->data, shape, dtype());
+}
+
+Tensor Tensor::rows(Index begin, Index end) const {
+  Shape part = shape();
+  const Index row = part.product(1, part.rank());
+  part[0] = end - begin;
+  std::byte* first = raw() + static_cast<size_t>(begin * row) * dtype_size(dtype());
+  Tensor out = borrow({impl_->data, first}, part, dtype());
+  if (requires_grad()) {
+    out.impl_->requires_grad = true;
+    out.impl_->view_of = *this;
+    out.impl_->view_offset = begin * row;
+  }
+  return out;
+}
+
+namespace {
+template <typename To>
+void convert_into(To* out, const Tensor& x) {
+  const Index n = x.size();
+  switch (x.dtype()) {
+    case DType::kFloat32: std::transform(x.data<float>(), x.data<float>() + n, out, [](float v) { return static_cast<To>(v); }); break;
+    case DType::kFloat64: std::transform(x.data<double>(), x.data<double>() + n, out, [](double v) { return static_cast<To>(v); }); break;
+    case DType::kInt64: std::transform(x.data<std::int64_t>(), x.data<std::int64_t>() + n, out, [](std::int64_t v) { return static_cast<To>(v); }); break;
+    case DType::kBool: std::transform(x.data<bool>(), x.data<bool>() + n, out, [](bool v) { return static_cast<To>(v); }); break;
+  }
+}
+}  // namespace
+
+Tensor Tensor::to(DType dtype) const {
+  Tensor out = empty(shape(), dtype);
+  switch (dtype) {
+    case DType::kFloat32: convert_into(out.data<float>(), *this); break;
+    case DType::kFloat64: convert_into(out.data<double>(), *this); break;
+    case DType::kInt64: convert_into(out.data<std::int64_t>(), *this); break;
+    case DType::kBool: convert_into(out.data<bool>(), *this); break;
+  }
+  return out;
+}
+
+void check_defined(const char* op, const char* arg, const Tensor& x) {
+  if (!x.defined()) type_error(op, ": ", arg, " is None but must be an array");
+}
+
+void check_float(const char* op, const char* arg, const Tensor& x) {
+  check_defined(op, arg, x);
+  if (!is_float(x.dtype())) {
+    type_error(op, ": ", arg, " has dtype ", dtype_name(x.dtype()), " but must be float32 or float64");
+  }
+}
+
+void check_same_dtype(const char* op, const char* a_name, const Tensor& a, const char* b_name, const Tensor& b) {
+  if (a.dtype() != b.dtype()) {
+    type_error(op, ": ", a_name, " has dtype ", dtype_name(a.dtype()), " but ", b_name, " has ", dtype_name(b.dtype()),
+               "; convert one of them");
+  }
+}
+
+void check_rank(const char* op, const char* arg, const Tensor& x, int rank, const char* axes) {
+  check_defined(op, arg, x);
+  if (x.rank() != rank) {
+    value_error(op, ": ", arg, " has shape ", x.shape(), " but must have ", rank, " axes ", axes);
+  }
+}
+
+void check_min_rank(const char* op, const char* arg, const Tensor& x, int rank, const char* axes) {
+  check_defined(op, arg, x);
+  if (x.rank() < rank) {
+    value_error(op, ": ", arg, " has shape ", x.shape(), " but must have at least ", rank,
+                rank == 1 ? " axis " : " axes ", axes);
+  }
+}
+
+void check_shape(const char* op, const char* arg, const Tensor& x, const Shape& expected) {
+  check_defined(op, arg, x);
+  if (!(x.shape() == expected)) {
+    value_error(op, ": ", arg, " has shape ", x.shape(), " but must have shape ", expected);
+  }
+}
+
+}  // namespace attendo

@@ -1,0 +1,119 @@
+// Tensor: a contiguous, row-major, 64-byte aligned array with shared ownership, and the place its gradient goes.
+//
+// A Tensor is a handle: copies share the data. Operations make new ones; only the optimizer and `assign` write in place.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "core/memory.h"
+#include "core/shape.h"
+
+namespace attendo {
+
+enum class DType : std::uint8_t { kFloat32, kFloat64, kInt64, kBool };
+
+size_t dtype_size(DType dtype);
+const char* dtype_name(DType dtype);  // NumPy's name: "float32"
+inline bool is_float(DType dtype) { return dtype == DType::kFloat32 || dtype == DType::kFloat64; }
+
+template <typename T>
+constexpr DType dtype_of();
+template <>
+constexpr DType dtype_of<float>() { return DType::kFloat32; }
+template <>
+constexpr DType dtype_of<double>() { return DType::kFloat64; }
+template <>
+constexpr DType dtype_of<std::int64_t>() { return DType::kInt64; }
+template <>
+constexpr DType dtype_of<bool>() { return DType::kBool; }
+
+struct Node;
+struct TensorImpl;
+
+class Tensor {
+ public:
+  Tensor() = default;
+  explicit Tensor(std::shared_ptr<TensorImpl> impl) : impl_(std::move(impl)) {}
+
+  static Tensor empty(const Shape& shape, DType dtype);
+  static Tensor zeros(const Shape& shape, DType dtype);
+  static Tensor full(const Shape& shape, DType dtype, double value);
+  static Tensor scalar(DType dtype, double value) { return full({}, dtype, value); }
+  // Borrows memory that `owner` keeps alive.
+  static Tensor borrow(std::shared_ptr<std::byte> owner, const Shape& shape, DType dtype);
+
+  bool defined() const { return impl_ != nullptr; }
+  explicit operator bool() const { return defined(); }
+  const Shape& shape() const;
+  int rank() const { return shape().rank(); }
+  Index dim(int axis) const { return shape()[axis]; }
+  Index size() const;
+  DType dtype() const;
+  size_t bytes() const { return static_cast<size_t>(size()) * dtype_size(dtype()); }
+
+  template <typename T>
+  T* data() const {
+    return reinterpret_cast<T*>(raw());
+  }
+  std::byte* raw() const;
+
+  double item() const;  // the only element, as a double
+
+  bool requires_grad() const;
+  void set_requires_grad(bool on) const;
+  bool is_leaf() const;
+  Tensor grad() const;
+  void set_grad(const Tensor& grad) const;
+  void zero_grad() const;
+
+  Tensor detach() const;                       // the same data, off the tape
+  Tensor clone() const;                        // a copy, off the tape
+  Tensor view(const Shape& shape) const;       // the same data with another shape, off the tape
+  Tensor rows(Index begin, Index end) const;   // axis 0 from begin to end, sharing data; its gradient lands in this one's
+  Tensor to(DType dtype) const;                // converted copy, off the tape
+
+  const std::shared_ptr<TensorImpl>& impl() const { return impl_; }
+  bool same_as(const Tensor& other) const { return impl_ == other.impl_; }
+
+ private:
+  std::shared_ptr<TensorImpl> impl_;
+};
+
+using Tensors = std::vector<Tensor>;
+
+struct TensorImpl {
+  std::shared_ptr<std::byte> data;
+  Shape shape;
+  Index size = 0;
+  DType dtype = DType::kFloat32;
+  bool requires_grad = false;
+  bool grad_pinned = false;  // the gradient lives in an optimizer's flat buffer: always add in place
+  std::shared_ptr<Node> node;
+  Tensor grad;
+  Tensor view_of;         // for rows(): gradients are added to this tensor's,
+  Index view_offset = 0;  // from this element on
+
+  ~TensorImpl();
+};
+
+// Calls body(T{}) with T = float or double. `op` and `arg` name what is wrong when the dtype is neither.
+template <typename Body>
+void dispatch_float(const char* op, const char* arg, const Tensor& x, Body&& body) {
+  switch (x.dtype()) {
+    case DType::kFloat32: body(float{}); return;
+    case DType::kFloat64: body(double{}); return;
+    default: type_error(op, ": ", arg, " has dtype ", dtype_name(x.dtype()), " but must be float32 or float64");
+  }
+}
+
+// Checks shared by the operations; each throws an error that names the operation and the argument.
+void check_defined(const char* op, const char* arg, const Tensor& x);
+void check_float(const char* op, const char* arg, const Tensor& x);
+void check_same_dtype(const char* op, const char* a_name, const Tensor& a, const char* b_name, const Tensor& b);
+void check_rank(const char* op, const char* arg, const Tensor& x, int rank, const char* axes);
+void check_min_rank(const char* op, const char* arg, const Tensor& x, int rank, const char* axes);
+void check_shape(const char* op, const char* arg, const Tensor& x, const Shape& expected);
+
+}  // namespace attendo

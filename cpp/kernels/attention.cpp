@@ -1,0 +1,98 @@
+#include "kernels/attention.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/attention.cpp"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include "kernels/attention_backward-inl.h"
+#include "kernels/attention_forward-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace attendo::kernels {
+namespace HWY_NAMESPACE {
+namespace {
+
+template <typename T>
+void Forward(const AttentionHead<T>& h, Index begin, Index end, T* out, Index out_row, T* lse, T* scratch) {
+  for (Index q0 = begin; q0 < end; q0 += kPanel<T>) {
+    const Index count = Min(kPanel<T>, end - q0);
+    T* o = out + q0 * out_row;
+    T* l = lse + q0;
+    switch (LaneVectors(count, kLanes<T>)) {
+      case 1: ForwardBlock<T, 1>(h, q0, count, o, out_row, l, scratch); break;
+      case 2: ForwardBlock<T, 2>(h, q0, count, o, out_row, l, scratch); break;
+#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON
+      case 3: ForwardBlock<T, 3>(h, q0, count, o, out_row, l, scratch); break;
+      default: ForwardBlock<T, 4>(h, q0, count, o, out_row, l, scratch); break;
+#else
+      default: break;
+#endif
+    }
+  }
+}
+
+template <typename T>
+void Weights(const AttentionHead<T>& h, Index begin, Index end, const T* lse, T* weights, Index row, Index key_length,
+             T* scratch) {
+  for (Index q0 = begin; q0 < end; q0 += kPanel<T>) {
+    const Index count = Min(kPanel<T>, end - q0);
+    T* w = weights + q0 * row;
+    const T* l = lse + q0;
+    switch (LaneVectors(count, kLanes<T>)) {
+      case 1: WeightsBlock<T, 1>(h, q0, count, l, w, row, key_length, scratch); break;
+      case 2: WeightsBlock<T, 2>(h, q0, count, l, w, row, key_length, scratch); break;
+#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON
+      case 3: WeightsBlock<T, 3>(h, q0, count, l, w, row, key_length, scratch); break;
+      default: WeightsBlock<T, 4>(h, q0, count, l, w, row, key_length, scratch); break;
+#else
+      default: break;
+#endif
+    }
+  }
+}
+
+template <typename T>
+Index BackwardScratch(Index query_length, Index d, Index d_v) {
+  BackwardPlan<T> plan;
+  return BackwardPlan<T>::Layout(plan, query_length, d, d_v, nullptr);
+}
+
+template <typename T>
+Index DQScratch(Index query_length, Index d) {
+  return RoundUp(query_length, kPanel<T>) * d;
+}
+
+template <typename T>
+constexpr AttentionKernels<T> MakeTable() {
+  return {kPanel<T>,          ForwardScratch<T>, Forward<T>,  Weights<T>,
+          BackwardScratch<T>, DQScratch<T>,      Backward<T>, FinishDQ<T>};
+}
+const AttentionKernels<float>& TableFloat() {
+  static constexpr AttentionKernels<float> table = MakeTable<float>();
+  return table;
+}
+const AttentionKernels<double>& TableDouble() {
+  static constexpr AttentionKernels<double> table = MakeTable<double>();
+  return table;
+}
+
+}  // namespace
+}  // namespace HWY_NAMESPACE
+}  // namespace attendo::kernels
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+#include "kernels/select.h"
+
+namespace attendo::kernels {
+template <>
+const AttentionKernels<float>& attention_kernels<float>() {
+  ATTENDO_SELECT(TableFloat);
+}
+template <>
+const AttentionKernels<double>& attention_kernels<double>() {
+  ATTENDO_SELECT(TableDouble);
+}
+}  // namespace attendo::kernels
+#endif

@@ -1,0 +1,75 @@
+// Blocked attention of one head on one thread (Dao et al. 2022; queries in the SIMD lanes): never an L × S array.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace attendo::kernels {
+
+using std::ptrdiff_t;
+
+// What decides the scores of one (batch, head): s_ij = scale · q_i·k_j + bias_ij where i may attend to j.
+template <typename T>
+struct AttentionHead {
+  ptrdiff_t query_length = 0, d = 0, d_v = 0;
+  const T* q = nullptr;
+  ptrdiff_t q_row = 0;
+  const T* k = nullptr;
+  ptrdiff_t k_row = 0;
+  const T* v = nullptr;
+  ptrdiff_t v_row = 0;
+  T scale = 1;
+  ptrdiff_t keys = 0;            // keys from here on are padding
+  bool causal = false;           // query i attends to key j when j <= i + offset
+  ptrdiff_t offset = 0;
+  const bool* mask = nullptr;    // mask[i·mask_row + j·mask_col]: true = may attend
+  ptrdiff_t mask_row = 0, mask_col = 0;
+  const T* bias = nullptr;
+  ptrdiff_t bias_row = 0, bias_col = 0;
+  bool dropout = false;
+  std::uint64_t stream = 0;      // of this head
+  std::uint32_t drop_below = 0;  // keep where the random bits are >= this
+  T keep_scale = 1;
+};
+
+template <typename T>
+struct AttentionGradient {
+  const T* d_out = nullptr;
+  ptrdiff_t d_out_row = 0;
+  const T* lse = nullptr;        // (L,) natural log-sum-exp of each row; -inf where nothing is attended
+  const T* delta = nullptr;      // (L,) Σ_c dO∘O (+ Σ_j dP∘P for gradients of the weights)
+  const T* d_weights = nullptr;  // (L, S) or null
+  ptrdiff_t d_weights_row = 0;
+  T* d_q = nullptr;              // (L, d) scratch of this task, transposed in panels, added to
+  T* d_k = nullptr;              // rows key_begin …
+  ptrdiff_t d_k_row = 0;
+  T* d_v = nullptr;
+  ptrdiff_t d_v_row = 0;
+  bool add_kv = false;           // add to d_k and d_v (later heads of a group)
+  T* d_bias = nullptr;           // (L, S) or null: written
+  ptrdiff_t d_bias_row = 0;
+};
+
+template <typename T>
+struct AttentionKernels {
+  ptrdiff_t panel;                                          // queries of a block
+  ptrdiff_t (*forward_scratch)(ptrdiff_t d, ptrdiff_t d_v);  // elements
+  // out rows [begin, end) and their lse. begin is a multiple of `panel`.
+  void (*forward)(const AttentionHead<T>& head, ptrdiff_t begin, ptrdiff_t end, T* out, ptrdiff_t out_row, T* lse,
+                  T* scratch);
+  // weights[i, j] = exp(s_ij - lse_i) for rows [begin, end), all S columns.
+  void (*weights)(const AttentionHead<T>& head, ptrdiff_t begin, ptrdiff_t end, const T* lse, T* weights,
+                  ptrdiff_t weights_row, ptrdiff_t key_length, T* scratch);
+  ptrdiff_t (*backward_scratch)(ptrdiff_t query_length, ptrdiff_t d, ptrdiff_t d_v);
+  ptrdiff_t (*d_q_scratch)(ptrdiff_t query_length, ptrdiff_t d);
+  // Gradients of keys [key_begin, key_end) and this range's part of d_q (in the layout of finish_d_q).
+  void (*backward)(const AttentionHead<T>& head, const AttentionGradient<T>& grad, ptrdiff_t key_begin, ptrdiff_t key_end,
+                   T* scratch);
+  // d_q rows from the scratch layout, times the scale.
+  void (*finish_d_q)(const AttentionHead<T>& head, const T* d_q_panels, T* d_q, ptrdiff_t d_q_row);
+};
+
+template <typename T>
+const AttentionKernels<T>& attention_kernels();
+
+}  // namespace attendo::kernels

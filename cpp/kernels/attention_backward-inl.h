@@ -1,0 +1,222 @@
+// Attention backward for one head: keys outside, queries inside, the weights computed again from the log-sum-exp.
+//
+//   P_ij = exp(s_ij - lse_i)          D_i = Σ_c dO_ic O_ic
+//   dV_j = Σ_i P_ij dO_i              dP_ij = dO_i · V_j
+//   dS_ij = P_ij (dP_ij - D_i)        dQ_i = scale Σ_j dS_ij K_j        dK_j = scale Σ_i dS_ij Q_i
+#if defined(ATTENDO_KERNELS_ATTENTION_BACKWARD_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef ATTENDO_KERNELS_ATTENTION_BACKWARD_INL_H_
+#undef ATTENDO_KERNELS_ATTENTION_BACKWARD_INL_H_
+#else
+#define ATTENDO_KERNELS_ATTENTION_BACKWARD_INL_H_
+#endif
+
+#include "kernels/attention_tile-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace attendo::kernels {
+namespace HWY_NAMESPACE {
+namespace {
+
+constexpr Index kBackwardKeys = 96;
+
+// Everything one task needs: the head's queries and output gradients, transposed block by block and as padded rows.
+template <typename T>
+struct BackwardPlan {
+  Index blocks, d_pad, dv_pad;
+  T *queries, *d_outs;         // (blocks, d or d_v, panel)
+  T *query_rows, *d_out_rows;  // (blocks · panel, d_pad or dv_pad)
+  T *s, *dp, *temp, *d_k, *d_v;
+
+  // With a null base: only counts.
+  static Index Layout(BackwardPlan& p, Index query_length, Index d, Index d_v, T* base) {
+    p.blocks = (query_length + kPanel<T> - 1) / kPanel<T>;
+    p.d_pad = RoundUp(d, kLanes<T>);
+    p.dv_pad = RoundUp(d_v, kLanes<T>);
+    const Index padded = p.blocks * kPanel<T>;
+    T* at = base;
+    p.queries = at;
+    at += padded * d;
+    p.d_outs = at;
+    at += padded * d_v;
+    p.query_rows = at;
+    at += padded * p.d_pad;
+    p.d_out_rows = at;
+    at += padded * p.dv_pad;
+    p.s = at;
+    at += kBackwardKeys * kPanel<T>;
+    p.dp = at;
+    at += kBackwardKeys * kPanel<T>;
+    p.temp = at;
+    at += kBackwardKeys * kPanel<T>;
+    p.d_k = at;
+    at += kBackwardKeys * p.d_pad;
+    p.d_v = at;
+    at += kBackwardKeys * p.dv_pad;
+    return at - base;
+  }
+};
+
+// c (rows, n) += a (rows, k) · b (k, n) for any n that is a multiple of the lanes.
+template <typename T>
+HWY_INLINE void WideProduct(Index rows, Index n, Index k, const T* a, Index a_row, Index a_col, const T* b, Index b_row, T* c,
+                            Index c_row, bool selected) {
+  for (Index j = 0; j < n; j += kPanel<T>) {
+    const ProductBody<T> body{k, a, a_row, a_col, b + j, b_row, c + j, c_row, true, selected};
+    switch (Min(kPanel<T>, n - j) / kLanes<T>) {
+      case 1: ForEachRowTile<1>(rows, body); break;
+      case 2: ForEachRowTile<2>(rows, body); break;
+#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON
+      case 3: ForEachRowTile<3>(rows, body); break;
+      default: ForEachRowTile<4>(rows, body); break;
+#else
+      default: break;
+#endif
+    }
+  }
+}
+
+template <typename T, int kVectors>
+HWY_NOINLINE void BackwardTile(const AttentionHead<T>& h, const AttentionGradient<T>& g, const BackwardPlan<T>& p, Index block,
+                               Index count, Index j0, Index nk, bool keys_non_finite) {
+  const Tag<T> d;
+  constexpr Index kWidth = kVectors * kLanes<T>;
+  const Index q0 = block * kPanel<T>;
+  const T* queries = p.queries + q0 * h.d;
+  const T* d_outs = p.d_outs + q0 * h.d_v;
+  const T* query_rows = p.query_rows + q0 * p.d_pad;
+  const T* d_out_rows = p.d_out_rows + q0 * p.dv_pad;
+
+  HWY_ALIGN T shift[kWidth];
+  HWY_ALIGN T delta[kWidth];
+  for (Index i = 0; i < kWidth; ++i) {
+    // An unattended row, or a lane beyond the last query: weights 2^(s - inf) = 0.
+    const bool attended = i < count && g.lse[q0 + i] != MinusInfinity<T>();
+    shift[i] = attended ? g.lse[q0 + i] * T(kLog2E) : T(__builtin_inf());
+    delta[i] = attended ? g.delta[q0 + i] : T(0);
+  }
+
+  // Pass 1: P from the scores.
+  const bool masked = ScoreTile<T, kVectors>(h, queries, q0, count, j0, nk, p.s, p.temp);
+  for (Index j = 0; j < nk; ++j) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+      T* at = p.s + j * kWidth + v * kLanes<T>;
+      hn::StoreU(Exp2<T>(hn::LoadU(d, at) - hn::Load(d, shift + v * kLanes<T>)), d, at);
+    }
+  }
+  // Pass 2: dP = V·dOᵀ.
+  ForEachRowTile<kVectors>(nk, ProductBody<T>{h.d_v, h.v + j0 * h.v_row, h.v_row, 1, d_outs, kWidth, p.dp, kWidth, false, false});
+
+  const bool rows_non_finite = masked && (HasNonFinite<T>(d_out_rows, p.dv_pad, count, h.d_v) ||
+                                          HasNonFinite<T>(query_rows, p.d_pad, count, h.d));
+  // Pass 3: dV += Pᵀ·dO, with the weights that survived dropout.
+  if (h.dropout) {
+    T* kept = p.temp;
+    for (Index x = 0; x < nk * kWidth; x += kLanes<T>) hn::StoreU(hn::LoadU(d, p.s + x), d, kept + x);
+    DropTile<T, kVectors>(h, q0, j0, nk, kept);
+    WideProduct<T>(nk, p.dv_pad, count, kept, kWidth, 1, d_out_rows, p.dv_pad, p.d_v, p.dv_pad, rows_non_finite);
+    DropTile<T, kVectors>(h, q0, j0, nk, p.dp);
+  } else {
+    WideProduct<T>(nk, p.dv_pad, count, p.s, kWidth, 1, d_out_rows, p.dv_pad, p.d_v, p.dv_pad, rows_non_finite);
+  }
+  if (g.d_weights != nullptr) {
+    PackQueries<T>(g.d_weights + q0 * g.d_weights_row + j0, g.d_weights_row, count, nk, p.temp, kWidth, T(1));
+    for (Index x = 0; x < nk * kWidth; x += kLanes<T>) {
+      hn::StoreU(hn::LoadU(d, p.dp + x) + hn::LoadU(d, p.temp + x), d, p.dp + x);
+    }
+  }
+  // Pass 4: dS = P (dP - D); where P is 0 so is dS, whatever dP holds.
+  for (Index j = 0; j < nk; ++j) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+      const Index x = j * kWidth + v * kLanes<T>;
+      const auto weight = hn::LoadU(d, p.s + x);
+      const auto ds = weight * (hn::LoadU(d, p.dp + x) - hn::Load(d, delta + v * kLanes<T>));
+      hn::StoreU(hn::IfThenZeroElse(hn::Eq(weight, hn::Zero(d)), ds), d, p.s + x);
+    }
+  }
+  if (g.d_bias != nullptr) Transpose<T>(p.s, kWidth, nk, count, g.d_bias + q0 * g.d_bias_row + j0, g.d_bias_row, T(1));
+  // Pass 5: dK += dSᵀ·Q and dQᵀ += Kᵀ·dSᵀ.
+  WideProduct<T>(nk, p.d_pad, count, p.s, kWidth, 1, query_rows, p.d_pad, p.d_k, p.d_pad, rows_non_finite);
+  ForEachRowTile<kVectors>(h.d, ProductBody<T>{nk, h.k + j0 * h.k_row, 1, h.k_row, p.s, kWidth, g.d_q + q0 * h.d, kWidth, true,
+                                               masked && keys_non_finite});
+}
+
+template <typename T>
+HWY_INLINE void StoreKeyGradient(const T* acc, Index acc_row, Index rows, Index cols, T factor, bool add, T* out, Index out_row) {
+  for (Index j = 0; j < rows; ++j) {
+    for (Index c = 0; c < cols; ++c) {
+      const T value = acc[j * acc_row + c] * factor;
+      out[j * out_row + c] = add ? out[j * out_row + c] + value : value;
+    }
+  }
+}
+
+HWY_INLINE Index LaneVectors(Index count, Index lanes) { return (count + lanes - 1) / lanes; }
+
+template <typename T>
+HWY_NOINLINE void Backward(const AttentionHead<T>& h, const AttentionGradient<T>& g, Index key_begin, Index key_end, T* scratch) {
+  BackwardPlan<T> p;
+  BackwardPlan<T>::Layout(p, h.query_length, h.d, h.d_v, scratch);
+  const T q_scale = h.scale * T(kLog2E);
+  for (Index block = 0; block < p.blocks; ++block) {
+    const Index q0 = block * kPanel<T>;
+    const Index count = Min(kPanel<T>, h.query_length - q0);
+    const Index width = LaneVectors(count, kLanes<T>) * kLanes<T>;
+    const T* q = h.q + q0 * h.q_row;
+    const T* d_out = g.d_out + q0 * g.d_out_row;
+    PackQueries<T>(q, h.q_row, count, h.d, p.queries + q0 * h.d, width, q_scale);
+    PackQueries<T>(d_out, g.d_out_row, count, h.d_v, p.d_outs + q0 * h.d_v, width, T(1));
+    for (Index i = 0; i < count; ++i) {
+      T* row = p.query_rows + (q0 + i) * p.d_pad;
+      for (Index c = 0; c < h.d; ++c) row[c] = q[i * h.q_row + c];
+      for (Index c = h.d; c < p.d_pad; ++c) row[c] = T(0);
+      row = p.d_out_rows + (q0 + i) * p.dv_pad;
+      for (Index c = 0; c < h.d_v; ++c) row[c] = d_out[i * g.d_out_row + c];
+      for (Index c = h.d_v; c < p.dv_pad; ++c) row[c] = T(0);
+    }
+    T* d_q = g.d_q + q0 * h.d;
+    for (Index x = 0; x < h.d * width; ++x) d_q[x] = T(0);
+  }
+  for (Index j0 = key_begin; j0 < key_end; j0 += kBackwardKeys) {
+    const Index nk = Min(kBackwardKeys, key_end - j0);
+    const Index live = Max(0, Min(nk, h.keys - j0));  // keys that are not padding
+    for (Index x = 0; x < nk * p.d_pad; ++x) p.d_k[x] = T(0);
+    for (Index x = 0; x < nk * p.dv_pad; ++x) p.d_v[x] = T(0);
+    const bool keys_non_finite = live > 0 && HasNonFinite<T>(h.k + j0 * h.k_row, h.k_row, live, h.d);
+    for (Index block = 0; block < p.blocks && live > 0; ++block) {
+      const Index q0 = block * kPanel<T>;
+      const Index count = Min(kPanel<T>, h.query_length - q0);
+      if (KeyEnd(h, q0, count) <= j0) continue;
+      const Index used = Min(live, KeyEnd(h, q0, count) - j0);
+      switch (LaneVectors(count, kLanes<T>)) {
+        case 1: BackwardTile<T, 1>(h, g, p, block, count, j0, used, keys_non_finite); break;
+        case 2: BackwardTile<T, 2>(h, g, p, block, count, j0, used, keys_non_finite); break;
+#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON
+        case 3: BackwardTile<T, 3>(h, g, p, block, count, j0, used, keys_non_finite); break;
+        default: BackwardTile<T, 4>(h, g, p, block, count, j0, used, keys_non_finite); break;
+#else
+        default: break;
+#endif
+      }
+    }
+    StoreKeyGradient<T>(p.d_k, p.d_pad, nk, h.d, h.scale, g.add_kv, g.d_k + j0 * g.d_k_row, g.d_k_row);
+    StoreKeyGradient<T>(p.d_v, p.dv_pad, nk, h.d_v, T(1), g.add_kv, g.d_v + j0 * g.d_v_row, g.d_v_row);
+  }
+}
+
+template <typename T>
+HWY_NOINLINE void FinishDQ(const AttentionHead<T>& h, const T* panels, T* d_q, Index d_q_row) {
+  for (Index q0 = 0; q0 < h.query_length; q0 += kPanel<T>) {
+    const Index count = Min(kPanel<T>, h.query_length - q0);
+    const Index width = LaneVectors(count, kLanes<T>) * kLanes<T>;
+    Transpose<T>(panels + q0 * h.d, width, h.d, count, d_q + q0 * d_q_row, d_q_row, h.scale);
+  }
+}
+
+}  // namespace
+}  // namespace HWY_NAMESPACE
+}  // namespace attendo::kernels
+HWY_AFTER_NAMESPACE();
+
+#endif  // per-target include guard

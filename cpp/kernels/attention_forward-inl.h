@@ -1,0 +1,198 @@
+// Attention forward for one block of queries, keys in blocks, softmax on line (Milakov and Gimelshein 2018):
+//
+//   m' = max(m, max_j s_j)   l' = l 2^(m - m') + Σ_j 2^(s_j - m')   o' = o 2^(m - m') + Σ_j 2^(s_j - m') v_j
+//   out = o / l              lse = ln 2 · (m + log2 l)
+#if defined(ATTENDO_KERNELS_ATTENTION_FORWARD_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef ATTENDO_KERNELS_ATTENTION_FORWARD_INL_H_
+#undef ATTENDO_KERNELS_ATTENTION_FORWARD_INL_H_
+#else
+#define ATTENDO_KERNELS_ATTENTION_FORWARD_INL_H_
+#endif
+
+#include "kernels/attention_tile-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace attendo::kernels {
+namespace HWY_NAMESPACE {
+namespace {
+
+constexpr Index kForwardKeys = 192;
+
+template <typename T>
+Index ForwardScratch(Index d, Index d_v) {
+  return (d + d_v + 2 * kForwardKeys + 1) * kPanel<T>;
+}
+
+// o[c, :] = o[c, :] · alpha + Σ_j v[j, c] p[j, :]
+template <typename T>
+struct ValueBody {
+  Index nk;
+  const T* v;
+  Index v_row;
+  const T* p;
+  T* o;
+  const T* alpha;  // null for the first block: nothing is there to be rescaled
+  bool selected;
+
+  template <int kRows, int kVectors>
+  HWY_INLINE void Run(Index c) const {
+    const Tag<T> d;
+    constexpr Index kWidth = kVectors * kLanes<T>;
+    Tile<T, kRows, kVectors> tile;
+    tile.Zero();
+    if (HWY_UNLIKELY(selected)) {
+      tile.MultiplySelected(nk, v + c, 1, v_row, p, kWidth);
+    } else {
+      tile.Multiply(nk, v + c, 1, v_row, p, kWidth);
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 4
+      for (int x = 0; x < kVectors; ++x) {
+        T* at = o + (c + r) * kWidth + x * kLanes<T>;
+        if (alpha == nullptr) {
+          hn::StoreU(tile.acc[r][x], d, at);
+        } else {
+          hn::StoreU(hn::MulAdd(hn::LoadU(d, at), hn::LoadU(d, alpha + x * kLanes<T>), tile.acc[r][x]), d, at);
+        }
+      }
+    }
+  }
+};
+
+template <typename T, int kVectors>
+HWY_NOINLINE void ForwardBlock(const AttentionHead<T>& h, Index q0, Index count, T* out, Index out_row, T* lse, T* scratch) {
+  const Tag<T> d;
+  constexpr Index kWidth = kVectors * kLanes<T>;
+  T* queries = scratch;
+  T* o = queries + h.d * kWidth;
+  T* s = o + h.d_v * kWidth;
+  T* temp = s + kForwardKeys * kWidth;
+  T* alpha = temp + kForwardKeys * kWidth;
+  PackQueries<T>(h.q + q0 * h.q_row, h.q_row, count, h.d, queries, kWidth, h.scale * T(kLog2E));
+
+  const auto lowest = hn::Set(d, MinusInfinity<T>());
+  Vector<T> m[kVectors], l[kVectors];
+#pragma GCC unroll 4
+  for (int v = 0; v < kVectors; ++v) m[v] = lowest, l[v] = hn::Zero(d);
+
+  const Index key_end = KeyEnd(h, q0, count);
+  for (Index j0 = 0; j0 < key_end; j0 += kForwardKeys) {
+    const Index nk = Min(kForwardKeys, key_end - j0);
+    // Pass 1: scores, and the maximum of each lane.
+    const bool masked = ScoreTile<T, kVectors>(h, queries, q0, count, j0, nk, s, temp);
+    Vector<T> top[kVectors], shift[kVectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) top[v] = m[v];
+    for (Index j = 0; j < nk; ++j) {
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) top[v] = hn::Max(hn::LoadU(d, s + j * kWidth + v * kLanes<T>), top[v]);
+    }
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+      // A lane that has seen no key yet keeps -inf; 0 stands in for it, since -inf - (-inf) would be NaN.
+      shift[v] = hn::IfThenElse(hn::Eq(top[v], lowest), hn::Zero(d), top[v]);
+      const auto factor = Exp2<T>(m[v] - shift[v]);
+      l[v] = l[v] * factor;
+      m[v] = top[v];
+      hn::StoreU(factor, d, alpha + v * kLanes<T>);
+    }
+    // Pass 2: exponentials in place, and their sum.
+    for (Index j = 0; j < nk; ++j) {
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) {
+        T* at = s + j * kWidth + v * kLanes<T>;
+        const auto p = Exp2<T>(hn::LoadU(d, at) - shift[v]);
+        l[v] = l[v] + p;
+        hn::StoreU(p, d, at);
+      }
+    }
+    if (h.dropout) DropTile<T, kVectors>(h, q0, j0, nk, s);
+    // Pass 3: the weighted values. A masked value is left out, not multiplied by 0: it may be NaN.
+    const T* values = h.v + j0 * h.v_row;
+    const bool selected = masked && HasNonFinite<T>(values, h.v_row, nk, h.d_v);
+    ForEachRowTile<kVectors>(h.d_v, ValueBody<T>{nk, values, h.v_row, s, o, j0 == 0 ? nullptr : alpha, selected});
+  }
+
+  HWY_ALIGN T inverse[kWidth];
+  HWY_ALIGN T top[kWidth];
+  HWY_ALIGN T sum[kWidth];
+  const auto one = hn::Set(d, T(1));
+#pragma GCC unroll 4
+  for (int v = 0; v < kVectors; ++v) {
+    // The sum is 0 only when no key was allowed: the largest score alone contributes 1.
+    const auto none = hn::Eq(l[v], hn::Zero(d));
+    hn::Store(hn::IfThenZeroElse(none, one / l[v]), d, inverse + v * kLanes<T>);
+    hn::Store(m[v], d, top + v * kLanes<T>);
+    hn::Store(l[v], d, sum + v * kLanes<T>);
+  }
+  if (key_end <= 0) {
+    for (Index i = 0; i < count; ++i) {
+      for (Index c = 0; c < h.d_v; ++c) out[i * out_row + c] = T(0);
+    }
+  } else {
+    for (Index c = 0; c < h.d_v; ++c) {
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) {
+        T* at = o + c * kWidth + v * kLanes<T>;
+        const auto factor = hn::Load(d, inverse + v * kLanes<T>);
+        // 0 · inf of an overflowed, unattended lane must still be 0.
+        hn::StoreU(hn::IfThenZeroElse(hn::Eq(factor, hn::Zero(d)), hn::LoadU(d, at) * factor), d, at);
+      }
+    }
+    Transpose<T>(o, kWidth, h.d_v, count, out, out_row, T(1));
+  }
+  for (Index i = 0; i < count; ++i) {
+    lse[i] = sum[i] == T(0) ? MinusInfinity<T>()
+                            : T(kLn2 * (static_cast<double>(top[i]) + __builtin_log2(static_cast<double>(sum[i]))));
+  }
+}
+
+template <typename T, int kVectors>
+HWY_NOINLINE void WeightsBlock(const AttentionHead<T>& h, Index q0, Index count, const T* lse, T* weights, Index row,
+                               Index key_length, T* scratch) {
+  const Tag<T> d;
+  constexpr Index kWidth = kVectors * kLanes<T>;
+  T* queries = scratch;
+  T* s = queries + h.d * kWidth;
+  T* temp = s + kForwardKeys * kWidth;
+  PackQueries<T>(h.q + q0 * h.q_row, h.q_row, count, h.d, queries, kWidth, h.scale * T(kLog2E));
+  HWY_ALIGN T shift[kWidth];
+  for (Index i = 0; i < kWidth; ++i) {
+    shift[i] = i < count && lse[i] != MinusInfinity<T>() ? lse[i] * T(kLog2E) : T(__builtin_inf());
+  }
+  const Index key_end = KeyEnd(h, q0, count);
+  for (Index j0 = 0; j0 < key_end; j0 += kForwardKeys) {
+    const Index nk = Min(kForwardKeys, key_end - j0);
+    ScoreTile<T, kVectors>(h, queries, q0, count, j0, nk, s, temp);
+    for (Index j = 0; j < nk; ++j) {
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) {
+        T* at = s + j * kWidth + v * kLanes<T>;
+        hn::StoreU(Exp2<T>(hn::LoadU(d, at) - hn::Load(d, shift + v * kLanes<T>)), d, at);
+      }
+    }
+    Transpose<T>(s, kWidth, nk, count, weights + j0, row, T(1));
+  }
+  // The log-sum-exp is rounded in proportion to its size; dividing by the row's own sum takes that error out.
+  for (Index i = 0; i < count; ++i) {
+    T* w = weights + i * row;
+    for (Index j = key_end; j < key_length; ++j) w[j] = T(0);
+    auto acc = hn::Zero(d);
+    Index j = 0;
+    for (; j + kLanes<T> <= key_end; j += kLanes<T>) acc = acc + hn::LoadU(d, w + j);
+    T sum = SumLanes<T>(acc);
+    for (; j < key_end; ++j) sum += w[j];
+    if (sum == T(0)) continue;
+    const T factor = T(1) / sum;
+    for (j = 0; j + kLanes<T> <= key_end; j += kLanes<T>) hn::StoreU(hn::LoadU(d, w + j) * hn::Set(d, factor), d, w + j);
+    for (; j < key_end; ++j) w[j] *= factor;
+  }
+}
+
+}  // namespace
+}  // namespace HWY_NAMESPACE
+}  // namespace attendo::kernels
+HWY_AFTER_NAMESPACE();
+
+#endif  // per-target include guard

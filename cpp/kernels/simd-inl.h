@@ -1,0 +1,269 @@
+// What every kernel shares, compiled anew for each instruction set: loads of a row's tail, exp, small transposes.
+#if defined(ATTENDO_KERNELS_SIMD_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef ATTENDO_KERNELS_SIMD_INL_H_
+#undef ATTENDO_KERNELS_SIMD_INL_H_
+#else
+#define ATTENDO_KERNELS_SIMD_INL_H_
+#endif
+
+#include <hwy/highway.h>
+
+#include <cstddef>
+#include <cstdint>
+
+HWY_BEFORE_NAMESPACE();
+namespace attendo::kernels {
+namespace HWY_NAMESPACE {
+namespace {
+
+namespace hn = hwy::HWY_NAMESPACE;
+using Index = std::ptrdiff_t;
+
+template <typename T>
+using Tag = hn::ScalableTag<T>;
+template <typename T>
+using Vector = hn::Vec<Tag<T>>;
+template <typename T>
+constexpr Index kLanes = static_cast<Index>(HWY_LANES(T));
+
+HWY_INLINE Index Min(Index a, Index b) { return a < b ? a : b; }
+HWY_INLINE Index Max(Index a, Index b) { return a > b ? a : b; }
+
+// The first n < lanes elements, the rest filled: never reads or writes past the row.
+#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
+template <typename T>
+HWY_INLINE Vector<T> LoadTail(const T* x, Index n, T fill) {
+  const Tag<T> d;
+  const auto valid = hn::FirstN(d, static_cast<size_t>(n));
+  return hn::IfThenElse(valid, hn::MaskedLoad(valid, d, x), hn::Set(d, fill));
+}
+template <typename T>
+HWY_INLINE void StoreTail(Vector<T> v, T* x, Index n) {
+  const Tag<T> d;
+  hn::BlendedStore(v, hn::FirstN(d, static_cast<size_t>(n)), d, x);
+}
+#else
+template <typename T>
+HWY_INLINE Vector<T> LoadTail(const T* x, Index n, T fill) {
+  HWY_ALIGN T buffer[kLanes<T>];
+  for (Index i = 0; i < kLanes<T>; ++i) buffer[i] = i < n ? x[i] : fill;
+  return hn::Load(Tag<T>(), buffer);
+}
+template <typename T>
+HWY_INLINE void StoreTail(Vector<T> v, T* x, Index n) {
+  HWY_ALIGN T buffer[kLanes<T>];
+  hn::Store(v, Tag<T>(), buffer);
+  for (Index i = 0; i < kLanes<T> && i < n; ++i) x[i] = buffer[i];
+}
+#endif
+
+template <typename T>
+HWY_INLINE T SumLanes(Vector<T> v) {
+  return hn::GetLane(hn::SumOfLanes(Tag<T>(), v));
+}
+
+template <typename T>
+HWY_INLINE T MaxLanes(Vector<T> v) {
+  return hn::GetLane(hn::MaxOfLanes(Tag<T>(), v));
+}
+
+// ---- exponentials ---------------------------------------------------------------------------------------------------
+
+// 2^k for an integral k in [-bias, bias]; -bias gives 0.
+HWY_INLINE Vector<float> PowerOfTwo(Vector<float> k) {
+  const Tag<float> d;
+  const hn::RebindToSigned<Tag<float>> di;
+  return hn::BitCast(d, hn::ShiftLeft<23>(hn::ConvertTo(di, k) + hn::Set(di, 127)));
+}
+HWY_INLINE Vector<double> PowerOfTwo(Vector<double> k) {
+  const Tag<double> d;
+  const hn::RebindToSigned<Tag<double>> di;
+  // k + 2^52 · 1.5 holds k in its low bits; converting doubles to int64 is slow or missing on some sets.
+  const auto magic = hn::Set(d, 6755399441055744.0);
+  const auto bits = hn::BitCast(di, k + magic) - hn::BitCast(di, magic);
+  return hn::BitCast(d, hn::ShiftLeft<52>(bits + hn::Set(di, int64_t{1023})));
+}
+
+// 2^f for |f| <= 1/2, with exactly 1 at 0 (so that a masked score gives exactly 0).
+HWY_INLINE Vector<float> Exp2Fraction(Vector<float> f) {
+  const Tag<float> d;
+  auto p = hn::Set(d, 1.3264727551833976e-3f);
+  p = hn::MulAdd(p, f, hn::Set(d, 9.671512904253587e-3f));
+  p = hn::MulAdd(p, f, hn::Set(d, 5.550733744332244e-2f));
+  p = hn::MulAdd(p, f, hn::Set(d, 0.24022242081136067f));
+  p = hn::MulAdd(p, f, hn::Set(d, 0.6931469775974747f));
+  return hn::MulAdd(p, f, hn::Set(d, 1.0f));
+}
+HWY_INLINE Vector<double> Exp2Fraction(Vector<double> f) {
+  const Tag<double> d;
+  // (ln 2)^n / n!
+  auto p = hn::Set(d, 1.3691488853904128881e-12);
+  p = hn::MulAdd(p, f, hn::Set(d, 2.5678435993488205141e-11));
+  p = hn::MulAdd(p, f, hn::Set(d, 4.4455382718708114976e-10));
+  p = hn::MulAdd(p, f, hn::Set(d, 7.0549116208011233299e-9));
+  p = hn::MulAdd(p, f, hn::Set(d, 1.0178086009239699728e-7));
+  p = hn::MulAdd(p, f, hn::Set(d, 1.3215486790144309488e-6));
+  p = hn::MulAdd(p, f, hn::Set(d, 1.5252733804059840280e-5));
+  p = hn::MulAdd(p, f, hn::Set(d, 1.5403530393381609954e-4));
+  p = hn::MulAdd(p, f, hn::Set(d, 1.3333558146428443423e-3));
+  p = hn::MulAdd(p, f, hn::Set(d, 9.6181291076284771620e-3));
+  p = hn::MulAdd(p, f, hn::Set(d, 5.5504108664821579953e-2));
+  p = hn::MulAdd(p, f, hn::Set(d, 2.4022650695910071233e-1));
+  p = hn::MulAdd(p, f, hn::Set(d, 6.9314718055994530942e-1));
+  return hn::MulAdd(p, f, hn::Set(d, 1.0));
+}
+
+// 2^x for x <= 0 (and a little above). -inf gives 0, NaN gives NaN; below the smallest normal number 0.
+template <typename T>
+HWY_INLINE Vector<T> Exp2(Vector<T> x) {
+  const Tag<T> d;
+  const auto lowest = hn::Set(d, sizeof(T) == 4 ? T(-127) : T(-1023));
+  // The constant comes first: where an argument is NaN, x86 returns the second.
+  x = hn::Max(lowest, x);
+  const auto k = hn::Round(x);
+  // p · 2^k, not an addition to the exponent bits: a NaN in p stays one.
+  return Exp2Fraction(x - k) * PowerOfTwo(k);
+}
+
+// e^r - 1 for |r| <= ln(2)/2, by its series.
+HWY_INLINE Vector<float> Expm1Reduced(Vector<float> r) {
+  const Tag<float> d;
+  auto p = hn::Set(d, 1.0f / 5040);
+  p = hn::MulAdd(p, r, hn::Set(d, 1.0f / 720));
+  p = hn::MulAdd(p, r, hn::Set(d, 1.0f / 120));
+  p = hn::MulAdd(p, r, hn::Set(d, 1.0f / 24));
+  p = hn::MulAdd(p, r, hn::Set(d, 1.0f / 6));
+  p = hn::MulAdd(p, r, hn::Set(d, 0.5f));
+  return hn::MulAdd(p, r * r, r);
+}
+HWY_INLINE Vector<double> Expm1Reduced(Vector<double> r) {
+  const Tag<double> d;
+  auto p = hn::Set(d, 1.0 / 87178291200.0);  // 1/14!
+  p = hn::MulAdd(p, r, hn::Set(d, 1.0 / 6227020800.0));
+  p = hn::MulAdd(p, r, hn::Set(d, 1.0 / 479001600.0));
+  p = hn::MulAdd(p, r, hn::Set(d, 1.0 / 39916800.0));
+  p = hn::MulAdd(p, r, hn::Set(d, 1.0 / 3628800.0));
+  p = hn::MulAdd(p, r, hn::Set(d, 1.0 / 362880.0));
+  p = hn::MulAdd(p, r, hn::Set(d, 1.0 / 40320.0));
+  p = hn::MulAdd(p, r, hn::Set(d, 1.0 / 5040.0));
+  p = hn::MulAdd(p, r, hn::Set(d, 1.0 / 720.0));
+  p = hn::MulAdd(p, r, hn::Set(d, 1.0 / 120.0));
+  p = hn::MulAdd(p, r, hn::Set(d, 1.0 / 24.0));
+  p = hn::MulAdd(p, r, hn::Set(d, 1.0 / 6.0));
+  p = hn::MulAdd(p, r, hn::Set(d, 0.5));
+  return hn::MulAdd(p, r * r, r);
+}
+
+// x = k ln 2 + r with |r| <= ln(2)/2; ln 2 in two parts so that k·high is exact (Cody and Waite 1980).
+template <typename T>
+HWY_INLINE void ReduceByLn2(Vector<T> x, Vector<T>& k, Vector<T>& r) {
+  const Tag<T> d;
+  const auto high = hn::Set(d, sizeof(T) == 4 ? T(0.693359375) : T(0.693147180369123816490));
+  const auto low = hn::Set(d, sizeof(T) == 4 ? T(-2.12194440e-4) : T(1.90821492927058770002e-10));
+  k = hn::Round(x * hn::Set(d, T(1.44269504088896340736)));
+  r = hn::NegMulAdd(k, low, hn::NegMulAdd(k, high, x));
+}
+
+// e^x over the whole range, within two units in the last place; overflow gives inf, subnormal results 0.
+template <typename T>
+HWY_INLINE Vector<T> Exp(Vector<T> x) {
+  const Tag<T> d;
+  const auto highest = hn::Set(d, sizeof(T) == 4 ? T(88.72283905206835) : T(709.782712893384));
+  const auto lowest = hn::Set(d, sizeof(T) == 4 ? T(-87.33654475055310898657) : T(-708.39641853226408));
+  const auto clamped = hn::Min(highest, hn::Max(lowest, x));
+  Vector<T> k, r;
+  ReduceByLn2<T>(clamped, k, r);
+  // 2^k in two factors: k can be 128 (1024), whose power of two alone is out of range.
+  const auto half = hn::Round(k * hn::Set(d, T(0.5)));
+  auto y = (Expm1Reduced(r) + hn::Set(d, T(1))) * PowerOfTwo(half) * PowerOfTwo(k - half);
+  y = hn::IfThenElse(hn::Gt(x, highest), hn::Inf(d), y);
+  y = hn::IfThenZeroElse(hn::Lt(x, lowest), y);
+  return hn::IfThenElse(hn::Eq(x, x), y, x);
+}
+
+// e^x - 1 for |x| <= 40, accurate near 0.
+template <typename T>
+HWY_INLINE Vector<T> Expm1(Vector<T> x) {
+  const Tag<T> d;
+  Vector<T> k, r;
+  ReduceByLn2<T>(x, k, r);
+  const auto scale = PowerOfTwo(k);
+  return hn::MulAdd(scale, Expm1Reduced(r), scale - hn::Set(d, T(1)));
+}
+
+// tanh x = (e^{2x} - 1) / (e^{2x} + 1)
+template <typename T>
+HWY_INLINE Vector<T> Tanh(Vector<T> x) {
+  const Tag<T> d;
+  const auto bound = hn::Set(d, T(20));
+  const auto e = Expm1<T>(hn::Min(bound, hn::Max(hn::Neg(bound), x + x)));
+  const auto y = e / (e + hn::Set(d, T(2)));
+  const auto saturated = hn::IfThenElse(hn::Gt(hn::Abs(x), bound * hn::Set(d, T(0.5))), hn::CopySign(hn::Set(d, T(1)), x), y);
+  return hn::IfThenElse(hn::Eq(x, x), saturated, x);
+}
+
+// 1 / (1 + e^-x)
+template <typename T>
+HWY_INLINE Vector<T> Sigmoid(Vector<T> x) {
+  const Tag<T> d;
+  const auto one = hn::Set(d, T(1));
+  return one / (one + Exp<T>(hn::Neg(x)));
+}
+
+// ---- transposing ----------------------------------------------------------------------------------------------------
+
+#if HWY_TARGET != HWY_SCALAR
+HWY_INLINE void TransposeBlock(const float* src, Index src_row, float* dst, Index dst_row, float scale) {
+  const hn::FixedTag<float, 4> d;
+  const auto s = hn::Set(d, scale);
+  const auto r0 = hn::LoadU(d, src) * s;
+  const auto r1 = hn::LoadU(d, src + src_row) * s;
+  const auto r2 = hn::LoadU(d, src + 2 * src_row) * s;
+  const auto r3 = hn::LoadU(d, src + 3 * src_row) * s;
+  const auto t0 = hn::InterleaveLower(d, r0, r2);
+  const auto t1 = hn::InterleaveLower(d, r1, r3);
+  const auto t2 = hn::InterleaveUpper(d, r0, r2);
+  const auto t3 = hn::InterleaveUpper(d, r1, r3);
+  hn::StoreU(hn::InterleaveLower(d, t0, t1), d, dst);
+  hn::StoreU(hn::InterleaveUpper(d, t0, t1), d, dst + dst_row);
+  hn::StoreU(hn::InterleaveLower(d, t2, t3), d, dst + 2 * dst_row);
+  hn::StoreU(hn::InterleaveUpper(d, t2, t3), d, dst + 3 * dst_row);
+}
+HWY_INLINE void TransposeBlock(const double* src, Index src_row, double* dst, Index dst_row, double scale) {
+  const hn::FixedTag<double, 2> d;
+  const auto s = hn::Set(d, scale);
+  const auto r0 = hn::LoadU(d, src) * s;
+  const auto r1 = hn::LoadU(d, src + src_row) * s;
+  hn::StoreU(hn::InterleaveLower(d, r0, r1), d, dst);
+  hn::StoreU(hn::InterleaveUpper(d, r0, r1), d, dst + dst_row);
+}
+
+#endif
+
+// dst[c, r] = src[r, c] · scale
+template <typename T>
+HWY_INLINE void Transpose(const T* src, Index src_row, Index rows, Index cols, T* dst, Index dst_row, T scale) {
+  Index r = 0;
+#if HWY_TARGET != HWY_SCALAR
+  constexpr Index kBlock = 16 / static_cast<Index>(sizeof(T));
+  for (; r + kBlock <= rows; r += kBlock) {
+    Index c = 0;
+    for (; c + kBlock <= cols; c += kBlock) {
+      TransposeBlock(src + r * src_row + c, src_row, dst + c * dst_row + r, dst_row, scale);
+    }
+    for (; c < cols; ++c) {
+      for (Index i = r; i < r + kBlock; ++i) dst[c * dst_row + i] = src[i * src_row + c] * scale;
+    }
+  }
+#endif
+  for (; r < rows; ++r) {
+    for (Index c = 0; c < cols; ++c) dst[c * dst_row + r] = src[r * src_row + c] * scale;
+  }
+}
+
+}  // namespace
+}  // namespace HWY_NAMESPACE
+}  // namespace attendo::kernels
+HWY_AFTER_NAMESPACE();
+
+#endif  // per-target include guard

@@ -1,0 +1,73 @@
+// Image classifier: two convolutions, attention over the positions of their map, mean, linear
+//
+//   map = pool(relu(conv2(pool(relu(conv1(images))))))          (B, C2, H/4, W/4)
+//   t_n = relu(fc1(map at position n))                          (B, N, features),  N = H/4 · W/4
+//   a   = fc(softmax(Q Kᵀ / √d) V),  Q = t W_Qᵀ + b, …          (B, N, attention_features)
+//   logits = fc(mean_n a_n)                                     (B, classes)
+//
+// The article flattens the map to one vector and lets the images of a batch attend to each other, so an image's answer
+// depends on its neighbours. Here the positions of one image are the tokens.   Article 000 §5.2, corrected.
+#include "models/cnn_attention.h"
+
+#include "ops/activations.h"
+#include "ops/linear.h"
+#include "ops/reduce.h"
+#include "ops/shape.h"
+
+namespace attendo::models {
+
+FeatureAttention::FeatureAttention(Index in_features, Index out_features, DType dtype)
+    : w_q_(std::make_shared<nn::Linear>(in_features, out_features, true, dtype)),
+      w_k_(std::make_shared<nn::Linear>(in_features, out_features, true, dtype)),
+      w_v_(std::make_shared<nn::Linear>(in_features, out_features, true, dtype)),
+      fc_(std::make_shared<nn::Linear>(out_features, out_features, true, dtype)) {
+  register_module("W_Q", w_q_);
+  register_module("W_K", w_k_);
+  register_module("W_V", w_v_);
+  register_module("fc", fc_);
+}
+
+AttentionResult FeatureAttention::operator()(const Tensor& x, bool return_weights) {
+  check_float("Attention", "x", x);
+  check_rank("Attention", "x", x, 3, "(batch, length, features)");
+  const Tensor q = (*w_q_)(x), k = (*w_k_)(x), v = (*w_v_)(x);  // (B, N, out_features)
+  AttentionResult result = attend_heads({q, 0}, {k, 0}, {v, 0}, 1, q.dim(2), {}, return_weights);
+  result.out = (*fc_)(result.out);
+  if (return_weights) result.weights = reshape(result.weights, {x.dim(0), x.dim(1), x.dim(1)});
+  return result;
+}
+
+CnnAttention::CnnAttention(const CnnAttentionOptions& o) : o_(o) {
+  if (o.image_height < 4 || o.image_width < 4) {
+    value_error("CnnAttention: image_size is (", o.image_height, ", ", o.image_width, ") but must be at least 4: two poolings halve it");
+  }
+  conv1_ = std::make_shared<nn::Conv2d>(o.in_channels, o.channels1, nn::Conv2d::Options{3, 3, 1, 1, 1, 1}, true, o.dtype);
+  conv2_ = std::make_shared<nn::Conv2d>(o.channels1, o.channels2, nn::Conv2d::Options{3, 3, 1, 1, 1, 1}, true, o.dtype);
+  pool_ = std::make_shared<nn::MaxPool2d>(nn::Conv2d::Options{2, 2, 2, 2, 0, 0});
+  fc1_ = std::make_shared<nn::Linear>(o.channels2, o.features, true, o.dtype);
+  attention_ = std::make_shared<FeatureAttention>(o.features, o.attention_features, o.dtype);
+  fc_ = std::make_shared<nn::Linear>(o.attention_features, o.num_classes, true, o.dtype);
+  register_module("conv1", conv1_);
+  register_module("conv2", conv2_);
+  register_module("pool", pool_);
+  register_module("fc1", fc1_);
+  register_module("attention", attention_);
+  register_module("fc", fc_);
+}
+
+AttentionResult CnnAttention::operator()(const Tensor& images, bool return_weights) {
+  check_float("CnnAttention", "images", images);
+  check_rank("CnnAttention", "images", images, 4, "(batch, channels, height, width)");
+  if (images.dim(2) != o_.image_height || images.dim(3) != o_.image_width) {
+    value_error("CnnAttention: images are ", images.dim(2), " × ", images.dim(3), " but image_size is (", o_.image_height, ", ",
+                o_.image_width, ")");
+  }
+  Tensor map = (*pool_)(relu((*conv1_)(images)));
+  map = (*pool_)(relu((*conv2_)(map)));                                                      // (B, C2, H/4, W/4)
+  const Tensor tokens = transpose(reshape(map, {map.dim(0), map.dim(1), -1}), {0, 2, 1});    // (B, N, C2)
+  AttentionResult result = (*attention_)((*fc1_)(tokens, true), return_weights);
+  result.out = (*fc_)(mean(result.out, {1}));
+  return result;
+}
+
+}  // namespace attendo::models

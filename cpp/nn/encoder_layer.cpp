@@ -1,0 +1,71 @@
+// Encoder layer: self-attention, then a feed-forward network, each with dropout, residual and layer norm
+//
+//   post-norm   a = norm1(x + drop(attn(x)))            y = norm2(a + drop(ffn(a)))
+//   pre-norm    a = x + drop(attn(norm1(x)))            y = a + drop(ffn(norm2(a)))
+//
+// x, y: (B, L, d_model).  A pre-norm stack ends with one more norm.   Vaswani et al. 2017, §3.1; Xiong et al. 2020; 003 §5.2.
+#include "nn/encoder_layer.h"
+
+#include "ops/arithmetic.h"
+
+namespace attendo::nn {
+
+EncoderLayer::EncoderLayer(const LayerOptions& o)
+    : norm_first_(o.norm_first),
+      self_attn_(std::make_shared<MultiHeadAttention>(o.d_model, o.num_heads, o.dropout, true, o.dtype)),
+      feed_forward_(std::make_shared<FeedForward>(o.d_model, o.dff, o.dropout, o.activation, o.dtype)),
+      norm1_(std::make_shared<LayerNorm>(o.d_model, 1e-5, o.dtype)),
+      norm2_(std::make_shared<LayerNorm>(o.d_model, 1e-5, o.dtype)),
+      dropout1_(std::make_shared<Dropout>(o.dropout)),
+      dropout2_(std::make_shared<Dropout>(o.dropout)) {
+  register_module("self_attn", self_attn_);
+  register_module("feed_forward", feed_forward_);
+  register_module("norm1", norm1_);
+  register_module("norm2", norm2_);
+  register_module("dropout1", dropout1_);
+  register_module("dropout2", dropout2_);
+}
+
+AttentionResult EncoderLayer::operator()(const Tensor& x, const AttentionOptions& options, bool return_weights) {
+  AttentionResult result;
+  Tensor a;
+  if (norm_first_) {
+    const Tensor n = (*norm1_)(x);
+    result = (*self_attn_)(n, n, n, options, return_weights);
+    a = add(x, (*dropout1_)(result.out));
+    result.out = add(a, (*dropout2_)((*feed_forward_)((*norm2_)(a))));
+  } else {
+    result = (*self_attn_)(x, x, x, options, return_weights);
+    a = (*norm1_)(add(x, (*dropout1_)(result.out)));
+    result.out = (*norm2_)(add(a, (*dropout2_)((*feed_forward_)(a))));
+  }
+  return result;
+}
+
+Encoder::Encoder(Index num_layers, const LayerOptions& o) {
+  if (num_layers < 0) value_error("Encoder: num_layers is ", num_layers, " but must be 0 or more");
+  std::vector<std::shared_ptr<Module>> modules;
+  for (Index i = 0; i < num_layers; ++i) {
+    layers_.push_back(std::make_shared<EncoderLayer>(o));
+    modules.push_back(layers_.back());
+  }
+  register_module("layers", std::make_shared<ModuleList>(modules));
+  if (o.norm_first) {
+    norm_ = std::make_shared<LayerNorm>(o.d_model, 1e-5, o.dtype);
+    register_module("norm", norm_);
+  }
+}
+
+StackResult Encoder::operator()(const Tensor& x, const AttentionOptions& options, bool return_weights) {
+  StackResult result;
+  result.out = x;
+  for (const auto& layer : layers_) {
+    AttentionResult one = (*layer)(result.out, options, return_weights);
+    result.out = one.out;
+    if (return_weights) result.weights.push_back(one.weights);
+  }
+  if (norm_) result.out = (*norm_)(result.out);
+  return result;
+}
+
+}  // namespace attendo::nn

@@ -1,0 +1,183 @@
+#include "nn/layers.h"
+
+#include <cmath>
+
+#include "ops/batch_norm.h"
+#include "ops/conv2d.h"
+#include "ops/dropout.h"
+#include "ops/layer_norm.h"
+#include "ops/linear.h"
+#include "ops/max_pool2d.h"
+#include "ops/shape.h"
+
+namespace attendo::nn {
+namespace {
+
+void check_positive(const char* layer, const char* arg, Index value) {
+  if (value < 1) value_error(layer, ": ", arg, " is ", value, " but must be 1 or more");
+}
+
+void reset_norm(const std::vector<Module::NamedTensor>& parameters) {
+  const double values[] = {1.0, 0.0};
+  for (size_t i = 0; i < 2; ++i) {
+    const Tensor& p = parameters[i].second;
+    const Tensor start = Tensor::full(p.shape(), p.dtype(), values[i]);
+    std::copy_n(start.raw(), p.bytes(), p.raw());
+  }
+}
+
+}  // namespace
+
+Linear::Linear(Index in_features, Index out_features, bool bias, DType dtype) {
+  check_positive("Linear", "in_features", in_features);
+  check_positive("Linear", "out_features", out_features);
+  make_parameter("weight", {out_features, in_features}, dtype);
+  if (bias) make_parameter("bias", {out_features}, dtype);
+  reset_own(generator());
+}
+
+Tensor Linear::operator()(const Tensor& x, bool relu) { return linear(x, weight(), bias(), relu); }
+
+std::string Linear::extra_repr() const {
+  return concat("in_features=", weight().dim(1), ", out_features=", weight().dim(0), bias() ? "" : ", bias=False");
+}
+
+void Linear::reset_own(Generator& generator) {
+  for (const auto& [name, value] : own_parameters()) init_uniform(value, weight().dim(1), generator);
+}
+
+Embedding::Embedding(Index num_embeddings, Index embedding_dim, Index padding_idx, DType dtype) : padding_idx_(padding_idx) {
+  check_positive("Embedding", "num_embeddings", num_embeddings);
+  check_positive("Embedding", "embedding_dim", embedding_dim);
+  if (padding_idx != kNoPadding && (padding_idx < 0 || padding_idx >= num_embeddings)) {
+    value_error("Embedding: padding_idx is ", padding_idx, " but must be 0 to ", num_embeddings - 1);
+  }
+  make_parameter("weight", {num_embeddings, embedding_dim}, dtype);
+  reset_own(generator());
+}
+
+std::string Embedding::extra_repr() const {
+  return concat(weight().dim(0), ", ", weight().dim(1), padding_idx_ == kNoPadding ? "" : concat(", padding_idx=", padding_idx_));
+}
+
+void Embedding::reset_own(Generator& generator) {
+  fill_normal(weight(), 0, 1, generator);
+  if (padding_idx_ == kNoPadding) return;
+  const size_t row = weight().bytes() / static_cast<size_t>(weight().dim(0));
+  std::fill_n(weight().raw() + static_cast<size_t>(padding_idx_) * row, row, std::byte{0});
+}
+
+LayerNorm::LayerNorm(Index normalized_shape, double eps, DType dtype) : eps_(eps) {
+  check_positive("LayerNorm", "normalized_shape", normalized_shape);
+  make_parameter("weight", {normalized_shape}, dtype);
+  make_parameter("bias", {normalized_shape}, dtype);
+  reset_own(generator());
+}
+
+Tensor LayerNorm::operator()(const Tensor& x) {
+  return layer_norm(x, own_parameters()[0].second, own_parameters()[1].second, eps_);
+}
+
+std::string LayerNorm::extra_repr() const { return concat(own_parameters()[0].second.size(), ", eps=", eps_); }
+
+void LayerNorm::reset_own(Generator&) { reset_norm(own_parameters()); }
+
+BatchNorm::BatchNorm(Index num_features, int spatial, double eps, double momentum, DType dtype)
+    : spatial_(spatial), eps_(eps), momentum_(momentum) {
+  check_positive("BatchNorm", "num_features", num_features);
+  make_parameter("weight", {num_features}, dtype);
+  make_parameter("bias", {num_features}, dtype);
+  register_buffer("running_mean", Tensor::zeros({num_features}, dtype));
+  register_buffer("running_var", Tensor::full({num_features}, dtype, 1.0));
+  reset_own(generator());
+}
+
+Tensor BatchNorm::operator()(const Tensor& x) {
+  check_float(type_name().c_str(), "x", x);
+  if (spatial_ == 2) {
+    check_rank("BatchNorm2d", "x", x, 4, "(B, C, H, W)");
+  } else if (x.rank() != 2 && x.rank() != 3) {
+    value_error("BatchNorm1d: x has shape ", x.shape(), " but must be (B, C) or (B, C, L)");
+  }
+  return batch_norm(x, own_parameters()[0].second, own_parameters()[1].second, own_buffers()[0].second, own_buffers()[1].second,
+                    training(), momentum_, eps_);
+}
+
+std::string BatchNorm::extra_repr() const {
+  return concat(own_parameters()[0].second.size(), ", eps=", eps_, ", momentum=", momentum_);
+}
+
+void BatchNorm::reset_own(Generator&) {
+  reset_norm(own_parameters());
+  const double values[] = {0.0, 1.0};
+  for (size_t i = 0; i < 2; ++i) {
+    const Tensor& b = own_buffers()[i].second;
+    const Tensor start = Tensor::full(b.shape(), b.dtype(), values[i]);
+    std::copy_n(start.raw(), b.bytes(), b.raw());
+  }
+}
+
+Dropout::Dropout(double p) : p_(p) {
+  if (!(p >= 0 && p < 1)) value_error("Dropout: p is ", p, " but must be 0 or more and below 1");
+}
+
+Tensor Dropout::operator()(const Tensor& x) { return training() && p_ > 0 ? dropout(x, p_, generator()) : x; }
+
+Conv2d::Conv2d(Index in_channels, Index out_channels, const Options& options, bool bias, DType dtype)
+    : in_(in_channels), out_(out_channels), o_(options) {
+  check_positive("Conv2d", "in_channels", in_);
+  check_positive("Conv2d", "out_channels", out_);
+  check_positive("Conv2d", "kernel_size", std::min(o_.kernel_h, o_.kernel_w));
+  check_positive("Conv2d", "stride", std::min(o_.stride_h, o_.stride_w));
+  make_parameter("weight", {out_, in_, o_.kernel_h, o_.kernel_w}, dtype);
+  if (bias) make_parameter("bias", {out_}, dtype);
+  reset_own(generator());
+}
+
+Tensor Conv2d::operator()(const Tensor& x) {
+  return conv2d(x, own_parameters()[0].second, own_parameters().size() > 1 ? own_parameters()[1].second : Tensor(), o_.stride_h,
+                o_.stride_w, o_.padding_h, o_.padding_w);
+}
+
+std::string Conv2d::extra_repr() const {
+  return concat(in_, ", ", out_, ", kernel_size=(", o_.kernel_h, ", ", o_.kernel_w, "), stride=(", o_.stride_h, ", ", o_.stride_w,
+                "), padding=(", o_.padding_h, ", ", o_.padding_w, ")");
+}
+
+void Conv2d::reset_own(Generator& generator) {
+  for (const auto& [name, value] : own_parameters()) init_uniform(value, in_ * o_.kernel_h * o_.kernel_w, generator);
+}
+
+Tensor MaxPool2d::operator()(const Tensor& x) {
+  return max_pool2d(x, o_.kernel_h, o_.kernel_w, o_.stride_h, o_.stride_w, o_.padding_h, o_.padding_w);
+}
+
+std::string MaxPool2d::extra_repr() const {
+  return concat("kernel_size=(", o_.kernel_h, ", ", o_.kernel_w, "), stride=(", o_.stride_h, ", ", o_.stride_w, "), padding=(",
+                o_.padding_h, ", ", o_.padding_w, ")");
+}
+
+Tensor Flatten::operator()(const Tensor& x) {
+  check_min_rank("Flatten", "x", x, 1, "(batch, ...)");
+  return reshape(x, {x.dim(0), x.shape().product(1, x.rank())});
+}
+
+Sequential::Sequential(const std::vector<std::shared_ptr<Module>>& modules) {
+  for (size_t i = 0; i < modules.size(); ++i) register_module(std::to_string(i), modules[i]);
+}
+
+Tensors Sequential::forward(const Tensors& inputs) {
+  Tensors x = inputs;
+  for (const auto& [name, module] : children()) x = module->forward(x);
+  return x;
+}
+
+ModuleList::ModuleList(const std::vector<std::shared_ptr<Module>>& modules) {
+  for (size_t i = 0; i < modules.size(); ++i) register_module(std::to_string(i), modules[i]);
+}
+
+Tensors ModuleList::forward(const Tensors&) {
+  value_error("ModuleList: it only holds modules; call the modules in it");
+}
+
+}  // namespace attendo::nn

@@ -1,0 +1,141 @@
+// The small layers: parameters, and one operation.
+#pragma once
+
+#include "nn/module.h"
+#include "ops/embedding.h"
+
+namespace attendo::nn {
+
+class Linear : public Module {
+ public:
+  Linear(Index in_features, Index out_features, bool bias, DType dtype);
+  Tensor operator()(const Tensor& x, bool relu = false);
+  Tensors forward(const Tensors& inputs) override { return {(*this)(only_input("Linear", inputs))}; }
+  std::string type_name() const override { return "Linear"; }
+  std::string extra_repr() const override;
+  void reset_own(Generator& generator) override;
+  const Tensor& weight() const { return own_parameters()[0].second; }
+  Tensor bias() const { return own_parameters().size() > 1 ? own_parameters()[1].second : Tensor(); }
+};
+
+class Embedding : public Module {
+ public:
+  Embedding(Index num_embeddings, Index embedding_dim, Index padding_idx, DType dtype);
+  Tensor operator()(const Tensor& ids) { return embedding(ids, own_parameters()[0].second, padding_idx_); }
+  Tensors forward(const Tensors& inputs) override { return {(*this)(only_input("Embedding", inputs))}; }
+  std::string type_name() const override { return "Embedding"; }
+  std::string extra_repr() const override;
+  void reset_own(Generator& generator) override;
+  const Tensor& weight() const { return own_parameters()[0].second; }
+
+ private:
+  Index padding_idx_;
+};
+
+class LayerNorm : public Module {
+ public:
+  LayerNorm(Index normalized_shape, double eps, DType dtype);
+  Tensor operator()(const Tensor& x);
+  Tensors forward(const Tensors& inputs) override { return {(*this)(only_input("LayerNorm", inputs))}; }
+  std::string type_name() const override { return "LayerNorm"; }
+  std::string extra_repr() const override;
+  void reset_own(Generator& generator) override;
+
+ private:
+  double eps_;
+};
+
+// Over (B, C) and (B, C, L) with `spatial` 1, over (B, C, H, W) with 2.
+class BatchNorm : public Module {
+ public:
+  BatchNorm(Index num_features, int spatial, double eps, double momentum, DType dtype);
+  Tensor operator()(const Tensor& x);
+  Tensors forward(const Tensors& inputs) override { return {(*this)(only_input("BatchNorm", inputs))}; }
+  std::string type_name() const override { return spatial_ == 2 ? "BatchNorm2d" : "BatchNorm1d"; }
+  std::string extra_repr() const override;
+  void reset_own(Generator& generator) override;
+
+ private:
+  int spatial_;
+  double eps_, momentum_;
+};
+
+class Dropout : public Module {
+ public:
+  explicit Dropout(double p);
+  Tensor operator()(const Tensor& x);
+  Tensors forward(const Tensors& inputs) override { return {(*this)(only_input("Dropout", inputs))}; }
+  std::string type_name() const override { return "Dropout"; }
+  std::string extra_repr() const override { return concat("p=", p_); }
+  double p() const { return p_; }
+
+ private:
+  double p_;
+};
+
+class Conv2d : public Module {
+ public:
+  struct Options {
+    Index kernel_h, kernel_w, stride_h, stride_w, padding_h, padding_w;
+  };
+  Conv2d(Index in_channels, Index out_channels, const Options& options, bool bias, DType dtype);
+  Tensor operator()(const Tensor& x);
+  Tensors forward(const Tensors& inputs) override { return {(*this)(only_input("Conv2d", inputs))}; }
+  std::string type_name() const override { return "Conv2d"; }
+  std::string extra_repr() const override;
+  void reset_own(Generator& generator) override;
+
+ private:
+  Index in_, out_;
+  Options o_;
+};
+
+class MaxPool2d : public Module {
+ public:
+  explicit MaxPool2d(const Conv2d::Options& options) : o_(options) {}
+  Tensor operator()(const Tensor& x);
+  Tensors forward(const Tensors& inputs) override { return {(*this)(only_input("MaxPool2d", inputs))}; }
+  std::string type_name() const override { return "MaxPool2d"; }
+  std::string extra_repr() const override;
+
+ private:
+  Conv2d::Options o_;
+};
+
+class Flatten : public Module {
+ public:
+  Tensor operator()(const Tensor& x);
+  Tensors forward(const Tensors& inputs) override { return {(*this)(only_input("Flatten", inputs))}; }
+  std::string type_name() const override { return "Flatten"; }
+};
+
+// relu, gelu, tanh, sigmoid, softmax as layers.
+class Activation : public Module {
+ public:
+  using Function = Tensor (*)(const Tensor&);
+  Activation(std::string name, Function function) : name_(std::move(name)), function_(function) {}
+  Tensor operator()(const Tensor& x) { return function_(x); }
+  Tensors forward(const Tensors& inputs) override { return {function_(only_input(name_.c_str(), inputs))}; }
+  std::string type_name() const override { return name_; }
+
+ private:
+  std::string name_;
+  Function function_;
+};
+
+class Sequential : public Module {
+ public:
+  explicit Sequential(const std::vector<std::shared_ptr<Module>>& modules);
+  Tensors forward(const Tensors& inputs) override;
+  std::string type_name() const override { return "Sequential"; }
+};
+
+// Modules under the names 0, 1, …; called by index, not as a whole.
+class ModuleList : public Module {
+ public:
+  explicit ModuleList(const std::vector<std::shared_ptr<Module>>& modules);
+  Tensors forward(const Tensors& inputs) override;
+  std::string type_name() const override { return "ModuleList"; }
+};
+
+}  // namespace attendo::nn

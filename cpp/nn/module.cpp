@@ -1,0 +1,161 @@
+#include "nn/module.h"
+
+#include <atomic>
+#include <cmath>
+#include <set>
+
+namespace attendo::nn {
+namespace {
+
+// One question to the operating system a process; every module after that mixes in a number of its own.
+std::uint64_t fresh_seed() {
+  static const std::uint64_t base = entropy();
+  static std::atomic<std::uint64_t> count{0};
+  return mix_seed(base, count++);
+}
+
+template <typename List>
+auto find(List& list, const std::string& name) {
+  return std::find_if(list.begin(), list.end(), [&](const auto& entry) { return entry.first == name; });
+}
+
+template <typename List>
+void forget(List& list, const std::string& name) {
+  std::erase_if(list, [&](const auto& entry) { return entry.first == name; });
+}
+
+template <typename List, typename Value>
+void replace(List& list, const std::string& name, Value&& value) {
+  const auto found = find(list, name);
+  if (found != list.end()) {
+    found->second = std::forward<Value>(value);
+  } else {
+    list.emplace_back(name, std::forward<Value>(value));
+  }
+}
+
+}  // namespace
+
+Module::Module() : generator_(fresh_seed()) {}
+
+// A name belongs to one list; within it a new value takes the old one's place, for the order of registration is the
+// order of everything.
+void Module::register_parameter(const std::string& name, const Tensor& value) {
+  forget(children_, name);
+  forget(buffers_, name);
+  replace(parameters_, name, value);
+}
+
+void Module::register_buffer(const std::string& name, const Tensor& value) {
+  forget(children_, name);
+  forget(parameters_, name);
+  replace(buffers_, name, value);
+}
+
+void Module::register_module(const std::string& name, std::shared_ptr<Module> module) {
+  if (!module) value_error("register_module: ", name, " is None but must be a Module");
+  for (const auto& [path, inner] : module->named_modules()) {
+    if (inner == this) value_error("register_module: ", name, " would make the module part of itself");
+  }
+  forget(parameters_, name);
+  forget(buffers_, name);
+  replace(children_, name, std::move(module));
+}
+
+void Module::unregister(const std::string& name) {
+  forget(children_, name);
+  forget(parameters_, name);
+  forget(buffers_, name);
+}
+
+Tensor Module::make_parameter(const std::string& name, const Shape& shape, DType dtype) {
+  if (!is_float(dtype)) type_error(type_name(), ": dtype is ", dtype_name(dtype), " but must be float32 or float64");
+  Tensor value = Tensor::zeros(shape, dtype);
+  value.set_requires_grad(true);
+  parameters_.emplace_back(name, value);
+  return value;
+}
+
+template <typename Visit>
+void Module::visit(const std::string& prefix, const Visit& body) const {
+  body(prefix, *this);
+  for (const auto& [name, child] : children_) child->visit(prefix + name + ".", body);
+}
+
+std::vector<Module::NamedTensor> Module::named_parameters() const {
+  std::vector<NamedTensor> out;
+  std::set<const TensorImpl*> seen;
+  visit("", [&](const std::string& prefix, const Module& module) {
+    for (const auto& [name, value] : module.parameters_) {
+      if (seen.insert(value.impl().get()).second) out.emplace_back(prefix + name, value);
+    }
+  });
+  return out;
+}
+
+std::vector<Module::NamedTensor> Module::named_buffers() const {
+  std::vector<NamedTensor> out;
+  visit("", [&](const std::string& prefix, const Module& module) {
+    for (const auto& [name, value] : module.buffers_) out.emplace_back(prefix + name, value);
+  });
+  return out;
+}
+
+std::vector<std::pair<std::string, Module*>> Module::named_modules() {
+  std::vector<std::pair<std::string, Module*>> out;
+  std::set<const Module*> seen;
+  const std::function<void(const std::string&, Module*)> walk = [&](const std::string& name, Module* module) {
+    if (!seen.insert(module).second) return;
+    out.emplace_back(name, module);
+    for (const auto& [child, inner] : module->children_) walk(name.empty() ? child : name + "." + child, inner.get());
+  };
+  walk("", this);
+  return out;
+}
+
+void Module::train(bool on) {
+  for (auto& [name, module] : named_modules()) module->training_ = on;
+}
+
+void Module::zero_grad() {
+  for (const auto& [name, value] : named_parameters()) value.zero_grad();
+}
+
+void Module::set_requires_grad(bool on) {
+  for (const auto& [name, value] : named_parameters()) value.set_requires_grad(on);
+}
+
+void Module::reset_parameters(std::uint64_t seed) {
+  Generator generator(seed);
+  for (auto& [name, module] : named_modules()) module->reset_own(generator);
+}
+
+void Module::seed_random(std::uint64_t seed, std::uint64_t drawn) {
+  std::uint64_t place = 0;
+  for (auto& [name, module] : named_modules()) module->generator_.set_state(mix_seed(seed, place++), drawn);
+}
+
+std::string Module::repr(int indent) const {
+  std::string text = type_name() + "(" + extra_repr();
+  if (children_.empty()) return text + ")";
+  const std::string pad(static_cast<size_t>(indent + 2), ' ');
+  for (const auto& [name, child] : children_) text += "\n" + pad + "(" + name + "): " + child->repr(indent + 2);
+  return text + "\n" + std::string(static_cast<size_t>(indent), ' ') + ")";
+}
+
+const Tensor& only_input(const char* layer, const Tensors& inputs) {
+  if (inputs.size() != 1) value_error(layer, ": ", inputs.size(), " inputs were given but it takes one");
+  return inputs[0];
+}
+
+void init_uniform(const Tensor& x, Index fan_in, Generator& generator) {
+  const double bound = fan_in > 0 ? 1.0 / std::sqrt(static_cast<double>(fan_in)) : 0.0;
+  fill_uniform(x, -bound, bound, generator);
+}
+
+void init_xavier(const Tensor& x, Index fan_in, Index fan_out, Generator& generator) {
+  const double bound = std::sqrt(6.0 / static_cast<double>(std::max<Index>(1, fan_in + fan_out)));
+  fill_uniform(x, -bound, bound, generator);
+}
+
+}  // namespace attendo::nn

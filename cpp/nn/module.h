@@ -1,0 +1,80 @@
+// Module: parameters, buffers and children with names, and what is done to a whole tree of them.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/autograd.h"
+#include "core/random.h"
+
+namespace attendo::nn {
+
+class Module {
+ public:
+  Module();
+  virtual ~Module() = default;
+  Module(const Module&) = delete;
+  Module& operator=(const Module&) = delete;
+
+  // The layer as the Trainer and Sequential see it. Layers have typed calls of their own besides.
+  virtual Tensors forward(const Tensors& inputs) = 0;
+  virtual std::string type_name() const = 0;
+  // What repr shows between the brackets.
+  virtual std::string extra_repr() const { return ""; }
+  // Draws the parameters of this layer (not of its children) anew.
+  virtual void reset_own(Generator&) {}
+
+  using NamedTensor = std::pair<std::string, Tensor>;
+  using NamedModule = std::pair<std::string, std::shared_ptr<Module>>;
+  const std::vector<NamedTensor>& own_parameters() const { return parameters_; }
+  const std::vector<NamedTensor>& own_buffers() const { return buffers_; }
+  const std::vector<NamedModule>& children() const { return children_; }
+
+  // Gives the name a new owner: registering twice replaces.
+  void register_parameter(const std::string& name, const Tensor& value);
+  void register_buffer(const std::string& name, const Tensor& value);
+  void register_module(const std::string& name, std::shared_ptr<Module> module);
+  void unregister(const std::string& name);
+
+  std::vector<NamedTensor> named_parameters() const;  // each tensor once, parents first
+  std::vector<NamedTensor> named_buffers() const;
+  std::vector<std::pair<std::string, Module*>> named_modules();  // this one first, as ""
+
+  bool training() const { return training_; }
+  void train(bool on);
+  void zero_grad();
+  void set_requires_grad(bool on);
+
+  // Parameters of the whole tree from one seed, in the order of registration.
+  void reset_parameters(std::uint64_t seed);
+  // Where this tree's random layers continue: each gets a generator of its own, made of the seed and its place in the tree.
+  void seed_random(std::uint64_t seed, std::uint64_t drawn);
+  Generator& generator() { return generator_; }
+
+  std::string repr(int indent = 0) const;
+
+ protected:
+  Tensor make_parameter(const std::string& name, const Shape& shape, DType dtype);
+
+ private:
+  template <typename Visit>
+  void visit(const std::string& prefix, const Visit& body) const;
+
+  std::vector<NamedTensor> parameters_;
+  std::vector<NamedTensor> buffers_;
+  std::vector<NamedModule> children_;
+  bool training_ = true;
+  Generator generator_;
+};
+
+const Tensor& only_input(const char* layer, const Tensors& inputs);
+
+// Uniform in ±√(1/fan_in): PyTorch's choice for Linear and Conv2d.
+void init_uniform(const Tensor& x, Index fan_in, Generator& generator);
+// Uniform in ±√(6/(fan_in + fan_out)): Glorot and Bengio 2010.
+void init_xavier(const Tensor& x, Index fan_in, Index fan_out, Generator& generator);
+
+}  // namespace attendo::nn

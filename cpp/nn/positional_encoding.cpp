@@ -1,0 +1,65 @@
+// Positional encodings, added to the embeddings
+//
+//   sinusoidal   P[t, 2i] = sin(t / 10000^(2i/d))     P[t, 2i+1] = cos(t / 10000^(2i/d))
+//   learned      P a parameter, drawn from N(0, 0.02²)
+//
+// x, x + P: (B, L, d).   Vaswani et al. 2017, §3.5; article 003 §5.2.
+#include "nn/positional_encoding.h"
+
+#include <cmath>
+
+#include "ops/arithmetic.h"
+
+namespace attendo::nn {
+
+Tensor sinusoidal_table(Index length, Index d_model, DType dtype) {
+  Tensor table = Tensor::empty({length, d_model}, dtype);
+  dispatch_float("positional_encoding", "dtype", table, [&](auto zero) {
+    using T = decltype(zero);
+    T* out = table.data<T>();
+    for (Index t = 0; t < length; ++t) {
+      for (Index i = 0; i < d_model; ++i) {
+        const double angle =
+            static_cast<double>(t) * std::pow(10000.0, -static_cast<double>(i / 2 * 2) / static_cast<double>(d_model));
+        out[t * d_model + i] = static_cast<T>(i % 2 == 0 ? std::sin(angle) : std::cos(angle));
+      }
+    }
+  });
+  return table;
+}
+
+Tensor PositionalEncoding::operator()(const Tensor& x, Index offset) {
+  const std::string name = type_name();
+  check_float(name.c_str(), "x", x);
+  check_rank(name.c_str(), "x", x, 3, "(batch, length, d_model)");
+  const Index length = x.dim(1), longest = table().dim(0);
+  if (x.dim(2) != table().dim(1)) value_error(name, ": x has ", x.dim(2), " features but d_model is ", table().dim(1));
+  if (offset < 0 || offset + length > longest) {
+    value_error(name, ": x ends at position ", offset + length, " but max_len is ", longest);
+  }
+  return add(x, table().rows(offset, offset + length));
+}
+
+std::string PositionalEncoding::extra_repr() const { return concat(table().dim(1), ", max_len=", table().dim(0)); }
+
+namespace {
+void check_sizes(const char* layer, Index d_model, Index max_len) {
+  if (d_model < 1) value_error(layer, ": d_model is ", d_model, " but must be 1 or more");
+  if (max_len < 1) value_error(layer, ": max_len is ", max_len, " but must be 1 or more");
+}
+}  // namespace
+
+SinusoidalPositionalEncoding::SinusoidalPositionalEncoding(Index d_model, Index max_len, DType dtype) {
+  check_sizes("SinusoidalPositionalEncoding", d_model, max_len);
+  table_ = sinusoidal_table(max_len, d_model, dtype);
+}
+
+LearnedPositionalEncoding::LearnedPositionalEncoding(Index d_model, Index max_len, DType dtype) {
+  check_sizes("LearnedPositionalEncoding", d_model, max_len);
+  make_parameter("weight", {max_len, d_model}, dtype);
+  reset_own(generator());
+}
+
+void LearnedPositionalEncoding::reset_own(Generator& generator) { fill_normal(table(), 0, 0.02, generator); }
+
+}  // namespace attendo::nn

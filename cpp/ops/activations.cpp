@@ -1,0 +1,148 @@
+// Activations, element by element
+//
+//   relu      y = max(x, 0)                                  dx = dy [x > 0]
+//   gelu      y = x Φ(x),  Φ(x) = (1 + erf(x/√2)) / 2        dx = dy (Φ(x) + x φ(x)),  φ(x) = exp(-x²/2) / √(2π)
+//   gelu~     y = x (1 + tanh u) / 2,  u = √(2/π)(x + 0.044715 x³)
+//             dx = dy ((1 + tanh u) / 2 + x (1 - tanh² u) u' / 2),  u' = √(2/π)(1 + 0.134145 x²)
+//   tanh      y = tanh x                                     dx = dy (1 - y²)
+//   sigmoid   y = 1 / (1 + exp(-x))                          dx = dy y (1 - y)
+//
+// Hendrycks and Gimpel 2016 (gelu, eq. 2); articles 000 §5.2, 004 §2.1.
+#include "ops/activations.h"
+
+#include <cmath>
+#include <numbers>
+
+#include "core/parallel.h"
+#include "kernels/rows.h"
+
+namespace attendo {
+namespace {
+
+constexpr Index kGrain = 1 << 14;
+
+template <typename T>
+void relu_forward(T* y, const T* x, Index n) {
+  // Written so that NaN stays NaN.
+  for (Index i = 0; i < n; ++i) y[i] = x[i] < T(0) ? T(0) : x[i];
+}
+template <typename T>
+void relu_backward(T* d_x, const T* d_y, const T* x, Index n) {
+  for (Index i = 0; i < n; ++i) d_x[i] = x[i] > T(0) ? d_y[i] : T(0);
+}
+
+template <typename T>
+void gelu_forward(T* y, const T* x, Index n) {
+  constexpr T kInvSqrt2 = T(1) / std::numbers::sqrt2_v<T>;
+  for (Index i = 0; i < n; ++i) y[i] = T(0.5) * x[i] * std::erfc(-x[i] * kInvSqrt2);
+}
+template <typename T>
+void gelu_backward(T* d_x, const T* d_y, const T* x, Index n) {
+  constexpr T kInvSqrt2 = T(1) / std::numbers::sqrt2_v<T>;
+  constexpr T kInvSqrt2Pi = std::numbers::inv_sqrtpi_v<T> * kInvSqrt2;
+  for (Index i = 0; i < n; ++i) {
+    const T cdf = T(0.5) * std::erfc(-x[i] * kInvSqrt2);
+    // exp underflows long before x does: at infinity x φ(x) is 0, not inf · 0.
+    const T pdf = std::exp(T(-0.5) * x[i] * x[i]) * kInvSqrt2Pi;
+    d_x[i] = d_y[i] * (pdf == T(0) ? cdf : cdf + x[i] * pdf);
+  }
+}
+
+template <typename T>
+void gelu_tanh_forward(T* y, const T* x, Index n) {
+  const T c = std::sqrt(T(2) / std::numbers::pi_v<T>);
+  for (Index i = 0; i < n; ++i) {
+    const T u = c * (x[i] + T(0.044715) * x[i] * x[i] * x[i]);
+    y[i] = T(0.5) * x[i] * (T(1) + std::tanh(u));
+  }
+}
+template <typename T>
+void gelu_tanh_backward(T* d_x, const T* d_y, const T* x, Index n) {
+  const T c = std::sqrt(T(2) / std::numbers::pi_v<T>);
+  for (Index i = 0; i < n; ++i) {
+    const T t = std::tanh(c * (x[i] + T(0.044715) * x[i] * x[i] * x[i]));
+    const T du = c * (T(1) + T(3 * 0.044715) * x[i] * x[i]);
+    const T slope = T(1) - t * t;
+    d_x[i] = d_y[i] * (T(0.5) * (T(1) + t) + (slope == T(0) ? T(0) : T(0.5) * x[i] * slope * du));
+  }
+}
+
+template <typename T>
+void tanh_forward(T* y, const T* x, Index n) {
+  kernels::row_kernels<T>().tanh(y, x, n);
+}
+template <typename T>
+void tanh_backward(T* d_x, const T* d_y, const T* y, Index n) {
+  for (Index i = 0; i < n; ++i) d_x[i] = d_y[i] * (T(1) - y[i] * y[i]);
+}
+
+template <typename T>
+void sigmoid_forward(T* y, const T* x, Index n) {
+  kernels::row_kernels<T>().sigmoid(y, x, n);
+}
+template <typename T>
+void sigmoid_backward(T* d_x, const T* d_y, const T* y, Index n) {
+  for (Index i = 0; i < n; ++i) d_x[i] = d_y[i] * y[i] * (T(1) - y[i]);
+}
+
+enum class Keep { kInput, kOutput };  // what the backward function reads
+
+// forward(y, x, n) and backward(dx, dy, kept, n), called with T = float or double.
+template <typename Forward, typename Backward>
+Tensor elementwise(const char* op, const Tensor& x, Keep keep, const Forward& forward, const Backward& backward) {
+  check_float(op, "x", x);
+  Tensor y = Tensor::empty(x.shape(), x.dtype());
+  dispatch_float(op, "x", x, [&](auto zero) {
+    using T = decltype(zero);
+    T* out = y.data<T>();
+    const T* in = x.data<T>();
+    parallel_ranges(x.size(), kGrain, [&](Index begin, Index end) { forward(out + begin, in + begin, end - begin); });
+  });
+  if (!needs_grad({&x})) return y;
+  record(op, {x}, {y}, [op, x, kept = keep == Keep::kInput ? x : y.detach(), backward](const Tensors& d) {
+    Tensor d_x = Tensor::empty(x.shape(), x.dtype());
+    dispatch_float(op, "x", x, [&](auto zero) {
+      using T = decltype(zero);
+      T* out = d_x.data<T>();
+      const T* d_y = d[0].data<T>();
+      const T* saved = kept.template data<T>();
+      parallel_ranges(x.size(), kGrain,
+                      [&](Index begin, Index end) { backward(out + begin, d_y + begin, saved + begin, end - begin); });
+    });
+    accumulate(x, d_x);
+  });
+  return y;
+}
+
+}  // namespace
+
+Tensor relu(const Tensor& x) {
+  return elementwise(
+      "relu", x, Keep::kInput, [](auto* y, const auto* in, Index n) { relu_forward(y, in, n); },
+      [](auto* d_x, const auto* d_y, const auto* in, Index n) { relu_backward(d_x, d_y, in, n); });
+}
+
+Tensor gelu(const Tensor& x, bool tanh_approximation) {
+  if (tanh_approximation) {
+    return elementwise(
+        "gelu", x, Keep::kInput, [](auto* y, const auto* in, Index n) { gelu_tanh_forward(y, in, n); },
+        [](auto* d_x, const auto* d_y, const auto* in, Index n) { gelu_tanh_backward(d_x, d_y, in, n); });
+  }
+  return elementwise(
+      "gelu", x, Keep::kInput, [](auto* y, const auto* in, Index n) { gelu_forward(y, in, n); },
+      [](auto* d_x, const auto* d_y, const auto* in, Index n) { gelu_backward(d_x, d_y, in, n); });
+}
+
+Tensor tanh(const Tensor& x) {
+  return elementwise(
+      "tanh", x, Keep::kOutput, [](auto* y, const auto* in, Index n) { tanh_forward(y, in, n); },
+      [](auto* d_x, const auto* d_y, const auto* out, Index n) { tanh_backward(d_x, d_y, out, n); });
+}
+
+Tensor sigmoid(const Tensor& x) {
+  return elementwise(
+      "sigmoid", x, Keep::kOutput, [](auto* y, const auto* in, Index n) { sigmoid_forward(y, in, n); },
+      [](auto* d_x, const auto* d_y, const auto* out, Index n) { sigmoid_backward(d_x, d_y, out, n); });
+}
+
+}  // namespace attendo

@@ -1,0 +1,12 @@
+#pragma once
+
+#include "core/autograd.h"
+
+namespace attendo {
+
+Tensor relu(const Tensor& x);
+Tensor gelu(const Tensor& x, bool tanh_approximation = false);
+Tensor tanh(const Tensor& x);
+Tensor sigmoid(const Tensor& x);
+
+}  // namespace attendo

@@ -1,0 +1,278 @@
+// Arithmetic with NumPy's broadcasting
+//
+//   c = a + b     da = dc            db = dc
+//   c = a - b     da = dc            db = -dc
+//   c = a b       da = dc b          db = dc a
+//   c = a / b     da = dc / b        db = -dc c / b
+//   y = x^p       dx = dy p x^(p-1)
+//   y = exp x     dx = dy y          y = log x   dx = dy / x          y = √x   dx = dy / (2 y)
+//
+// An operand that was broadcast gets the sum of its gradient over the axes it was repeated along.
+#include "ops/arithmetic.h"
+
+#include <cmath>
+#include <xtensor/xadapt.hpp>
+#include <xtensor/xbroadcast.hpp>
+#include <xtensor/xnoalias.hpp>
+
+#include "core/parallel.h"
+#include "kernels/rows.h"
+#include "ops/gemm.h"
+
+namespace attendo {
+namespace {
+
+constexpr Index kGrain = 1 << 15;
+
+template <typename T>
+auto adapt(const Tensor& x) {
+  const std::vector<size_t> shape(x.shape().begin(), x.shape().end());
+  return xt::adapt(x.data<T>(), static_cast<size_t>(x.size()), xt::no_ownership(), shape);
+}
+
+// x repeated to `shape`.
+Tensor broadcast_to(const Tensor& x, const Shape& shape) {
+  if (x.shape() == shape) return x;
+  Tensor out = Tensor::empty(shape, x.dtype());
+  if (out.size() == 0) return out;
+  if (x.size() == 1) return Tensor::full(shape, x.dtype(), x.item());
+  dispatch_float("broadcast", "x", x, [&](auto zero) {
+    using T = decltype(zero);
+    const auto in = adapt<T>(x);
+    auto target = adapt<T>(out);
+    const std::vector<size_t> dims(shape.begin(), shape.end());
+    xt::noalias(target) = xt::broadcast(in, dims);
+  });
+  return out;
+}
+
+// True when b, without leading axes of length 1, is the tail of a's shape: b repeats whole rows.
+bool is_row_of(const Shape& b, const Shape& a) {
+  int first = 0;
+  while (first < b.rank() && b[first] == 1) ++first;
+  const int rank = b.rank() - first;
+  if (rank > a.rank()) return false;
+  for (int i = 0; i < rank; ++i) {
+    if (b[b.rank() - 1 - i] != a[a.rank() - 1 - i]) return false;
+  }
+  return true;
+}
+
+template <typename T, typename Op>
+void apply(T* out, const T* a, Index a_size, const T* b, Index b_size, Index n, const Op& op) {
+  // Either operand is whole, or one number, or a row that repeats.
+  parallel_ranges(n, kGrain, [&](Index begin, Index end) {
+    if (a_size == n && b_size == n) {
+      for (Index i = begin; i < end; ++i) out[i] = op(a[i], b[i]);
+    } else if (a_size == n && b_size == 1) {
+      const T y = b[0];
+      for (Index i = begin; i < end; ++i) out[i] = op(a[i], y);
+    } else if (b_size == n && a_size == 1) {
+      const T x = a[0];
+      for (Index i = begin; i < end; ++i) out[i] = op(x, b[i]);
+    } else if (a_size == n) {
+      for (Index i = begin, j = begin % b_size; i < end; ++i, j = j + 1 == b_size ? 0 : j + 1) out[i] = op(a[i], b[j]);
+    } else {
+      for (Index i = begin, j = begin % a_size; i < end; ++i, j = j + 1 == a_size ? 0 : j + 1) out[i] = op(a[j], b[i]);
+    }
+  });
+}
+
+template <typename Op>
+Tensor binary_forward(const char* name, const Tensor& a, const Tensor& b, const Op& op) {
+  check_float(name, "a", a);
+  check_float(name, "b", b);
+  check_same_dtype(name, "b", b, "a", a);
+  const Shape shape = broadcast_shapes(name, "a", a.shape(), "b", b.shape());
+  Tensor out = Tensor::empty(shape, a.dtype());
+  if (out.size() == 0) return out;
+  const bool a_simple = a.size() == out.size() || a.size() == 1 || is_row_of(a.shape(), shape);
+  const bool b_simple = b.size() == out.size() || b.size() == 1 || is_row_of(b.shape(), shape);
+  const bool one_whole = a.size() == out.size() || b.size() == out.size();
+  Tensor x = a, y = b;
+  if (!(a_simple && b_simple && one_whole)) {
+    x = broadcast_to(a, shape);
+    y = broadcast_to(b, shape);
+  }
+  dispatch_float(name, "a", a, [&](auto zero) {
+    using T = decltype(zero);
+    apply(out.data<T>(), x.data<T>(), x.size(), y.data<T>(), y.size(), out.size(), op);
+  });
+  return out;
+}
+
+struct Add {
+  template <typename T>
+  T operator()(T a, T b) const { return a + b; }
+};
+struct Subtract {
+  template <typename T>
+  T operator()(T a, T b) const { return a - b; }
+};
+struct Multiply {
+  template <typename T>
+  T operator()(T a, T b) const { return a * b; }
+};
+struct Divide {
+  template <typename T>
+  T operator()(T a, T b) const { return a / b; }
+};
+
+template <typename Op>
+Tensor map(const char* name, const Tensor& x, const Op& op) {
+  check_float(name, "x", x);
+  Tensor y = Tensor::empty(x.shape(), x.dtype());
+  dispatch_float(name, "x", x, [&](auto zero) {
+    using T = decltype(zero);
+    T* out = y.data<T>();
+    const T* in = x.data<T>();
+    parallel_ranges(x.size(), kGrain, [&](Index begin, Index end) {
+      for (Index i = begin; i < end; ++i) out[i] = static_cast<T>(op(in[i]));
+    });
+  });
+  return y;
+}
+
+}  // namespace
+
+Tensor sum_to_shape(const Tensor& grad, const Shape& shape) {
+  if (grad.shape() == shape) return grad;
+  Tensor out = Tensor::zeros(shape, grad.dtype());
+  if (grad.size() == 0) return out;
+  const Index n = out.size();
+  dispatch_float("sum_to_shape", "grad", grad, [&](auto zero) {
+    using T = decltype(zero);
+    const T* in = grad.data<T>();
+    T* sum = out.data<T>();
+    if (is_row_of(shape, grad.shape())) {
+      column_sum(sum, in, grad.size() / n, n, false);
+      return;
+    }
+    // Any other pattern: walk the gradient in order, stepping through `out` with stride 0 along repeated axes.
+    const int rank = grad.rank();
+    std::array<Index, kMaxRank> stride{}, at{};
+    Index step = 1;
+    for (int axis = rank - 1; axis >= 0; --axis) {
+      const int own = axis - (rank - shape.rank());
+      if (own < 0) continue;
+      stride[static_cast<size_t>(axis)] = shape[own] == 1 ? 0 : step;
+      step *= shape[own];
+    }
+    Index offset = 0;
+    for (Index i = 0; i < grad.size(); ++i) {
+      sum[offset] += in[i];
+      for (int axis = rank - 1; axis >= 0; --axis) {
+        const auto k = static_cast<size_t>(axis);
+        offset += stride[k];
+        if (++at[k] < grad.dim(axis)) break;
+        offset -= stride[k] * at[k];
+        at[k] = 0;
+      }
+    }
+  });
+  return out;
+}
+
+Tensor add(const Tensor& a, const Tensor& b) {
+  Tensor c = binary_forward("add", a, b, Add());
+  if (!needs_grad({&a, &b})) return c;
+  record("add", {a, b}, {c}, [a, b](const Tensors& d) {
+    if (a.requires_grad()) accumulate(a, sum_to_shape(d[0], a.shape()));
+    if (b.requires_grad()) accumulate(b, sum_to_shape(d[0], b.shape()));
+  });
+  return c;
+}
+
+Tensor subtract(const Tensor& a, const Tensor& b) {
+  Tensor c = binary_forward("subtract", a, b, Subtract());
+  if (!needs_grad({&a, &b})) return c;
+  record("subtract", {a, b}, {c}, [a, b](const Tensors& d) {
+    if (a.requires_grad()) accumulate(a, sum_to_shape(d[0], a.shape()));
+    if (b.requires_grad()) accumulate(b, sum_to_shape(scale(d[0], -1), b.shape()));
+  });
+  return c;
+}
+
+Tensor multiply(const Tensor& a, const Tensor& b) {
+  Tensor c = binary_forward("multiply", a, b, Multiply());
+  if (!needs_grad({&a, &b})) return c;
+  record("multiply", {a, b}, {c}, [a, b](const Tensors& d) {
+    if (a.requires_grad()) accumulate(a, sum_to_shape(binary_forward("multiply", d[0], b, Multiply()), a.shape()));
+    if (b.requires_grad()) accumulate(b, sum_to_shape(binary_forward("multiply", d[0], a, Multiply()), b.shape()));
+  });
+  return c;
+}
+
+Tensor divide(const Tensor& a, const Tensor& b) {
+  Tensor c = binary_forward("divide", a, b, Divide());
+  if (!needs_grad({&a, &b})) return c;
+  record("divide", {a, b}, {c}, [a, b, saved = c.detach()](const Tensors& d) {
+    const Tensor d_a = binary_forward("divide", d[0], b, Divide());
+    if (a.requires_grad()) accumulate(a, sum_to_shape(d_a, a.shape()));
+    if (b.requires_grad()) accumulate(b, sum_to_shape(scale(multiply(d_a, saved), -1), b.shape()));
+  });
+  return c;
+}
+
+Tensor scale(const Tensor& x, double factor) {
+  Tensor y = map("scale", x, [factor](auto v) { return v * static_cast<decltype(v)>(factor); });
+  if (!needs_grad({&x})) return y;
+  record("scale", {x}, {y}, [x, factor](const Tensors& d) { accumulate(x, scale(d[0], factor)); });
+  return y;
+}
+
+Tensor add_scalar(const Tensor& x, double value) {
+  Tensor y = map("add", x, [value](auto v) { return v + static_cast<decltype(v)>(value); });
+  if (!needs_grad({&x})) return y;
+  record("add", {x}, {y}, [x](const Tensors& d) { accumulate(x, d[0]); });
+  return y;
+}
+
+Tensor power(const Tensor& x, double exponent) {
+  Tensor y = map("power", x, [exponent](auto v) { return std::pow(v, static_cast<decltype(v)>(exponent)); });
+  if (!needs_grad({&x})) return y;
+  record("power", {x}, {y}, [x, exponent](const Tensors& d) {
+    if (exponent == 0) {
+      accumulate(x, Tensor::zeros(x.shape(), x.dtype()));
+      return;
+    }
+    const Tensor slope = map("power", x, [exponent](auto v) {
+      using T = decltype(v);
+      return static_cast<T>(exponent) * std::pow(v, static_cast<T>(exponent - 1));
+    });
+    accumulate(x, multiply(d[0], slope));
+  });
+  return y;
+}
+
+Tensor exp(const Tensor& x) {
+  check_float("exp", "x", x);
+  Tensor y = Tensor::empty(x.shape(), x.dtype());
+  dispatch_float("exp", "x", x, [&](auto zero) {
+    using T = decltype(zero);
+    parallel_ranges(x.size(), kGrain, [&](Index begin, Index end) {
+      kernels::row_kernels<T>().exp(y.data<T>() + begin, x.data<T>() + begin, end - begin);
+    });
+  });
+  if (!needs_grad({&x})) return y;
+  record("exp", {x}, {y}, [x, saved = y.detach()](const Tensors& d) { accumulate(x, multiply(d[0], saved)); });
+  return y;
+}
+
+Tensor log(const Tensor& x) {
+  Tensor y = map("log", x, [](auto v) { return std::log(v); });
+  if (!needs_grad({&x})) return y;
+  record("log", {x}, {y}, [x](const Tensors& d) { accumulate(x, binary_forward("divide", d[0], x, Divide())); });
+  return y;
+}
+
+Tensor sqrt(const Tensor& x) {
+  Tensor y = map("sqrt", x, [](auto v) { return std::sqrt(v); });
+  if (!needs_grad({&x})) return y;
+  record("sqrt", {x}, {y}, [x, saved = y.detach()](const Tensors& d) {
+    accumulate(x, scale(binary_forward("divide", d[0], saved, Divide()), 0.5));
+  });
+  return y;
+}
+
+}  // namespace attendo

@@ -1,0 +1,16 @@
+#pragma once
+
+#include <optional>
+
+#include "core/autograd.h"
+
+namespace attendo {
+
+enum class Reduction { kMean, kSum, kNone };
+
+// logits (…, V); target int64 (…) of class indices, or float (…, V) of probabilities. Rows whose index is ignore_index
+// count neither in the sum nor in the mean; the mean of no rows is 0.
+Tensor cross_entropy(const Tensor& logits, const Tensor& target, std::optional<Index> ignore_index = std::nullopt,
+                     double label_smoothing = 0.0, Reduction reduction = Reduction::kMean);
+
+}  // namespace attendo

@@ -1,0 +1,14 @@
+#pragma once
+
+#include "core/autograd.h"
+#include "core/random.h"
+
+namespace attendo {
+
+// Draws one stream from the generator. p = 0 gives x itself.
+Tensor dropout(const Tensor& x, double p, Generator& generator);
+
+// Keep an element where its 32 random bits are >= this.
+std::uint32_t drop_threshold(double p);
+
+}  // namespace attendo

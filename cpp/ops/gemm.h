@@ -1,0 +1,30 @@
+// Matrix products on all threads. Plain functions on pointers; the differentiable operations stand in their own files.
+#pragma once
+
+#include "core/shape.h"
+
+namespace attendo {
+
+// c (m, n) = a (m, k) · b (k, n)  (+ c)  (+ bias)  (then relu); any strides for a and b, rows of c contiguous.
+template <typename T>
+struct Gemm {
+  Index m = 0, n = 0, k = 0;
+  const T* a = nullptr;
+  Index a_row = 0, a_col = 1;
+  const T* b = nullptr;
+  Index b_row = 0, b_col = 1;
+  T* c = nullptr;
+  Index c_row = 0;
+  bool add = false;
+  const T* bias = nullptr;
+  bool relu = false;
+};
+
+template <typename T>
+void gemm(const Gemm<T>& g);
+
+// out[j] (+)= Σ_i x[i, j]
+template <typename T>
+void column_sum(T* out, const T* x, Index rows, Index n, bool add);
+
+}  // namespace attendo

@@ -1,0 +1,124 @@
+// softmax over one axis, and its logarithm
+//
+//   softmax       y_j  = exp(x_j - m) / Σ_k exp(x_k - m),   m = max_k x_k
+//   backward      dx_j = y_j (dy_j - Σ_k dy_k y_k)
+//
+//   log softmax   y_j  = x_j - log Σ_k exp(x_k)
+//   backward      dx_j = dy_j - exp(y_j) Σ_k dy_k
+//
+// x, y, dy, dx: (rows, n).  A row of -inf gives zeros.   Vaswani et al. 2017, eq. 1; article 001 §4.2.
+#include "ops/softmax.h"
+
+#include <cmath>
+
+#include "core/parallel.h"
+#include "kernels/rows.h"
+#include "ops/shape.h"
+
+namespace attendo {
+
+template <typename T>
+void softmax_forward(T* y, const T* x, Index rows, Index n) {
+  parallel_ranges(rows, rows_per_task(8 * n), [=](Index begin, Index end) {
+    kernels::row_kernels<T>().softmax(y + begin * n, x + begin * n, end - begin, n);
+  });
+}
+
+template <typename T>
+void softmax_backward(T* d_x, const T* d_y, const T* y, Index rows, Index n) {
+  parallel_ranges(rows, rows_per_task(4 * n), [=](Index begin, Index end) {
+    kernels::row_kernels<T>().softmax_backward(d_x + begin * n, d_y + begin * n, y + begin * n, end - begin, n);
+  });
+}
+
+template void softmax_forward(float*, const float*, Index, Index);
+template void softmax_forward(double*, const double*, Index, Index);
+template void softmax_backward(float*, const float*, const float*, Index, Index);
+template void softmax_backward(double*, const double*, const double*, Index, Index);
+
+namespace {
+
+template <typename T>
+void log_softmax_forward(T* y, const T* x, Index rows, Index n) {
+  parallel_ranges(rows, rows_per_task(8 * n), [=](Index begin, Index end) {
+    for (Index r = begin; r < end; ++r) {
+      T lse;
+      kernels::row_kernels<T>().log_sum_exp(&lse, x + r * n, 1, n);
+      // A row of -inf has no distribution: its logarithm stays -inf, with zero gradient.
+      const T shift = std::isinf(lse) && lse < T(0) ? T(0) : lse;
+      for (Index i = 0; i < n; ++i) y[r * n + i] = x[r * n + i] - shift;
+    }
+  });
+}
+
+template <typename T>
+void log_softmax_backward(T* d_x, const T* d_y, const T* y, Index rows, Index n) {
+  parallel_ranges(rows, rows_per_task(8 * n), [=](Index begin, Index end) {
+    for (Index r = begin; r < end; ++r) {
+      T sum = 0;
+      for (Index i = 0; i < n; ++i) sum += d_y[r * n + i];
+      T mass = 0;
+      for (Index i = 0; i < n; ++i) mass += d_x[r * n + i] = std::exp(y[r * n + i]);
+      const T live = mass == T(0) ? T(0) : T(1);
+      for (Index i = 0; i < n; ++i) d_x[r * n + i] = live * d_y[r * n + i] - d_x[r * n + i] * sum;
+    }
+  });
+}
+
+// Moves `axis` to the end, applies `last`, moves it back.
+template <typename Last>
+Tensor over_axis(const char* op, const Tensor& x, int axis, const Last& last) {
+  check_float(op, "x", x);
+  check_min_rank(op, "x", x, 1, "");
+  axis = normalize_axis(op, axis, x.rank());
+  if (axis == x.rank() - 1) return last(x);
+  return swap_axes(last(swap_axes(x, axis, -1)), axis, -1);
+}
+
+}  // namespace
+
+Tensor softmax(const Tensor& x, int axis) {
+  return over_axis("softmax", x, axis, [](const Tensor& in) {
+    const Index n = in.dim(-1);
+    const Index rows = in.shape().product(0, in.rank() - 1);
+    Tensor y = Tensor::empty(in.shape(), in.dtype());
+    dispatch_float("softmax", "x", in, [&](auto zero) {
+      using T = decltype(zero);
+      softmax_forward<T>(y.data<T>(), in.data<T>(), rows, n);
+    });
+    if (!needs_grad({&in})) return y;
+    record("softmax", {in}, {y}, [in, saved = y.detach(), rows, n](const Tensors& d) {
+      Tensor d_x = Tensor::empty(saved.shape(), saved.dtype());
+      dispatch_float("softmax", "x", saved, [&](auto zero) {
+        using T = decltype(zero);
+        softmax_backward<T>(d_x.data<T>(), d[0].data<T>(), saved.data<T>(), rows, n);
+      });
+      accumulate(in, d_x);
+    });
+    return y;
+  });
+}
+
+Tensor log_softmax(const Tensor& x, int axis) {
+  return over_axis("log_softmax", x, axis, [](const Tensor& in) {
+    const Index n = in.dim(-1);
+    const Index rows = in.shape().product(0, in.rank() - 1);
+    Tensor y = Tensor::empty(in.shape(), in.dtype());
+    dispatch_float("log_softmax", "x", in, [&](auto zero) {
+      using T = decltype(zero);
+      log_softmax_forward<T>(y.data<T>(), in.data<T>(), rows, n);
+    });
+    if (!needs_grad({&in})) return y;
+    record("log_softmax", {in}, {y}, [in, saved = y.detach(), rows, n](const Tensors& d) {
+      Tensor d_x = Tensor::empty(saved.shape(), saved.dtype());
+      dispatch_float("log_softmax", "x", saved, [&](auto zero) {
+        using T = decltype(zero);
+        log_softmax_backward<T>(d_x.data<T>(), d[0].data<T>(), saved.data<T>(), rows, n);
+      });
+      accumulate(in, d_x);
+    });
+    return y;
+  });
+}
+
+}  // namespace attendo

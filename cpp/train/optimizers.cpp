@@ -1,0 +1,179 @@
+// Optimizers; g: gradient, w: weight, η: learning rate, λ: weight decay, t = 1, 2, …
+//
+//   SGD     g' = g + λ w;   u = μ u + g' (u = g' at t = 1);   w -= η u      Nesterov: w -= η (g' + μ u)
+//   Adam    g' = g + λ w;   m = β₁ m + (1-β₁) g';   v = β₂ v + (1-β₂) g'²
+//           w -= η/(1-β₁ᵗ) · m / (√v/√(1-β₂ᵗ) + ε)
+//   AdamW   w *= 1 - η λ;   then Adam with g' = g
+//   clip    g *= min(1, c / (‖g‖ + 10⁻⁶))
+//
+// Kingma and Ba 2015, algorithm 1; Loshchilov and Hutter 2019, algorithm 2; Sutskever et al. 2013.   Articles 000, 002, 004.
+#include "train/optimizers.h"
+
+#include <cmath>
+#include <cstring>
+#include <set>
+
+#include "core/parallel.h"
+#include "kernels/rows.h"
+#include "ops/arithmetic.h"
+#include "ops/reduce.h"
+
+namespace attendo::train {
+namespace {
+
+constexpr Index kGrain = 1 << 15;
+
+void check_fraction(const char* optimizer, const char* name, double value) {
+  if (!(value >= 0 && value < 1)) value_error(optimizer, ": ", name, " is ", value, " but must be 0 or more and below 1");
+}
+
+void check_not_negative(const char* optimizer, const char* name, double value) {
+  if (!(value >= 0)) value_error(optimizer, ": ", name, " is ", value, " but must be 0 or more");
+}
+
+}  // namespace
+
+void Optimizer::attach(const std::vector<Tensor>& parameters) {
+  std::vector<Tensor> wanted;
+  std::set<const TensorImpl*> seen;
+  for (const Tensor& p : parameters) {
+    if (p.requires_grad() && seen.insert(p.impl().get()).second) wanted.push_back(p);
+  }
+  std::set<const TensorImpl*> held;
+  for (const Flat& flat : flats_) {
+    for (const Tensor& p : flat.parameters) held.insert(p.impl().get());
+  }
+  if (attached()) {
+    if (held != seen) value_error("optimizer: it already steps other parameters; make a new one for these");
+    return;
+  }
+  if (wanted.empty()) value_error("optimizer: there is no parameter that requires a gradient");
+  for (const Tensor& p : wanted) {
+    if (p.impl()->grad_pinned) value_error("optimizer: another optimizer already steps these parameters; use that one");
+  }
+  for (const DType dtype : {DType::kFloat32, DType::kFloat64}) {
+    Flat flat;
+    Index total = 0;
+    // Each parameter begins at a whole vector.
+    const Index unit = static_cast<Index>(kAlignment / dtype_size(dtype));
+    auto padded = [unit](Index n) { return (n + unit - 1) / unit * unit; };
+    for (const Tensor& p : wanted) {
+      if (p.dtype() == dtype) total += padded(p.size());
+    }
+    if (total == 0) continue;
+    flat.weights = Tensor::zeros({total}, dtype);
+    flat.grads = Tensor::zeros({total}, dtype);
+    for (int slot = 0; slot < slot_count(); ++slot) flat.slots.push_back(Tensor::zeros({total}, dtype));
+    Index offset = 0;
+    for (const Tensor& p : wanted) {
+      if (p.dtype() != dtype) continue;
+      const Tensor w = flat.weights.rows(offset, offset + p.size()).view(p.shape());
+      const Tensor g = flat.grads.rows(offset, offset + p.size()).view(p.shape());
+      std::memcpy(w.raw(), p.raw(), p.bytes());
+      if (p.grad()) std::memcpy(g.raw(), p.grad().raw(), p.bytes());
+      p.impl()->data = w.impl()->data;
+      p.impl()->grad = g;
+      p.impl()->grad_pinned = true;
+      flat.parameters.push_back(p);
+      offset += padded(p.size());
+    }
+    flats_.push_back(std::move(flat));
+  }
+}
+
+void Optimizer::zero_grad() {
+  for (Flat& flat : flats_) std::memset(flat.grads.raw(), 0, flat.grads.bytes());
+}
+
+double Optimizer::grad_norm() const {
+  const NoGrad no_grad;
+  double square = 0;
+  for (const Flat& flat : flats_) square += sum(multiply(flat.grads, flat.grads)).item();
+  return std::sqrt(square);
+}
+
+void Optimizer::step(double clip_norm) {
+  if (!attached()) value_error("optimizer: it steps no parameters yet; call attach(model) first");
+  double grad_scale = 1;
+  if (clip_norm > 0) grad_scale = std::min(1.0, clip_norm / (grad_norm() + 1e-6));
+  const std::int64_t t = steps_ + 1;
+  for (Flat& flat : flats_) update(flat, t, schedule_(t), grad_scale);
+  steps_ = t;
+}
+
+std::vector<std::pair<std::string, Tensor>> Optimizer::state() const {
+  std::vector<std::pair<std::string, Tensor>> out;
+  for (const Flat& flat : flats_) {
+    for (int slot = 0; slot < slot_count(); ++slot) {
+      out.emplace_back(concat(slot_name(slot), ".", dtype_name(flat.weights.dtype())), flat.slots[static_cast<size_t>(slot)]);
+    }
+  }
+  return out;
+}
+
+Sgd::Sgd(const Schedule& schedule, double momentum, bool nesterov, double weight_decay)
+    : Optimizer(schedule), momentum_(momentum), nesterov_(nesterov), weight_decay_(weight_decay) {
+  check_fraction("SGD", "momentum", momentum);
+  check_not_negative("SGD", "weight_decay", weight_decay);
+  if (nesterov && momentum == 0) value_error("SGD: nesterov needs momentum above 0");
+}
+
+void Sgd::update(Flat& flat, std::int64_t t, double lr, double grad_scale) {
+  dispatch_float("SGD", "weights", flat.weights, [&](auto zero) {
+    using T = decltype(zero);
+    T* w = flat.weights.data<T>();
+    const T* g = flat.grads.data<T>();
+    T* u = momentum_ > 0 ? flat.slots[0].data<T>() : nullptr;
+    const T rate = static_cast<T>(lr), mu = static_cast<T>(momentum_), decay = static_cast<T>(weight_decay_);
+    const T factor = static_cast<T>(grad_scale);
+    parallel_ranges(flat.weights.size(), kGrain, [&](Index begin, Index end) {
+      for (Index i = begin; i < end; ++i) {
+        T d = g[i] * factor + decay * w[i];
+        if (u != nullptr) {
+          u[i] = t == 1 ? d : mu * u[i] + d;
+          d = nesterov_ ? d + mu * u[i] : u[i];
+        }
+        w[i] -= rate * d;
+      }
+    });
+  });
+}
+
+std::string Sgd::repr() const {
+  return concat("SGD(lr=", schedule().repr(), ", momentum=", momentum_, ", nesterov=", nesterov_ ? "True" : "False",
+                ", weight_decay=", weight_decay_, ")");
+}
+
+Adam::Adam(const Schedule& schedule, double beta1, double beta2, double eps, double weight_decay, bool decoupled)
+    : Optimizer(schedule), beta1_(beta1), beta2_(beta2), eps_(eps), weight_decay_(weight_decay), decoupled_(decoupled) {
+  const char* name = decoupled ? "AdamW" : "Adam";
+  check_fraction(name, "betas[0]", beta1);
+  check_fraction(name, "betas[1]", beta2);
+  check_not_negative(name, "eps", eps);
+  check_not_negative(name, "weight_decay", weight_decay);
+}
+
+void Adam::update(Flat& flat, std::int64_t t, double lr, double grad_scale) {
+  const double correction1 = 1 - std::pow(beta1_, static_cast<double>(t));
+  const double correction2 = 1 - std::pow(beta2_, static_cast<double>(t));
+  dispatch_float("Adam", "weights", flat.weights, [&](auto zero) {
+    using T = decltype(zero);
+    T* w = flat.weights.data<T>();
+    const T* g = flat.grads.data<T>();
+    T* m = flat.slots[0].data<T>();
+    T* v = flat.slots[1].data<T>();
+    parallel_ranges(flat.weights.size(), kGrain, [&](Index begin, Index end) {
+      kernels::row_kernels<T>().adam(w + begin, m + begin, v + begin, g + begin, static_cast<T>(lr / correction1),
+                                     static_cast<T>(beta1_), static_cast<T>(beta2_), static_cast<T>(eps_),
+                                     static_cast<T>(1 / std::sqrt(correction2)), static_cast<T>(decoupled_ ? 0 : weight_decay_),
+                                     static_cast<T>(decoupled_ ? lr * weight_decay_ : 0), static_cast<T>(grad_scale), end - begin);
+    });
+  });
+}
+
+std::string Adam::repr() const {
+  return concat(decoupled_ ? "AdamW" : "Adam", "(lr=", schedule().repr(), ", betas=(", beta1_, ", ", beta2_, "), eps=", eps_,
+                ", weight_decay=", weight_decay_, ")");
+}
+
+}  // namespace attendo::train

@@ -1,0 +1,80 @@
+#pragma once
+
+#include "nn/module.h"
+#include "train/schedules.h"
+
+namespace attendo::train {
+
+// Holds the parameters it steps in one flat buffer a dtype, their gradients in another, so that a step is one pass.
+class Optimizer {
+ public:
+  explicit Optimizer(const Schedule& schedule) : schedule_(schedule) {}
+  virtual ~Optimizer() = default;
+  Optimizer(const Optimizer&) = delete;
+  Optimizer& operator=(const Optimizer&) = delete;
+
+  // Takes over the parameters that require a gradient: their data and gradients move into the flat buffers. Attaching
+  // again, to the same ones, keeps the state.
+  void attach(const std::vector<Tensor>& parameters);
+  bool attached() const { return !flats_.empty(); }
+
+  void zero_grad();
+  // One update with the learning rate of this step. `clip_norm` > 0 scales the gradients to that norm at most.
+  void step(double clip_norm = 0);
+  double grad_norm() const;
+
+  std::int64_t steps() const { return steps_; }
+  double lr() const { return schedule_(steps_ + 1); }  // of the step to come
+  const Schedule& schedule() const { return schedule_; }
+
+  // For checkpoints: the step count, and each flat state buffer by name.
+  std::vector<std::pair<std::string, Tensor>> state() const;
+  void set_steps(std::int64_t steps) { steps_ = steps; }
+  virtual std::string repr() const = 0;
+
+ protected:
+  struct Flat {
+    std::vector<Tensor> parameters;
+    Tensor weights, grads;
+    std::vector<Tensor> slots;  // momentum and the like, as long as the weights
+  };
+  virtual int slot_count() const = 0;
+  virtual const char* slot_name(int slot) const = 0;
+  // t: number of this step, from 1. The gradients count `grad_scale` times.
+  virtual void update(Flat& flat, std::int64_t t, double lr, double grad_scale) = 0;
+
+ private:
+  std::vector<Flat> flats_;
+  Schedule schedule_;
+  std::int64_t steps_ = 0;
+};
+
+class Sgd : public Optimizer {
+ public:
+  Sgd(const Schedule& schedule, double momentum, bool nesterov, double weight_decay);
+  std::string repr() const override;
+
+ private:
+  int slot_count() const override { return momentum_ > 0 ? 1 : 0; }
+  const char* slot_name(int) const override { return "velocity"; }
+  void update(Flat& flat, std::int64_t t, double lr, double grad_scale) override;
+  double momentum_;
+  bool nesterov_;
+  double weight_decay_;
+};
+
+// `decoupled`: AdamW, the decay acts on the weights themselves; otherwise it is added to the gradient.
+class Adam : public Optimizer {
+ public:
+  Adam(const Schedule& schedule, double beta1, double beta2, double eps, double weight_decay, bool decoupled);
+  std::string repr() const override;
+
+ private:
+  int slot_count() const override { return 2; }
+  const char* slot_name(int slot) const override { return slot == 0 ? "m" : "v"; }
+  void update(Flat& flat, std::int64_t t, double lr, double grad_scale) override;
+  double beta1_, beta2_, eps_, weight_decay_;
+  bool decoupled_;
+};
+
+}  // namespace attendo::train

@@ -1,0 +1,111 @@
+"""Models on disk: parameters as safetensors, with the model's class and constructor arguments as JSON in its header.
+
+Nothing is ever unpickled or executed: a file can name one of attendo's own models, and hold numbers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import _core
+from ._core import Module
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_FORMAT = 1
+_KEY = "attendo_config"
+_MODELS = {"Transformer": _core.Transformer, "CnnAttention": _core.CnnAttention}
+
+
+def save(self: Module, path: str | os.PathLike[str]) -> None:
+    """Write the module's parameters and buffers, and what builds it again, to one file.
+
+    Parameters
+    ----------
+    path : path
+        The file, by custom ``*.safetensors``. It is written beside the target and renamed: an old file stays whole until
+        the new one is.
+    """
+    from safetensors.numpy import save as dump
+
+    config = {"format": _FORMAT, "class": type(self).__name__, "config": getattr(self, "config", None)}
+    target = Path(path)
+    partial = target.with_name(target.name + ".partial")
+    data = dump(self.state_dict(), metadata={_KEY: json.dumps(config)})
+    try:
+        with open(partial, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _read(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[np.generic]], dict[str, Any]]:
+    from safetensors import SafetensorError, safe_open
+
+    file = Path(path)
+    if not file.is_file():
+        raise FileNotFoundError(f"load: there is no file {str(file)!r}")
+    try:
+        with safe_open(file, framework="numpy") as reader:
+            metadata = reader.metadata() or {}
+            state = {name: reader.get_tensor(name) for name in reader.keys()}
+    except SafetensorError as error:
+        raise ValueError(f"load: {str(file)!r} is not a whole safetensors file: {error}") from None
+    if _KEY not in metadata:
+        raise ValueError(f"load: {str(file)!r} was not written by attendo: its header has no {_KEY!r}")
+    try:
+        config = json.loads(metadata[_KEY])
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"load: the {_KEY!r} of {str(file)!r} is not JSON: {error}") from None
+    if not isinstance(config, dict) or config.get("format") != _FORMAT:
+        raise ValueError(f"load: {str(file)!r} has a format this version of attendo does not know")
+    return state, config
+
+
+def load(path: str | os.PathLike[str]) -> Module:
+    """Read a model that ``model.save`` wrote.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+
+    Returns
+    -------
+    Module
+        The model in evaluation mode, with the same parameters to the bit.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is no such file.
+    ValueError
+        When the file is damaged, was not written by attendo, or holds a class of your own: build that yourself and call
+        ``model.load_state_dict(at.load_state_dict(path))``.
+    """
+    state, config = _read(path)
+    name, arguments = config.get("class"), config.get("config")
+    if name not in _MODELS or not isinstance(arguments, dict):
+        raise ValueError(
+            f"load: {str(path)!r} holds a {name!r}, which is not one of attendo's models; build it and call "
+            "its load_state_dict with attendo.load_state_dict(path)"
+        )
+    try:
+        model: Module = _MODELS[name](**arguments)
+        model.load_state_dict(dict(state))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"load: {str(path)!r} does not fit its own description: {error}") from None
+    return model.eval()
+
+
+def load_state_dict(path: str | os.PathLike[str]) -> dict[str, NDArray[np.generic]]:
+    """The parameters in a file that ``model.save`` wrote, by name."""
+    return _read(path)[0]

@@ -1,0 +1,133 @@
+"""Attention as one function."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+from . import _core
+
+if TYPE_CHECKING:
+    from ._core import Generator
+    from .masks import Mask
+
+__all__ = ["attention"]
+
+
+@overload
+def attention(
+    q: Any,
+    k: Any,
+    v: Any,
+    *,
+    mask: Mask | Any | None = None,
+    bias: Any | None = None,
+    scale: float | None = None,
+    dropout: float = 0.0,
+    generator: Generator | None = None,
+    q_offset: int | None = None,
+    return_weights: Literal[False] = False,
+) -> Any: ...
+@overload
+def attention(
+    q: Any,
+    k: Any,
+    v: Any,
+    *,
+    mask: Mask | Any | None = None,
+    bias: Any | None = None,
+    scale: float | None = None,
+    dropout: float = 0.0,
+    generator: Generator | None = None,
+    q_offset: int | None = None,
+    return_weights: Literal[True],
+) -> tuple[Any, Any]: ...
+def attention(
+    q: Any,
+    k: Any,
+    v: Any,
+    *,
+    mask: Mask | Any | None = None,
+    bias: Any | None = None,
+    scale: float | None = None,
+    dropout: float = 0.0,
+    generator: Generator | None = None,
+    q_offset: int | None = None,
+    return_weights: bool = False,
+) -> Any:
+    r"""Scaled dot-product attention.
+
+    Each query looks at all keys it may attend to, and gets the mean of their values, weighted by how well they match.
+
+    Parameters
+    ----------
+    q : array_like or Tensor, shape (..., H, L, D)
+        Queries, float32 or float64. ``(L, D)`` and ``(H, L, D)`` work as well.
+    k : array_like or Tensor, shape (..., Hkv, S, D)
+        Keys. H is a multiple of Hkv; query head h reads key head ``h // (H // Hkv)``.
+    v : array_like or Tensor, shape (..., Hkv, S, Dv)
+        Values.
+    mask : Mask or array_like of bool, broadcastable to (..., H, L, S), optional
+        **True = may attend.** See :mod:`attendo.masks`.
+    bias : array_like or Tensor, broadcastable to (..., H, L, S), optional
+        Added to the scaled scores; gets a gradient when it is a Tensor that requires one.
+    scale : float, optional
+        Multiplies the scores; :math:`1/\sqrt{D}` when not given.
+    dropout : float
+        Probability of dropping a weight, 0 or more and below 1. Needs ``generator``.
+    generator : Generator, optional
+        Where the random bits come from; the same state gives the same bits on any number of threads.
+    q_offset : int, optional
+        Position of the first query among the keys. Needed for a causal mask when L and S differ.
+    return_weights : bool
+        Return the weights as well. The output does not change, to the bit.
+
+    Returns
+    -------
+    out : ndarray or Tensor, shape (..., H, L, Dv)
+        An array when all inputs are arrays; a tracked Tensor when one is a Tensor. A query that may attend to nothing
+        gives zeros.
+    weights : ndarray or Tensor, shape (..., H, L, S)
+        Only with ``return_weights``: after softmax, before dropout, every head. Rows sum to one.
+
+    Raises
+    ------
+    ValueError
+        When shapes do not fit, or a causal mask over unequal lengths lacks ``q_offset``.
+    TypeError
+        When a dtype is not float32 or float64, dtypes differ, or ``mask`` is not bool.
+
+    Notes
+    -----
+    .. math::
+
+        s_{ij} = \text{scale}\; q_i \cdot k_j + b_{ij}, \qquad
+        P_{ij} = \frac{e^{s_{ij}}}{\sum_{j'} e^{s_{ij'}}}, \qquad
+        o_i = \sum_j P_{ij} v_j
+
+    and backwards, with :math:`D_i = \sum_c do_{ic}\, o_{ic}`,
+
+    .. math::
+
+        dv_j = \sum_i P_{ij}\, do_i, \quad dS_{ij} = P_{ij} (do_i \cdot v_j - D_i), \quad
+        dq_i = \text{scale} \sum_j dS_{ij} k_j, \quad dk_j = \text{scale} \sum_i dS_{ij} q_i
+
+    Cost: :math:`H L S (D + D_v)` multiply-adds; memory linear in L and S: the weights are never stored unless asked for.
+    Masked keys and values are left out, not multiplied by zero: a NaN behind a mask does not leak.
+
+    References
+    ----------
+    Vaswani et al. 2017, "Attention is all you need", eq. 1. Dao et al. 2022, "FlashAttention". Article 001 §4.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import attendo as at
+    >>> q = np.array([[1.0, 0.0], [0.0, 1.0]])
+    >>> out, weights = at.attention(q, q, q, mask=at.masks.causal(), return_weights=True)
+    >>> weights.round(3)
+    array([[1.   , 0.   ],
+           [0.33 , 0.67 ]])
+
+    Source: cpp/attention/scaled_dot_product.cpp
+    """
+    return _core.attention(q, k, v, mask, bias, scale, dropout, generator, q_offset, return_weights)

@@ -1,0 +1,1 @@
+"""The main job: a Transformer learns to read dates in many languages. See run.py, or call `attendo demo`."""

@@ -1,0 +1,184 @@
+"""The textbook: every operation of attendo in plain NumPy.
+
+One file an operation, named like its C++ file.  Its header gives the formula of forward and backward, the
+shapes and the source.  Letters: B batch, H heads, L query length, S key length, D head features,
+V vocabulary; see docs/notation.md.
+
+``f(inputs, options) -> y``
+``f_backward(d_y, inputs, options) -> gradients``, a tuple: one for each float input in their order
+
+Layers and models take a dict of named parameters and return the gradients as such a dict.  Backward functions
+keep no state: they compute again what they need.  No function changes its inputs; each computes in the dtype
+it is given, so float64 in is float64 throughout.
+"""
+
+from .activations import (
+    exp,
+    exp_backward,
+    gelu,
+    gelu_backward,
+    log,
+    log_backward,
+    relu,
+    relu_backward,
+    sigmoid,
+    sigmoid_backward,
+    sqrt,
+    sqrt_backward,
+    tanh,
+    tanh_backward,
+)
+from .arithmetic import (
+    add,
+    add_backward,
+    divide,
+    divide_backward,
+    multiply,
+    multiply_backward,
+    subtract,
+    subtract_backward,
+)
+from .batch_norm import batch_norm, batch_norm_backward, batch_norm_running
+from .cnn_attention import cnn_attention, cnn_attention_backward, cnn_attention_steps
+from .conv2d import conv2d, conv2d_backward
+from .cross_entropy import cross_entropy, cross_entropy_backward
+from .decoder_layer import decoder, decoder_backward, decoder_layer, decoder_layer_backward
+from .dropout import dropout, dropout_backward
+from .embedding import embedding, embedding_backward
+from .encoder_layer import encoder, encoder_backward, encoder_layer, encoder_layer_backward
+from .feed_forward import feed_forward, feed_forward_backward, feed_forward_layer, feed_forward_layer_backward
+from .layer_norm import layer_norm, layer_norm_backward
+from .linear import linear, linear_backward
+from .matmul import matmul, matmul_backward
+from .max_pool2d import max_pool2d, max_pool2d_backward
+from .multi_head import (
+    merge_heads,
+    multi_head,
+    multi_head_backward,
+    multi_head_layer,
+    multi_head_layer_backward,
+    split_heads,
+)
+from .optimizers import adam_step, adamw_step, clip_grad_norm, sgd_step
+from .positional_encoding import (
+    positional_encoding,
+    positional_encoding_backward,
+    sinusoidal_positional_encoding,
+)
+from .reduce import max, max_backward, mean, mean_backward, sum, sum_backward
+from .scaled_dot_product import scaled_dot_product, scaled_dot_product_backward, scaled_dot_product_steps
+from .schedules import constant_schedule, cosine_schedule, noam_schedule, step_schedule
+from .shape import (
+    concatenate,
+    concatenate_backward,
+    reshape,
+    reshape_backward,
+    slice,
+    slice_backward,
+    transpose,
+    transpose_backward,
+)
+from .softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
+from .transformer import causal_mask, padding_mask, transformer, transformer_backward, transformer_steps
+
+__all__ = [
+    "adam_step",
+    "adamw_step",
+    "add",
+    "add_backward",
+    "batch_norm",
+    "batch_norm_backward",
+    "batch_norm_running",
+    "causal_mask",
+    "clip_grad_norm",
+    "cnn_attention",
+    "cnn_attention_backward",
+    "cnn_attention_steps",
+    "concatenate",
+    "concatenate_backward",
+    "constant_schedule",
+    "conv2d",
+    "conv2d_backward",
+    "cosine_schedule",
+    "cross_entropy",
+    "cross_entropy_backward",
+    "decoder",
+    "decoder_backward",
+    "decoder_layer",
+    "decoder_layer_backward",
+    "divide",
+    "divide_backward",
+    "dropout",
+    "dropout_backward",
+    "embedding",
+    "embedding_backward",
+    "encoder",
+    "encoder_backward",
+    "encoder_layer",
+    "encoder_layer_backward",
+    "exp",
+    "exp_backward",
+    "feed_forward",
+    "feed_forward_backward",
+    "feed_forward_layer",
+    "feed_forward_layer_backward",
+    "gelu",
+    "gelu_backward",
+    "layer_norm",
+    "layer_norm_backward",
+    "linear",
+    "linear_backward",
+    "log",
+    "log_backward",
+    "log_softmax",
+    "log_softmax_backward",
+    "matmul",
+    "matmul_backward",
+    "max",
+    "max_backward",
+    "max_pool2d",
+    "max_pool2d_backward",
+    "mean",
+    "mean_backward",
+    "merge_heads",
+    "multi_head",
+    "multi_head_backward",
+    "multi_head_layer",
+    "multi_head_layer_backward",
+    "multiply",
+    "multiply_backward",
+    "noam_schedule",
+    "padding_mask",
+    "positional_encoding",
+    "positional_encoding_backward",
+    "relu",
+    "relu_backward",
+    "reshape",
+    "reshape_backward",
+    "scaled_dot_product",
+    "scaled_dot_product_backward",
+    "scaled_dot_product_steps",
+    "sgd_step",
+    "sigmoid",
+    "sigmoid_backward",
+    "sinusoidal_positional_encoding",
+    "slice",
+    "slice_backward",
+    "softmax",
+    "softmax_backward",
+    "split_heads",
+    "sqrt",
+    "sqrt_backward",
+    "step_schedule",
+    "subtract",
+    "subtract_backward",
+    "sum",
+    "sum_backward",
+    "tanh",
+    "tanh_backward",
+    "transformer",
+    "transformer_backward",
+    "transformer_steps",
+    "transpose",
+    "transpose_backward",
+]

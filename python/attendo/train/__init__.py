@@ -1,0 +1,5 @@
+"""Training: the loop, in C++, with callbacks in Python between the batches."""
+
+from .trainer import History, Trainer
+
+__all__ = ["History", "Trainer"]

@@ -1,0 +1,11 @@
+"""Pictures of attention and training: self-contained SVG, no JavaScript, nothing fetched.
+
+Pure Python and NumPy: the extra `attendo[viz]` is not needed for these. Every text that comes from outside is
+escaped.
+"""
+
+from .curve import curve
+from .heatmap import alignment, heatmap
+from .picture import Picture
+
+__all__ = ["Picture", "alignment", "curve", "heatmap"]

@@ -1,0 +1,381 @@
+"""Every f_backward of the reference against central differences of f, in float64.
+
+A case is the name of a function, its inputs and its options.  Every float64 array among the inputs (also
+inside lists and dicts of parameters) is perturbed entry by entry; f_backward must give one gradient for each,
+in the same order.
+"""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from attendo import reference
+
+EPS = float(np.finfo(np.float64).eps)
+STEP = EPS ** (1 / 3)  # balances the truncation error h² with the rounding error eps / h
+TOLERANCE = 1000 * EPS ** (2 / 3)  # of the largest entry of the gradient, or of 1
+MOST_ENTRIES = 24  # of each array that are perturbed, chosen at random in larger ones
+
+rng = np.random.default_rng(20170612)
+
+
+def normal(*shape: int) -> np.ndarray:
+    return rng.standard_normal(shape)
+
+
+def positive(*shape: int) -> np.ndarray:
+    return rng.uniform(0.5, 2, shape)
+
+
+def some(*shape: int) -> np.ndarray:
+    """A bool mask: about two thirds True, its first row, if it has several, False everywhere."""
+    mask = rng.random(shape) < 2 / 3
+    if shape[-2] > 1:
+        mask[..., 0, :] = False
+    return mask
+
+
+def ids(high: int, *shape: int) -> np.ndarray:
+    return rng.integers(0, high, shape)
+
+
+def attention_layer(d: int, bias: bool = True) -> dict[str, np.ndarray]:
+    layer = {"in_proj_weight": normal(3 * d, d) / d**0.5, "out_proj.weight": normal(d, d) / d**0.5}
+    if bias:
+        layer |= {"in_proj_bias": normal(3 * d), "out_proj.bias": normal(d)}
+    return layer
+
+
+def norm_layer(d: int) -> dict[str, np.ndarray]:
+    return {"weight": positive(d), "bias": normal(d)}
+
+
+def network(d: int, dff: int) -> dict[str, np.ndarray]:
+    return {
+        "linear1.weight": normal(dff, d),
+        "linear1.bias": normal(dff),
+        "linear2.weight": normal(d, dff),
+        "linear2.bias": normal(d),
+    }
+
+
+def named(**parts: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """One dict with the keyword, a dot and the part's own name; __ in a keyword stands for a dot."""
+    return {
+        f"{part.replace('__', '.')}.{name}": value
+        for part, values in parts.items()
+        for name, value in values.items()
+    }
+
+
+def encoder_layer(d: int, dff: int) -> dict[str, np.ndarray]:
+    return named(
+        self_attn=attention_layer(d), feed_forward=network(d, dff), norm1=norm_layer(d), norm2=norm_layer(d)
+    )
+
+
+def decoder_layer(d: int, dff: int) -> dict[str, np.ndarray]:
+    cross = named(cross_attn=attention_layer(d), norm3=norm_layer(d))
+    return encoder_layer(d, dff) | cross
+
+
+def stack(layer: Any, layers: int, d: int, dff: int, norm_first: bool) -> dict[str, np.ndarray]:
+    parts = {f"layers__{i}": layer(d, dff) for i in range(layers)}
+    if norm_first:
+        parts["norm"] = norm_layer(d)
+    return named(**parts)
+
+
+def transformer(d: int, dff: int, norm_first: bool) -> dict[str, np.ndarray]:
+    return {
+        "src_embedding.weight": normal(7, d),
+        "tgt_embedding.weight": normal(5, d),
+        "generator.weight": normal(5, d),
+        "generator.bias": normal(5),
+        **named(
+            encoder=stack(encoder_layer, 1, d, dff, norm_first),
+            decoder=stack(decoder_layer, 2, d, dff, norm_first),
+        ),
+    }
+
+
+def cnn_attention() -> dict[str, np.ndarray]:
+    shapes = {
+        "conv1.weight": (3, 2, 3, 3),
+        "conv2.weight": (4, 3, 3, 3),
+        "fc1.weight": (5, 4),
+        "attention.W_Q.weight": (3, 5),
+        "attention.W_K.weight": (3, 5),
+        "attention.W_V.weight": (3, 5),
+        "attention.fc.weight": (3, 3),
+        "fc.weight": (2, 3),
+    }
+    weights = {name: normal(*shape) for name, shape in shapes.items()}
+    biases = {name.replace("weight", "bias"): normal(shape[0]) for name, shape in shapes.items()}
+    return weights | biases
+
+
+CAUSAL = np.tril(np.ones((5, 5), dtype=bool))
+NO_BIAS = [None, None, None, None]
+
+CASES: list[tuple[str, list[Any], dict[str, Any]]] = [
+    ("linear", [normal(4, 3), normal(5, 3), normal(5)], {}),
+    ("linear", [normal(2, 1, 3), normal(1, 3), None], {}),
+    ("linear", [normal(7), normal(2, 7), normal(2)], {}),
+    ("linear", [normal(0, 3), normal(2, 3), normal(2)], {}),
+    ("matmul", [normal(3, 4), normal(4, 2)], {}),
+    ("matmul", [normal(2, 1, 3, 1), normal(5, 1, 2)], {}),
+    ("matmul", [normal(3, 1, 2, 3), normal(1, 2, 3, 5)], {}),
+    ("embedding", [ids(6, 3, 4), normal(6, 3)], {}),
+    ("embedding", [ids(3, 9), normal(3, 1)], {"padding_idx": None}),
+    ("softmax", [normal(3, 5)], {}),
+    ("softmax", [normal(1, 1)], {}),
+    ("softmax", [normal(2, 7, 3)], {"axis": 1}),
+    ("softmax", [normal(2, 0)], {}),
+    ("log_softmax", [normal(3, 5)], {}),
+    ("log_softmax", [normal(7, 1)], {"axis": 0}),
+    ("layer_norm", [normal(3, 7), positive(7), normal(7)], {}),
+    ("layer_norm", [normal(2, 3, 5), None, None], {"eps": 1e-3}),
+    ("layer_norm", [normal(5), positive(5), None], {}),
+    ("layer_norm", [normal(3, 1), positive(1), normal(1)], {"eps": 0.1}),
+    *(
+        (
+            "batch_norm",
+            [normal(*shape), positive(3), normal(3)],
+            {"running_mean": normal(3), "running_var": positive(3), "training": training},
+        )
+        for shape in [(5, 3), (2, 3, 4), (3, 3, 2, 1)]
+        for training in (True, False)
+    ),
+    (
+        "batch_norm",
+        [normal(4, 1), None, None],
+        {"running_mean": normal(1), "running_var": positive(1), "training": True},
+    ),
+    ("dropout", [normal(3, 5)], {"keep_mask": some(3, 5), "p": 0.3}),
+    ("dropout", [normal(3)], {"keep_mask": np.zeros(3, dtype=bool), "p": 1}),
+    *((name, [normal(3, 5)], {}) for name in ("relu", "gelu", "tanh", "sigmoid", "exp")),
+    ("gelu", [normal(11)], {"approximate": "tanh"}),
+    *((name, [positive(3, 1, 5)], {}) for name in ("log", "sqrt")),
+    *(
+        (name, [normal(*a), positive(*b)], {})
+        for name in ("add", "subtract", "multiply", "divide")
+        for a, b in [((3, 4), (3, 4)), ((3, 1, 2), (5, 1)), ((4,), (2, 3, 4)), ((1, 1), (3, 2)), ((), (3,))]
+    ),
+    *(
+        (name, [normal(2, 3, 5)], {"axis": axis, "keepdims": keepdims})
+        for name in ("sum", "mean", "max")
+        for axis in (None, 1, -1, (0, 2), (2, 0))
+        for keepdims in (False, True)
+    ),
+    ("max", [normal(1)], {}),
+    ("max", [normal(0, 3)], {"axis": 1}),
+    ("reshape", [normal(2, 3, 4)], {"shape": (4, -1)}),
+    ("transpose", [normal(2, 3, 4)], {}),
+    ("transpose", [normal(2, 3, 4)], {"axes": (1, -1, 0)}),
+    ("slice", [normal(5, 6, 3)], {"key": (slice(1, 5, 2), 2)}),
+    ("slice", [normal(5)], {"key": 4}),
+    ("slice", [normal(5, 2)], {"key": (slice(3, 3),)}),
+    ("concatenate", [[normal(2, 3), normal(2, 1), normal(2, 4)]], {"axis": 1}),
+    ("concatenate", [[normal(2, 3)]], {}),
+    ("conv2d", [normal(2, 3, 5, 6), normal(4, 3, 3, 3), normal(4)], {"padding": 1}),
+    ("conv2d", [normal(1, 2, 7, 5), normal(3, 2, 3, 2), None], {"stride": 2}),
+    ("conv2d", [normal(2, 1, 4, 4), normal(1, 1, 1, 1), normal(1)], {"stride": 3, "padding": 2}),
+    ("conv2d", [normal(1, 2, 4, 7), normal(2, 2, 2, 3), normal(2)], {"stride": (1, 2), "padding": (0, 1)}),
+    ("max_pool2d", [normal(2, 3, 6, 5)], {"kernel_size": 2}),
+    ("max_pool2d", [normal(1, 1, 7, 7)], {"kernel_size": 3, "stride": 2, "padding": 1}),
+    ("max_pool2d", [normal(2, 1, 5, 4)], {"kernel_size": (3, 1), "stride": 1}),
+    *(
+        ("cross_entropy", [normal(3, 4, 5)], {"target": target, "reduction": reduction, "label_smoothing": e})
+        for target in (ids(5, 3, 4), rng.dirichlet(np.ones(5), (3, 4)), positive(3, 4, 5))
+        for reduction in ("mean", "sum", "none")
+        for e in (0.0, 0.1)
+    ),
+    *(
+        ("cross_entropy", [normal(6, 3)], {"target": ids(3, 6), "ignore_index": 1, "reduction": reduction})
+        for reduction in ("mean", "sum", "none")
+    ),
+    ("cross_entropy", [normal(1, 1)], {"target": np.array([0])}),
+    ("cross_entropy", [normal(2, 3)], {"target": np.array([-100, -100]), "ignore_index": -100}),
+    ("scaled_dot_product", [normal(3, 4), normal(5, 4), normal(5, 2)], {}),
+    ("scaled_dot_product", [normal(2, 1, 1), normal(2, 1, 1), normal(2, 1, 1)], {}),
+    ("scaled_dot_product", [normal(2, 3, 3, 4), normal(2, 3, 5, 4), normal(2, 3, 5, 3), some(3, 5)], {}),
+    (
+        "scaled_dot_product",
+        [normal(2, 5, 3), normal(2, 5, 3), normal(2, 5, 3), CAUSAL, normal(2, 1, 5)],
+        {"scale": 0.3},
+    ),
+    (
+        "scaled_dot_product",
+        [normal(2, 4, 3, 2), normal(2, 2, 7, 2), normal(2, 2, 7, 3), some(2, 1, 3, 7), normal(4, 3, 7)],
+        {},
+    ),
+    ("scaled_dot_product", [normal(6, 2, 3), normal(1, 3, 3), normal(1, 3, 1), None, normal(1)], {}),
+    ("scaled_dot_product", [normal(2, 3, 4), normal(2, 0, 4), normal(2, 0, 4)], {}),
+    ("scaled_dot_product", [normal(2, 0, 4), normal(1, 3, 4), normal(1, 3, 4)], {}),
+    (
+        "multi_head",
+        [normal(2, 3, 4), normal(2, 5, 4), normal(2, 5, 4), *(normal(4, 4) for _ in range(4))]
+        + [normal(4) for _ in range(4)],
+        {"num_heads": 2, "mask": some(2, 1, 3, 5)},
+    ),
+    (
+        "multi_head",
+        [normal(1, 3), normal(2, 3), normal(2, 3), *(normal(3, 3) for _ in range(4)), *NO_BIAS],
+        {"num_heads": 3},
+    ),
+    ("multi_head_layer", [normal(2, 3, 4), normal(2, 5, 4), normal(2, 5, 4), attention_layer(4), 2], {}),
+    (
+        "multi_head_layer",
+        [normal(1, 5, 6), normal(1, 5, 6), normal(1, 5, 6), attention_layer(6, False), 3],
+        {},
+    ),
+    ("positional_encoding", [normal(2, 3, 4), normal(5, 4)], {}),
+    ("positional_encoding", [normal(3, 1), normal(7, 1)], {"offset": 4}),
+    *(
+        (
+            "feed_forward",
+            [normal(*batch, 3), normal(5, 3), normal(5), normal(3, 5), normal(3)],
+            {"activation": activation},
+        )
+        for batch in [(2, 3), (1,)]
+        for activation in ("relu", "gelu")
+    ),
+    ("feed_forward_layer", [normal(2, 3, 4), network(4, 7)], {"activation": "gelu"}),
+    *(
+        case
+        for norm_first in (False, True)
+        for case in [
+            (
+                "encoder_layer",
+                [normal(2, 3, 4), encoder_layer(4, 5), 2],
+                {"mask": np.array([True, True, False]), "norm_first": norm_first},
+            ),
+            (
+                "decoder_layer",
+                [normal(2, 5, 4), normal(2, 3, 4), decoder_layer(4, 5), 2],
+                {"self_mask": CAUSAL, "norm_first": norm_first, "activation": "gelu"},
+            ),
+            (
+                "encoder",
+                [normal(1, 3, 2), stack(encoder_layer, 2, 2, 3, norm_first), 1],
+                {"norm_first": norm_first},
+            ),
+            (
+                "decoder",
+                [normal(1, 5, 2), normal(1, 3, 2), stack(decoder_layer, 2, 2, 3, norm_first), 2],
+                {"self_mask": CAUSAL, "cross_mask": some(2, 5, 3), "norm_first": norm_first},
+            ),
+            (
+                "transformer",
+                [np.array([[3, 1, 6], [2, 0, 0]]), ids(5, 2, 4), transformer(4, 3, norm_first), 2],
+                {"norm_first": norm_first},
+            ),
+        ]
+    ),
+    ("cnn_attention", [normal(2, 2, 8, 9), cnn_attention()], {}),
+]
+
+
+def floats(tree: Any) -> list[np.ndarray]:
+    """The float arrays inside nested tuples, lists and dicts (by name), in order."""
+    if isinstance(tree, dict):
+        return [array for name in sorted(tree) for array in floats(tree[name])]
+    if isinstance(tree, (list, tuple)):
+        return [array for branch in tree for array in floats(branch)]
+    is_float = isinstance(tree, (np.ndarray, np.floating)) and np.issubdtype(tree.dtype, np.floating)
+    return [np.asarray(tree)] if is_float else []
+
+
+def first(result: Any) -> np.ndarray:
+    """The output proper of a function that gives attention weights too."""
+    return np.asarray(result[0] if isinstance(result, tuple) else result)
+
+
+def check_gradients(forward: Any, gradients: list[np.ndarray], arrays: list[np.ndarray], d_y: Any) -> None:
+    """gradients[i] against central differences of Σ d_y forward(), perturbing arrays[i] in place."""
+    assert len(gradients) == len(arrays)
+    for array, gradient in zip(arrays, gradients, strict=True):
+        assert gradient.shape == array.shape
+        chosen = np.random.default_rng(1).permutation(array.size)[:MOST_ENTRIES]
+        numeric = np.empty(len(chosen))
+        for n, entry in enumerate(chosen):
+            index = np.unravel_index(entry, array.shape)
+            saved = array[index]
+            h = STEP * max(1.0, abs(saved))
+            array[index] = saved + h
+            above = np.sum(d_y * forward())
+            array[index] = saved - h
+            below = np.sum(d_y * forward())
+            array[index] = saved
+            numeric[n] = (above - below) / (2 * h)
+        scale = max(1.0, float(np.max(np.abs(numeric), initial=0)))
+        np.testing.assert_allclose(gradient.reshape(-1)[chosen], numeric, rtol=0, atol=TOLERANCE * scale)
+
+
+@pytest.mark.parametrize(
+    ("name", "inputs", "options"), CASES, ids=[f"{case[0]}-{i}" for i, case in enumerate(CASES)]
+)
+def test_backward_is_the_derivative(name: str, inputs: list[Any], options: dict[str, Any]) -> None:
+    def forward() -> np.ndarray:
+        return first(getattr(reference, name)(*inputs, **options))
+
+    before = [array.copy() for array in floats(inputs)]
+    d_y = np.asarray(np.random.default_rng(0).standard_normal(forward().shape))
+    gradients = floats(getattr(reference, f"{name}_backward")(d_y, *inputs, **options))
+    check_gradients(forward, gradients, floats(inputs), d_y)
+    for array, unchanged in zip(floats(inputs), before, strict=True):
+        np.testing.assert_array_equal(array, unchanged)  # neither function wrote into its inputs
+
+
+def test_every_backward_is_checked() -> None:
+    backwards = {name for name in reference.__all__ if name.endswith("_backward")}
+    assert backwards == {f"{name}_backward" for name, _, _ in CASES}
+
+
+def test_every_function_has_a_backward_or_needs_none() -> None:
+    needs_none = {
+        "adam_step", "adamw_step", "batch_norm_running", "causal_mask", "clip_grad_norm",
+        "cnn_attention_steps", "constant_schedule", "cosine_schedule", "merge_heads", "noam_schedule",
+        "padding_mask", "scaled_dot_product_steps", "sgd_step", "sinusoidal_positional_encoding",
+        "split_heads", "step_schedule", "transformer_steps",
+    }  # fmt: skip
+    forwards = {name for name in reference.__all__ if not name.endswith("_backward")}
+    assert {name for name in forwards if f"{name}_backward" not in reference.__all__} == needs_none
+
+
+@pytest.mark.parametrize("mask", [None, some(2, 3, 5)], ids=["all", "masked"])
+def test_gradient_through_the_weights(mask: np.ndarray | None) -> None:
+    q, k, v, bias = normal(2, 3, 4), normal(2, 5, 4), normal(2, 5, 3), normal(3, 5)
+    d_out, d_weights = normal(2, 3, 3), normal(2, 3, 5)
+
+    def forward() -> Any:
+        out, weights, _ = reference.scaled_dot_product(q, k, v, mask, bias)
+        return np.sum(out * d_out) + np.sum(weights * d_weights)
+
+    gradients = reference.scaled_dot_product_backward(d_out, q, k, v, mask, bias, d_weights=d_weights)
+    check_gradients(forward, floats(gradients), [q, k, v, bias], 1.0)
+
+
+def test_multi_head_gradient_through_weights_and_bias() -> None:
+    x, bias = normal(2, 3, 4), normal(2, 3, 3)
+    weights = [normal(4, 4) for _ in range(4)]
+    d_out, d_weights = normal(2, 3, 4), normal(2, 2, 3, 3)
+
+    def forward() -> Any:
+        out, attention = reference.multi_head(x, x, x, *weights, *NO_BIAS, 2, bias=bias)
+        return np.sum(out * d_out) + np.sum(attention * d_weights)
+
+    d_x_q, d_x_k, d_x_v, *others = floats(
+        reference.multi_head_backward(d_out, x, x, x, *weights, *NO_BIAS, 2, bias=bias, d_weights=d_weights)
+    )
+    check_gradients(forward, [d_x_q + d_x_k + d_x_v, *others], [x, *weights, bias], 1.0)
+
+
+def test_embedding_padding_row_has_no_gradient() -> None:
+    words, weight, d_y = np.array([0, 2, 2, 1]), normal(3, 2), normal(4, 2)
+    (plain,) = reference.embedding_backward(d_y, words, weight)
+    (padded,) = reference.embedding_backward(d_y, words, weight, padding_idx=2)
+    np.testing.assert_array_equal(plain[2], d_y[1] + d_y[2])
+    np.testing.assert_array_equal(padded, np.where(np.arange(3)[:, None] == 2, 0, plain))
