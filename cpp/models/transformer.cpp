@@ -32,8 +32,10 @@ Transformer::Transformer(const TransformerOptions& o) : o_(o) {
     value_error("Transformer: pad_id is ", o.pad_id, " but must be an id of both vocabularies");
   }
   const nn::LayerOptions layer{o.d_model, o.nhead, o.dff, o.dropout, o.activation, o.norm_first, o.dtype};
-  src_embedding_ = std::make_shared<nn::Embedding>(o.input_vocab_size, o.d_model, o.pad_id, o.dtype);
-  tgt_embedding_ = std::make_shared<nn::Embedding>(o.target_vocab_size, o.d_model, o.pad_id, o.dtype);
+  // √d E is then of the size of the positional encoding; with N(0, 1) it would drown the positions.
+  const double deviation = 1.0 / std::sqrt(static_cast<double>(o.d_model));
+  src_embedding_ = std::make_shared<nn::Embedding>(o.input_vocab_size, o.d_model, o.pad_id, o.dtype, deviation);
+  tgt_embedding_ = std::make_shared<nn::Embedding>(o.target_vocab_size, o.d_model, o.pad_id, o.dtype, deviation);
   position_ = std::make_shared<nn::SinusoidalPositionalEncoding>(o.d_model, o.max_len, o.dtype);
   dropout_ = std::make_shared<nn::Dropout>(o.dropout);
   encoder_ = std::make_shared<nn::Encoder>(o.num_encoder_layers, layer);

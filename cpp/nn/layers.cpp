@@ -46,7 +46,8 @@ void Linear::reset_own(Generator& generator) {
   for (const auto& [name, value] : own_parameters()) init_uniform(value, weight().dim(1), generator);
 }
 
-Embedding::Embedding(Index num_embeddings, Index embedding_dim, Index padding_idx, DType dtype) : padding_idx_(padding_idx) {
+Embedding::Embedding(Index num_embeddings, Index embedding_dim, Index padding_idx, DType dtype, double deviation)
+    : padding_idx_(padding_idx), deviation_(deviation) {
   check_positive("Embedding", "num_embeddings", num_embeddings);
   check_positive("Embedding", "embedding_dim", embedding_dim);
   if (padding_idx != kNoPadding && (padding_idx < 0 || padding_idx >= num_embeddings)) {
@@ -61,7 +62,7 @@ std::string Embedding::extra_repr() const {
 }
 
 void Embedding::reset_own(Generator& generator) {
-  fill_normal(weight(), 0, 1, generator);
+  fill_normal(weight(), 0, deviation_, generator);
   if (padding_idx_ == kNoPadding) return;
   const size_t row = weight().bytes() / static_cast<size_t>(weight().dim(0));
   std::fill_n(weight().raw() + static_cast<size_t>(padding_idx_) * row, row, std::byte{0});

@@ -20,7 +20,8 @@ class Linear : public Module {
 
 class Embedding : public Module {
  public:
-  Embedding(Index num_embeddings, Index embedding_dim, Index padding_idx, DType dtype);
+  // Drawn from N(0, deviation²).
+  Embedding(Index num_embeddings, Index embedding_dim, Index padding_idx, DType dtype, double deviation = 1);
   Tensor operator()(const Tensor& ids) { return embedding(ids, own_parameters()[0].second, padding_idx_); }
   Tensors forward(const Tensors& inputs) override { return {(*this)(only_input("Embedding", inputs))}; }
   std::string type_name() const override { return "Embedding"; }
@@ -30,6 +31,7 @@ class Embedding : public Module {
 
  private:
   Index padding_idx_;
+  double deviation_;
 };
 
 class LayerNorm : public Module {
