@@ -32,8 +32,8 @@ void check_input(const char* name, const Tensor& x, const Tensor& query, Index e
 
 }  // namespace
 
-AttentionResult multi_head(const Tensor& query, const Tensor& key, const Tensor& value, const MultiHeadWeights& w, Index num_heads,
-                           const AttentionOptions& options, bool return_weights) {
+AttentionResult multi_head(const Tensor& query, const Tensor& key, const Tensor& value, const MultiHeadWeights& w,
+                           Index num_heads, const AttentionOptions& options, bool return_weights) {
   const Index e = w.in_weight.dim(1);
   check_input("query", query, query, e);
   check_input("key", key, query, e);

@@ -13,7 +13,7 @@ struct MultiHeadWeights {
 };
 
 // query (B, L, E), key and value (B, S, E) -> out (B, L, E), weights (B, H, L, S)
-AttentionResult multi_head(const Tensor& query, const Tensor& key, const Tensor& value, const MultiHeadWeights& w, Index num_heads,
-                           const AttentionOptions& options, bool return_weights);
+AttentionResult multi_head(const Tensor& query, const Tensor& key, const Tensor& value, const MultiHeadWeights& w,
+                           Index num_heads, const AttentionOptions& options, bool return_weights);
 
 }  // namespace attendo

@@ -91,8 +91,8 @@ void for_query_blocks(const Problem& p, const Body& body) {
     for (Index unit = begin; unit < end;) {
       const Index bh = unit / blocks;
       const Index last = std::min(end, (bh + 1) * blocks);  // blocks of one head in one call
-      body(bh / p.heads, bh % p.heads, unit % blocks * kernel.panel, std::min(p.length, (last - bh * blocks) * kernel.panel),
-           scratch.get());
+      body(bh / p.heads, bh % p.heads, unit % blocks * kernel.panel,
+           std::min(p.length, (last - bh * blocks) * kernel.panel), scratch.get());
       unit = last;
     }
   });
@@ -101,8 +101,9 @@ void for_query_blocks(const Problem& p, const Body& body) {
 template <typename T>
 void attention_forward(T* out, T* lse, const Problem& p) {
   for_query_blocks<T>(p, [&](Index b, Index h, Index begin, Index end, T* scratch) {
-    kernels::attention_kernels<T>().forward(head_of<T>(p, b, h), begin, end, out + b * p.out_layout.batch + h * p.out_layout.head,
-                                            p.out_layout.row, lse + (b * p.heads + h) * p.length, scratch);
+    kernels::attention_kernels<T>().forward(head_of<T>(p, b, h), begin, end,
+                                            out + b * p.out_layout.batch + h * p.out_layout.head, p.out_layout.row,
+                                            lse + (b * p.heads + h) * p.length, scratch);
   });
 }
 
@@ -110,8 +111,8 @@ template <typename T>
 void attention_weights(T* weights, const T* lse, const Problem& p) {
   for_query_blocks<T>(p, [&](Index b, Index h, Index begin, Index end, T* scratch) {
     const Index bh = b * p.heads + h;
-    kernels::attention_kernels<T>().weights(head_of<T>(p, b, h), begin, end, lse + bh * p.length, weights + bh * p.length * p.keys,
-                                            p.keys, p.keys, scratch);
+    kernels::attention_kernels<T>().weights(head_of<T>(p, b, h), begin, end, lse + bh * p.length,
+                                            weights + bh * p.length * p.keys, p.keys, p.keys, scratch);
   });
 }
 
@@ -126,20 +127,22 @@ struct Gradients {
 // D_i = Σ_c do_ic o_ic + Σ_j dP_ij P_ij
 template <typename T>
 void row_delta(T* delta, const Gradients<T>& g, const Problem& p) {
-  parallel_ranges(p.batch * p.heads * p.length, rows_per_task(p.d_v + (g.d_weights ? p.keys : 0)), [&](Index begin, Index end) {
-    for (Index i = begin; i < end; ++i) {
-      const Index bh = i / p.length;
-      const Index at = bh / p.heads * p.out_layout.batch + bh % p.heads * p.out_layout.head + i % p.length * p.out_layout.row;
-      T sum = 0;
-      if (g.d_out != nullptr) {
-        for (Index c = 0; c < p.d_v; ++c) sum += g.d_out[at + c] * g.out[at + c];
-      }
-      if (g.d_weights != nullptr) {
-        for (Index j = 0; j < p.keys; ++j) sum += g.weights[i * p.keys + j] * g.d_weights[i * p.keys + j];
-      }
-      delta[i] = sum;
-    }
-  });
+  parallel_ranges(
+      p.batch * p.heads * p.length, rows_per_task(p.d_v + (g.d_weights ? p.keys : 0)), [&](Index begin, Index end) {
+        for (Index i = begin; i < end; ++i) {
+          const Index bh = i / p.length;
+          const Index at =
+              bh / p.heads * p.out_layout.batch + bh % p.heads * p.out_layout.head + i % p.length * p.out_layout.row;
+          T sum = 0;
+          if (g.d_out != nullptr) {
+            for (Index c = 0; c < p.d_v; ++c) sum += g.d_out[at + c] * g.out[at + c];
+          }
+          if (g.d_weights != nullptr) {
+            for (Index j = 0; j < p.keys; ++j) sum += g.weights[i * p.keys + j] * g.d_weights[i * p.keys + j];
+          }
+          delta[i] = sum;
+        }
+      });
 }
 
 template <typename T>
@@ -150,14 +153,16 @@ void attention_backward(const Gradients<T>& g, const Problem& p) {
 
   // One unit: the query heads of one (batch, kv head) against one range of keys.
   const Index pairs = p.batch * p.kv_heads;
-  const Index chunks = std::clamp<Index>((kBackwardTasks + pairs - 1) / std::max<Index>(1, pairs), 1, std::max<Index>(1, p.keys / 192));
+  const Index chunks =
+      std::clamp<Index>((kBackwardTasks + pairs - 1) / std::max<Index>(1, pairs), 1, std::max<Index>(1, p.keys / 192));
   const Index chunk_keys = ((p.keys + chunks - 1) / chunks + 95) / 96 * 96;
   const Index d_q_size = kernel.d_q_scratch(p.length, p.d);
   const Index units = pairs * chunks;
   Scratch<T> partial(static_cast<size_t>(chunks > 1 ? units * p.group() * d_q_size : 0));
   const Index grain = std::max<Index>(1, kTaskWork / std::max<Index>(1, p.work() * p.group() / chunks * 3));
   auto finish = [&](Index b, Index h, const T* panels) {
-    kernel.finish_d_q(head_of<T>(p, b, h), panels, g.d_q + p.q_layout.at + b * p.q_layout.batch + h * p.q_layout.head, p.q_layout.row);
+    kernel.finish_d_q(head_of<T>(p, b, h), panels, g.d_q + p.q_layout.at + b * p.q_layout.batch + h * p.q_layout.head,
+                      p.q_layout.row);
   };
   parallel_ranges(units, grain, [&](Index begin, Index end) {
     Scratch<T> scratch(static_cast<size_t>(kernel.backward_scratch(p.length, p.d, p.d_v)));
@@ -201,12 +206,14 @@ void attention_backward(const Gradients<T>& g, const Problem& p) {
 // ---- checks ---------------------------------------------------------------------------------------------------------
 
 // Strides of an array broadcast to (batch…, H, L, S): the batch axes flattened to one offset an entry.
-void broadcast_layout(const char* name, const Tensor& x, const Shape& target, std::vector<Index>& batch, Layout& layout, Index& col) {
+void broadcast_layout(const char* name, const Tensor& x, const Shape& target, std::vector<Index>& batch, Layout& layout,
+                      Index& col) {
   bool fits = x.rank() <= target.rank();
   const int lead = target.rank() - x.rank();
   for (int i = 0; fits && i < x.rank(); ++i) fits = x.dim(i) == 1 || x.dim(i) == target[i + lead];
   if (!fits) {
-    value_error("attention: ", name, " has shape ", x.shape(), ", which does not broadcast to the weights' shape ", target);
+    value_error("attention: ", name, " has shape ", x.shape(), ", which does not broadcast to the weights' shape ",
+                target);
   }
   std::array<Index, kMaxRank> stride{};
   Index step = 1;
@@ -241,7 +248,8 @@ void apply_options(Problem& p, const AttentionOptions& o) {
     }
     for (Index b = 0; b < p.batch; ++b) {
       const Index n = o.key_lengths.data<std::int64_t>()[b];
-      if (n < 0 || n > p.keys) value_error("attention: lengths holds ", n, " but must hold 0 to ", p.keys, ", the number of keys");
+      if (n < 0 || n > p.keys)
+        value_error("attention: lengths holds ", n, " but must hold 0 to ", p.keys, ", the number of keys");
     }
     p.key_lengths = o.key_lengths;
   }
@@ -259,7 +267,8 @@ void apply_options(Problem& p, const AttentionOptions& o) {
     p.bias = o.bias;
     broadcast_layout("bias", o.bias, p.weights_shape, p.bias_batch, p.bias_layout, p.bias_col);
   }
-  if (!(o.dropout >= 0 && o.dropout < 1)) value_error("attention: dropout is ", o.dropout, " but must be 0 or more and below 1");
+  if (!(o.dropout >= 0 && o.dropout < 1))
+    value_error("attention: dropout is ", o.dropout, " but must be 0 or more and below 1");
   p.dropout = o.dropout;
   if (p.dropout > 0) {
     if (o.generator == nullptr) value_error("attention: dropout needs generator=");
@@ -285,7 +294,8 @@ AttentionResult attend(const Problem& p, const Shape& out_shape, bool return_wei
   Tensors outputs{result.out};
   if (return_weights) outputs.push_back(result.weights);
   record("attention", {p.q, p.k, p.v, p.bias}, outputs,
-         [p, shared, lse, out = result.out.detach(), weights = return_weights ? result.weights.detach() : Tensor()](const Tensors& d) {
+         [p, shared, lse, out = result.out.detach(),
+          weights = return_weights ? result.weights.detach() : Tensor()](const Tensors& d) {
            const Tensor d_out = d[0] ? d[0] : Tensor::zeros(out.shape(), out.dtype());
            const Tensor d_weights = d.size() > 1 ? d[1] : Tensor();
            const Tensor d_q = Tensor::empty(p.q.shape(), p.q.dtype());
@@ -328,7 +338,8 @@ AttentionResult scaled_dot_product(const Tensor& q, const Tensor& k, const Tenso
     check_min_rank("attention", name, *x, 2, "(..., length, features)");
     check_same_dtype("attention", name, *x, "q", q);
     if (x->rank() != q.rank()) {
-      value_error("attention: ", name, " has shape ", x->shape(), " but q has shape ", q.shape(), "; they must have as many axes");
+      value_error("attention: ", name, " has shape ", x->shape(), " but q has shape ", q.shape(),
+                  "; they must have as many axes");
     }
   }
   Problem p;
@@ -347,7 +358,8 @@ AttentionResult scaled_dot_product(const Tensor& q, const Tensor& k, const Tenso
   for (int axis = 0; axis < rank - 3; ++axis) {
     for (const auto& [name, x] : inputs) {
       if (x->dim(axis) != q.dim(axis)) {
-        value_error("attention: ", name, " has shape ", x->shape(), " but q has shape ", q.shape(), "; axis ", axis, " must agree");
+        value_error("attention: ", name, " has shape ", x->shape(), " but q has shape ", q.shape(), "; axis ", axis,
+                    " must agree");
       }
     }
     p.batch *= q.dim(axis);
@@ -363,8 +375,8 @@ AttentionResult scaled_dot_product(const Tensor& q, const Tensor& k, const Tenso
   return attend(p, out_shape, return_weights, false);
 }
 
-AttentionResult attend_heads(const HeadColumns& q, const HeadColumns& k, const HeadColumns& v, Index num_heads, Index head_dim,
-                             const AttentionOptions& options, bool return_weights) {
+AttentionResult attend_heads(const HeadColumns& q, const HeadColumns& k, const HeadColumns& v, Index num_heads,
+                             Index head_dim, const AttentionOptions& options, bool return_weights) {
   Problem p;
   p.q = q.source, p.k = k.source, p.v = v.source;
   p.batch = p.q.dim(0), p.heads = p.kv_heads = num_heads;

@@ -12,9 +12,9 @@ struct AttentionOptions {
   std::optional<double> scale;  // 1/√d when absent
   bool causal = false;          // query i, at position i + q_offset, attends to keys j <= i + q_offset
   Index q_offset = 0;
-  Tensor key_lengths;           // int64 (batch,): keys from there on are padding
-  Tensor mask;                  // bool, broadcastable to (…, H, L, S): true = may attend
-  Tensor bias;                  // float, broadcastable to (…, H, L, S): added to the scaled scores
+  Tensor key_lengths;  // int64 (batch,): keys from there on are padding
+  Tensor mask;         // bool, broadcastable to (…, H, L, S): true = may attend
+  Tensor bias;         // float, broadcastable to (…, H, L, S): added to the scaled scores
   double dropout = 0;
   Generator* generator = nullptr;
 };
@@ -34,7 +34,7 @@ struct HeadColumns {
   Tensor source;
   Index at = 0;
 };
-AttentionResult attend_heads(const HeadColumns& q, const HeadColumns& k, const HeadColumns& v, Index num_heads, Index head_dim,
-                             const AttentionOptions& options, bool return_weights);
+AttentionResult attend_heads(const HeadColumns& q, const HeadColumns& k, const HeadColumns& v, Index num_heads,
+                             Index head_dim, const AttentionOptions& options, bool return_weights);
 
 }  // namespace attendo

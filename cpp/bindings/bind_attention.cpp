@@ -5,26 +5,31 @@ namespace attendo::bindings {
 
 void bind_attention(py::module_& m) {
   using Object = const py::object&;
-  m.def("attention", [](Object q, Object k, Object v, Object mask, Object bias, Object scale, Object dropout, Object generator,
-                        Object q_offset, bool return_weights) -> py::object {
-    const Call call("attention", {q, k, v, bias});
-    const Tensor tq = call.tensor(q, "q"), tk = call.tensor(k, "k"), tv = call.tensor(v, "v");
-    for (const auto& [name, x] : {std::pair{"q", &tq}, std::pair{"k", &tk}, std::pair{"v", &tv}}) {
-      check_min_rank("attention", name, *x, 2, "(..., length, features)");
-    }
-    AttentionOptions options;
-    if (!scale.is_none()) options.scale = number_arg("attention", "scale", scale);
-    options.bias = call.optional_tensor(bias, "bias");
-    options.dropout = number_arg("attention", "dropout", dropout);
-    options.generator = generator_arg("attention", generator);
-    const int rank = tq.rank();
-    mask_arg(options, "attention", mask, q_offset, tq.shape().product(0, std::max(0, rank - 3)), rank >= 3 ? tq.dim(-3) : 1, tq.dim(-2),
-             tk.dim(-2));
-    const AttentionResult result = without_gil([&] { return scaled_dot_product(tq, tk, tv, options, return_weights); });
-    if (!return_weights) return call.result(result.out);
-    return py::make_tuple(call.result(result.out), call.result(result.weights));
-  }, py::arg("q"), py::arg("k"), py::arg("v"), py::arg("mask") = py::none(), py::arg("bias") = py::none(), py::arg("scale") = py::none(),
-     py::arg("dropout") = 0.0, py::arg("generator") = py::none(), py::arg("q_offset") = py::none(), py::arg("return_weights") = false);
+  m.def(
+      "attention",
+      [](Object q, Object k, Object v, Object mask, Object bias, Object scale, Object dropout, Object generator,
+         Object q_offset, bool return_weights) -> py::object {
+        const Call call("attention", {q, k, v, bias});
+        const Tensor tq = call.tensor(q, "q"), tk = call.tensor(k, "k"), tv = call.tensor(v, "v");
+        for (const auto& [name, x] : {std::pair{"q", &tq}, std::pair{"k", &tk}, std::pair{"v", &tv}}) {
+          check_min_rank("attention", name, *x, 2, "(..., length, features)");
+        }
+        AttentionOptions options;
+        if (!scale.is_none()) options.scale = number_arg("attention", "scale", scale);
+        options.bias = call.optional_tensor(bias, "bias");
+        options.dropout = number_arg("attention", "dropout", dropout);
+        options.generator = generator_arg("attention", generator);
+        const int rank = tq.rank();
+        mask_arg(options, "attention", mask, q_offset, tq.shape().product(0, std::max(0, rank - 3)),
+                 rank >= 3 ? tq.dim(-3) : 1, tq.dim(-2), tk.dim(-2));
+        const AttentionResult result =
+            without_gil([&] { return scaled_dot_product(tq, tk, tv, options, return_weights); });
+        if (!return_weights) return call.result(result.out);
+        return py::make_tuple(call.result(result.out), call.result(result.weights));
+      },
+      py::arg("q"), py::arg("k"), py::arg("v"), py::arg("mask") = py::none(), py::arg("bias") = py::none(),
+      py::arg("scale") = py::none(), py::arg("dropout") = 0.0, py::arg("generator") = py::none(),
+      py::arg("q_offset") = py::none(), py::arg("return_weights") = false);
 }
 
 }  // namespace attendo::bindings

@@ -26,8 +26,8 @@ Tensor operand(const Tensor& self, const py::object& other, const char* op) {
 }
 
 bool is_operand(const py::object& other) {
-  return is_tensor(other) || py::isinstance<py::array>(other) || PyFloat_Check(other.ptr()) || PyLong_Check(other.ptr()) ||
-         py::isinstance<py::list>(other) || py::hasattr(other, "__array__");
+  return is_tensor(other) || py::isinstance<py::array>(other) || PyFloat_Check(other.ptr()) ||
+         PyLong_Check(other.ptr()) || py::isinstance<py::list>(other) || py::hasattr(other, "__array__");
 }
 
 void bind_operator(py::class_<Tensor>& cls, const char* name, const char* op, Binary forward, bool reversed) {
@@ -52,7 +52,8 @@ std::vector<SliceAxis> parse_key(const Tensor& x, const py::object& key, std::ve
     }
   }
   if (ellipses > 1) value_error("slice: key has more than one Ellipsis");
-  if (given > x.rank()) value_error("slice: key has ", given, " entries but x has ", x.rank(), x.rank() == 1 ? " axis" : " axes");
+  if (given > x.rank())
+    value_error("slice: key has ", given, " entries but x has ", x.rank(), x.rank() == 1 ? " axis" : " axes");
   std::vector<SliceAxis> out;
   int out_axis = 0;
   auto whole = [&] {
@@ -81,7 +82,8 @@ std::vector<SliceAxis> parse_key(const Tensor& x, const py::object& key, std::ve
       Index i = index_arg("slice", "key", item);
       const Index n = x.dim(axis);
       if (i < -n || i >= n) {
-        PyErr_SetString(PyExc_IndexError, concat("slice: index ", i, " is out of range for axis ", axis, " of length ", n).c_str());
+        PyErr_SetString(PyExc_IndexError,
+                        concat("slice: index ", i, " is out of range for axis ", axis, " of length ", n).c_str());
         throw py::error_already_set();
       }
       if (i < 0) i += n;
@@ -120,7 +122,8 @@ Shape shape_arg(const char* op, const py::args& args) {
 std::string tensor_repr(const Tensor& x) {
   std::string text = py::repr(to_numpy(x, false)).cast<std::string>();
   if (text.rfind("array(", 0) == 0) text = "Tensor(" + text.substr(6);
-  if (x.requires_grad()) text.insert(text.size() - 1, x.is_leaf() ? ", requires_grad=True" : concat(", from ", x.impl()->node->name));
+  if (x.requires_grad())
+    text.insert(text.size() - 1, x.is_leaf() ? ", requires_grad=True" : concat(", from ", x.impl()->node->name));
   return text;
 }
 
@@ -134,39 +137,59 @@ void assign(const Tensor& x, const py::object& values) {
 void bind_tensor(py::module_& m) {
   py::class_<Tensor> cls(m, "Tensor", "An array on the tape: NumPy's behaviour, and a gradient.");
   cls.attr("__array_ufunc__") = py::none();  // array + tensor is the tensor's to answer
-  cls.def_property_readonly("shape", [](const Tensor& x) { return py::tuple(py::cast(std::vector<Index>(x.shape().begin(), x.shape().end()))); },
-                            "Lengths of the axes.");
+  cls.def_property_readonly(
+      "shape",
+      [](const Tensor& x) { return py::tuple(py::cast(std::vector<Index>(x.shape().begin(), x.shape().end()))); },
+      "Lengths of the axes.");
   cls.def_property_readonly("ndim", &Tensor::rank, "Number of axes.");
   cls.def_property_readonly("size", &Tensor::size, "Number of elements.");
   cls.def_property_readonly("dtype", [](const Tensor& x) { return numpy_dtype(x.dtype()); }, "NumPy dtype.");
-  cls.def_property("requires_grad", &Tensor::requires_grad, [](const Tensor& x, bool on) { x.set_requires_grad(on); },
-                   "Whether backward() leaves a gradient here.");
+  cls.def_property(
+      "requires_grad", &Tensor::requires_grad, [](const Tensor& x, bool on) { x.set_requires_grad(on); },
+      "Whether backward() leaves a gradient here.");
   cls.def_property_readonly("is_leaf", &Tensor::is_leaf, "True unless an operation made it.");
-  cls.def_property("grad", [](const Tensor& x) -> py::object { return x.grad() ? py::cast(x.grad().detach()) : py::none(); },
-                   [](const Tensor& x, const py::object& g) {
-                     x.set_grad(g.is_none() ? Tensor() : to_tensor(g, "grad", "grad", Want::kFloat, Memory::kCopy));
-                   },
-                   "The gradient, or None.");
+  cls.def_property(
+      "grad", [](const Tensor& x) -> py::object { return x.grad() ? py::cast(x.grad().detach()) : py::none(); },
+      [](const Tensor& x, const py::object& g) {
+        x.set_grad(g.is_none() ? Tensor() : to_tensor(g, "grad", "grad", Want::kFloat, Memory::kCopy));
+      },
+      "The gradient, or None.");
   cls.def("zero_grad", &Tensor::zero_grad, "Forget the gradient.");
-  cls.def("backward", [](const Tensor& x, const py::object& gradient) {
-    const Tensor d = gradient.is_none() ? Tensor() : to_tensor(gradient, "backward", "gradient", Want::kFloat, Memory::kCopy);
-    without_gil([&] { backward(x, d); return 0; });
-  }, py::arg("gradient") = py::none(), "Add the gradient of this tensor to every leaf it depends on.");
+  cls.def(
+      "backward",
+      [](const Tensor& x, const py::object& gradient) {
+        const Tensor d =
+            gradient.is_none() ? Tensor() : to_tensor(gradient, "backward", "gradient", Want::kFloat, Memory::kCopy);
+        without_gil([&] {
+          backward(x, d);
+          return 0;
+        });
+      },
+      py::arg("gradient") = py::none(), "Add the gradient of this tensor to every leaf it depends on.");
   cls.def("detach", &Tensor::detach, "The same data, off the tape.");
   cls.def("clone", &Tensor::clone, "A copy, off the tape.");
-  cls.def("numpy", [](const Tensor& x) { return to_numpy(x, false); }, "The data as a read-only NumPy array, not copied.");
-  cls.def("_numpy_writeable", [](const Tensor& x) { return to_numpy(x, true); }, "The data as a NumPy array, not copied.");
-  cls.def("item", [](const Tensor& x) -> py::object { return to_numpy(x, false).attr("item")(); }, "The only element, as a Python number.");
+  cls.def(
+      "numpy", [](const Tensor& x) { return to_numpy(x, false); }, "The data as a read-only NumPy array, not copied.");
+  cls.def(
+      "_numpy_writeable", [](const Tensor& x) { return to_numpy(x, true); }, "The data as a NumPy array, not copied.");
+  cls.def(
+      "item", [](const Tensor& x) -> py::object { return to_numpy(x, false).attr("item")(); },
+      "The only element, as a Python number.");
   cls.def("tolist", [](const Tensor& x) { return to_numpy(x, false).attr("tolist")(); }, "Nested lists.");
   cls.def("assign", &assign, py::arg("values"), "Write new values in place, off the tape.");
-  cls.def("__array__", [](const Tensor& x, const py::object& dtype, const py::object& copy) -> py::object {
-    py::object array = to_numpy(x, false);
-    const bool convert = !dtype.is_none() && !py::dtype::from_args(dtype).equal(numpy_dtype(x.dtype()));
-    if (convert && !copy.is_none() && !copy.cast<bool>()) value_error("__array__: copy=False but another dtype was asked for");
-    if (convert) return array.attr("astype")(dtype);
-    return !copy.is_none() && copy.cast<bool>() ? array.attr("copy")() : array;
-  }, py::arg("dtype") = py::none(), py::arg("copy") = py::none());
-  cls.def("__dlpack__", [](const Tensor& x, const py::kwargs& options) { return to_numpy(x, true).attr("__dlpack__")(**options); });
+  cls.def(
+      "__array__",
+      [](const Tensor& x, const py::object& dtype, const py::object& copy) -> py::object {
+        py::object array = to_numpy(x, false);
+        const bool convert = !dtype.is_none() && !py::dtype::from_args(dtype).equal(numpy_dtype(x.dtype()));
+        if (convert && !copy.is_none() && !copy.cast<bool>())
+          value_error("__array__: copy=False but another dtype was asked for");
+        if (convert) return array.attr("astype")(dtype);
+        return !copy.is_none() && copy.cast<bool>() ? array.attr("copy")() : array;
+      },
+      py::arg("dtype") = py::none(), py::arg("copy") = py::none());
+  cls.def("__dlpack__",
+          [](const Tensor& x, const py::kwargs& options) { return to_numpy(x, true).attr("__dlpack__")(**options); });
   cls.def("__dlpack_device__", [](const Tensor& x) { return to_numpy(x, true).attr("__dlpack_device__")(); });
   cls.def("__repr__", &tensor_repr);
   cls.def("__len__", [](const Tensor& x) {
@@ -188,12 +211,13 @@ void bind_tensor(py::module_& m) {
     if (x.requires_grad() && x.is_leaf()) y.set_requires_grad(true);
     return y;
   });
-  cls.def(py::pickle([](const Tensor& x) { return py::make_tuple(to_numpy(x, false), x.requires_grad() && x.is_leaf()); },
-                     [](const py::tuple& state) {
-                       Tensor x = to_tensor(state[0], "Tensor", "state", Want::kAny, Memory::kCopy);
-                       if (state[1].cast<bool>()) x.set_requires_grad(true);
-                       return x;
-                     }));
+  cls.def(
+      py::pickle([](const Tensor& x) { return py::make_tuple(to_numpy(x, false), x.requires_grad() && x.is_leaf()); },
+                 [](const py::tuple& state) {
+                   Tensor x = to_tensor(state[0], "Tensor", "state", Want::kAny, Memory::kCopy);
+                   if (state[1].cast<bool>()) x.set_requires_grad(true);
+                   return x;
+                 }));
   cls.attr("__hash__") = py::module_::import("builtins").attr("object").attr("__hash__");
 
   bind_operator(cls, "__add__", "add", add, false);
@@ -207,30 +231,52 @@ void bind_tensor(py::module_& m) {
   bind_operator(cls, "__matmul__", "matmul", matmul, false);
   bind_operator(cls, "__rmatmul__", "matmul", matmul, true);
   cls.def("__neg__", [](const Tensor& x) { return without_gil([&] { return scale(x, -1); }); });
-  cls.def("__pow__", [](const Tensor& x, double p) { return without_gil([&] { return power(x, p); }); }, py::is_operator());
+  cls.def(
+      "__pow__", [](const Tensor& x, double p) { return without_gil([&] { return power(x, p); }); }, py::is_operator());
 
   using Reduction = Tensor (*)(const Tensor&, std::vector<int>, bool);
   const std::pair<const char*, Reduction> reductions[] = {{"sum", sum}, {"mean", mean}, {"max", max}};
   for (const auto& [name, reduce] : reductions) {
-    cls.def(name, [name = name, reduce = reduce](const Tensor& x, const py::object& axis, bool keepdims) {
-      const std::vector<int> axes = axes_arg(name, axis);
-      return without_gil([&] { return reduce(x, axes, keepdims); });
-    }, py::arg("axis") = py::none(), py::arg("keepdims") = false, "As NumPy's.");
+    cls.def(
+        name,
+        [name = name, reduce = reduce](const Tensor& x, const py::object& axis, bool keepdims) {
+          const std::vector<int> axes = axes_arg(name, axis);
+          return without_gil([&] { return reduce(x, axes, keepdims); });
+        },
+        py::arg("axis") = py::none(), py::arg("keepdims") = false, "As NumPy's.");
   }
-  cls.def("argmax", [](const Tensor& x) { return to_numpy(argmax_last(x), true); }, "Index of the maximum along the last axis.");
+  cls.def(
+      "argmax", [](const Tensor& x) { return to_numpy(argmax_last(x), true); },
+      "Index of the maximum along the last axis.");
   using Unary = Tensor (*)(const Tensor&);
-  const std::pair<const char*, Unary> functions[] = {{"exp", exp}, {"log", log}, {"sqrt", sqrt}, {"tanh", tanh}, {"sigmoid", sigmoid}, {"relu", relu}};
+  const std::pair<const char*, Unary> functions[] = {{"exp", exp},   {"log", log},         {"sqrt", sqrt},
+                                                     {"tanh", tanh}, {"sigmoid", sigmoid}, {"relu", relu}};
   for (const auto& [name, function] : functions) {
-    cls.def(name, [function = function](const Tensor& x) { return without_gil([&] { return function(x); }); }, "Element by element.");
+    cls.def(
+        name, [function = function](const Tensor& x) { return without_gil([&] { return function(x); }); },
+        "Element by element.");
   }
-  cls.def("reshape", [](const Tensor& x, const py::args& shape) { return reshape(x, shape_arg("reshape", shape)); }, "Another shape; one -1 is worked out.");
-  cls.def("view", [](const Tensor& x, const py::args& shape) { return reshape(x, shape_arg("view", shape)); }, "The same as reshape.");
-  cls.def("transpose", [](const Tensor& x, const py::args& axes) {
-    return transpose(x, axes.empty() ? std::vector<int>{} : axes_arg("transpose", axes.size() == 1 ? py::object(axes[0]) : py::object(axes)));
-  }, "Axes in another order; reversed without arguments.");
-  cls.def("swapaxes", [](const Tensor& x, const py::object& a, const py::object& b) {
-    return swap_axes(x, static_cast<int>(index_arg("swapaxes", "axis1", a)), static_cast<int>(index_arg("swapaxes", "axis2", b)));
-  }, py::arg("axis1"), py::arg("axis2"), "Two axes exchanged.");
+  cls.def(
+      "reshape", [](const Tensor& x, const py::args& shape) { return reshape(x, shape_arg("reshape", shape)); },
+      "Another shape; one -1 is worked out.");
+  cls.def(
+      "view", [](const Tensor& x, const py::args& shape) { return reshape(x, shape_arg("view", shape)); },
+      "The same as reshape.");
+  cls.def(
+      "transpose",
+      [](const Tensor& x, const py::args& axes) {
+        return transpose(x, axes.empty()
+                                ? std::vector<int>{}
+                                : axes_arg("transpose", axes.size() == 1 ? py::object(axes[0]) : py::object(axes)));
+      },
+      "Axes in another order; reversed without arguments.");
+  cls.def(
+      "swapaxes",
+      [](const Tensor& x, const py::object& a, const py::object& b) {
+        return swap_axes(x, static_cast<int>(index_arg("swapaxes", "axis1", a)),
+                         static_cast<int>(index_arg("swapaxes", "axis2", b)));
+      },
+      py::arg("axis1"), py::arg("axis2"), "Two axes exchanged.");
   cls.def_property_readonly("T", [](const Tensor& x) { return transpose(x); }, "Axes reversed.");
 }
 
@@ -238,20 +284,27 @@ void bind_tensor(py::module_& m) {
 
 void bind_core(py::module_& m) {
   bind_tensor(m);
-  m.def("tensor", [](const py::object& data, const py::object& dtype, bool requires_grad) {
-    Tensor x = to_tensor(data, "tensor", "data", dtype.is_none() ? Want::kAny : Want::kFloat, Memory::kCopy);
-    if (is_tensor(data)) x = x.clone();
-    if (!dtype.is_none()) {
-      const DType wanted = dtype_arg("tensor", dtype);
-      if (wanted != x.dtype()) x = x.to(wanted);
-    }
-    if (requires_grad) x.set_requires_grad(true);
-    return x;
-  }, py::arg("data"), py::arg("dtype") = py::none(), py::arg("requires_grad") = false, "A new Tensor from a copy of the data.");
-  m.def("slice", [](const py::object& x, const py::object& key) {
-    const Call call("slice", {x});
-    return call.result(get_item(call.tensor(x, "x", Want::kAny), key).clone());
-  }, py::arg("x"), py::arg("key"), "x[key] for integers and slices.");
+  m.def(
+      "tensor",
+      [](const py::object& data, const py::object& dtype, bool requires_grad) {
+        Tensor x = to_tensor(data, "tensor", "data", dtype.is_none() ? Want::kAny : Want::kFloat, Memory::kCopy);
+        if (is_tensor(data)) x = x.clone();
+        if (!dtype.is_none()) {
+          const DType wanted = dtype_arg("tensor", dtype);
+          if (wanted != x.dtype()) x = x.to(wanted);
+        }
+        if (requires_grad) x.set_requires_grad(true);
+        return x;
+      },
+      py::arg("data"), py::arg("dtype") = py::none(), py::arg("requires_grad") = false,
+      "A new Tensor from a copy of the data.");
+  m.def(
+      "slice",
+      [](const py::object& x, const py::object& key) {
+        const Call call("slice", {x});
+        return call.result(get_item(call.tensor(x, "x", Want::kAny), key).clone());
+      },
+      py::arg("x"), py::arg("key"), "x[key] for integers and slices.");
 
   py::class_<Generator, GeneratorPtr>(m, "Generator", "A seed, and how many streams were drawn from it.")
       .def(py::init([](const py::object& seed) {
@@ -260,34 +313,45 @@ void bind_core(py::module_& m) {
            py::arg("seed") = py::none())
       .def_property_readonly("seed", &Generator::seed, "The seed.")
       .def_property_readonly("drawn", &Generator::drawn, "Streams drawn so far.")
-      .def("__repr__", [](const Generator& g) { return concat("Generator(seed=", g.seed(), ", drawn=", g.drawn(), ")"); });
+      .def("__repr__",
+           [](const Generator& g) { return concat("Generator(seed=", g.seed(), ", drawn=", g.drawn(), ")"); });
 
-  m.def("set_grad_enabled", &set_grad_enabled, py::arg("on"), "Whether operations of this thread are put on the tape; gives the previous state.");
-  m.def("set_num_threads", [](const py::object& threads) {
-    const Index n = index_arg("set_num_threads", "threads", threads);
-    set_num_threads(static_cast<int>(std::clamp<Index>(n, -1, 1 << 20)));
-  }, py::arg("threads"), "Threads for parallel work.");
+  m.def("set_grad_enabled", &set_grad_enabled, py::arg("on"),
+        "Whether operations of this thread are put on the tape; gives the previous state.");
+  m.def(
+      "set_num_threads",
+      [](const py::object& threads) {
+        const Index n = index_arg("set_num_threads", "threads", threads);
+        set_num_threads(static_cast<int>(std::clamp<Index>(n, -1, 1 << 20)));
+      },
+      py::arg("threads"), "Threads for parallel work.");
   m.def("get_num_threads", &num_threads, "Threads for parallel work.");
   m.def("isa", &kernels::isa_name, "The instruction set in use.");
-  m.def("versions", [] {
-    py::dict d;
-    d["oneTBB"] = concat(TBB_VERSION_MAJOR, ".", TBB_VERSION_MINOR, ".", TBB_VERSION_PATCH);
-    d["pybind11"] = concat(PYBIND11_VERSION_MAJOR, ".", PYBIND11_VERSION_MINOR, ".", PYBIND11_VERSION_PATCH);
+  m.def(
+      "versions",
+      [] {
+        py::dict d;
+        d["oneTBB"] = concat(TBB_VERSION_MAJOR, ".", TBB_VERSION_MINOR, ".", TBB_VERSION_PATCH);
+        d["pybind11"] = concat(PYBIND11_VERSION_MAJOR, ".", PYBIND11_VERSION_MINOR, ".", PYBIND11_VERSION_PATCH);
 #if defined(__clang__)
-    d["compiler"] = concat("clang ", __clang_major__, ".", __clang_minor__);
+        d["compiler"] = concat("clang ", __clang_major__, ".", __clang_minor__);
 #elif defined(__GNUC__)
-    d["compiler"] = concat("gcc ", __GNUC__, ".", __GNUC_MINOR__);
+        d["compiler"] = concat("gcc ", __GNUC__, ".", __GNUC_MINOR__);
 #endif
-    return d;
-  }, "Versions of what the core was built with.");
-  m.def("memory_stats", [] {
-    const MemoryStats s = memory_stats();
-    py::dict d;
-    d["live_bytes"] = s.live_bytes;
-    d["cached_bytes"] = s.cached_bytes;
-    d["system_calls"] = s.system_calls;
-    return d;
-  }, "Bytes handed out, bytes kept for reuse, and blocks ever asked from the system.");
+        return d;
+      },
+      "Versions of what the core was built with.");
+  m.def(
+      "memory_stats",
+      [] {
+        const MemoryStats s = memory_stats();
+        py::dict d;
+        d["live_bytes"] = s.live_bytes;
+        d["cached_bytes"] = s.cached_bytes;
+        d["system_calls"] = s.system_calls;
+        return d;
+      },
+      "Bytes handed out, bytes kept for reuse, and blocks ever asked from the system.");
   m.def("release_cached_memory", &release_cached_memory, "Give the blocks kept for reuse back to the system.");
 }
 

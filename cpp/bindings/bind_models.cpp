@@ -20,10 +20,12 @@ Tensor ids_of(Object ids, const char* name) { return to_tensor(ids, "Transformer
 
 void bind_transformer(py::module_& m) {
   const auto none = py::none();
-  py::classh<Transformer, nn::Module>(m, "Transformer", "Encoder, decoder and a linear layer to the target vocabulary.")
-      .def(py::init([](Object d_model, Object nhead, Object encoder_layers, Object decoder_layers, Object dff, Object input_vocab,
-                       Object target_vocab, Object max_len, Object dropout, const std::string& activation, bool norm_first, Object pad_id,
-                       Object dtype, Object seed) {
+  py::classh<Transformer, nn::Module, PyLayer<Transformer>>(
+      m, "Transformer", "Encoder, decoder and a linear layer to the target vocabulary.")
+      .def(layer_init<Transformer>(+[](Object d_model, Object nhead, Object encoder_layers, Object decoder_layers,
+                                       Object dff, Object input_vocab, Object target_vocab, Object max_len,
+                                       Object dropout, const std::string& activation, bool norm_first, Object pad_id,
+                                       Object dtype, Object seed) {
              const char* op = "Transformer";
              TransformerOptions o;
              o.d_model = index_arg(op, "d_model", d_model), o.nhead = index_arg(op, "nhead", nhead);
@@ -37,104 +39,136 @@ void bind_transformer(py::module_& m) {
              o.activation = activation, o.norm_first = norm_first;
              o.pad_id = index_arg(op, "pad_id", pad_id);
              o.dtype = dtype_arg(op, dtype);
-             auto model = std::make_shared<Transformer>(o);
-             if (const auto s = seed_arg(op, seed)) model->reset_parameters(*s);
-             return model;
-           }), py::arg("d_model"), py::arg("nhead"), py::arg("num_encoder_layers"), py::arg("num_decoder_layers"), py::arg("dff"),
-           py::arg("input_vocab_size"), py::arg("target_vocab_size"), py::arg("max_len"), py::kw_only(), py::arg("dropout") = 0.1,
-           py::arg("activation") = "relu", py::arg("norm_first") = false, py::arg("pad_id") = 0, py::arg("dtype") = "float32",
-           py::arg("seed") = none)
-      .def_property_readonly("config", [](const Transformer& self) {
-        const TransformerOptions& o = self.options();
-        py::dict d;
-        d["d_model"] = o.d_model, d["nhead"] = o.nhead;
-        d["num_encoder_layers"] = o.num_encoder_layers, d["num_decoder_layers"] = o.num_decoder_layers;
-        d["dff"] = o.dff, d["input_vocab_size"] = o.input_vocab_size, d["target_vocab_size"] = o.target_vocab_size;
-        d["max_len"] = o.max_len, d["dropout"] = o.dropout, d["activation"] = o.activation;
-        d["norm_first"] = o.norm_first, d["pad_id"] = o.pad_id, d["dtype"] = dtype_name(o.dtype);
-        return d;
-      }, "The constructor's arguments.")
-      .def("forward", [](Transformer& self, Object src, Object tgt) {
-        const Tensor s = ids_of(src, "src"), t = ids_of(tgt, "tgt");
-        return without_gil([&] { return self(s, t); });
-      }, py::arg("src"), py::arg("tgt"))
-      .def("encode", [](Transformer& self, Object src) {
-        const Tensor s = ids_of(src, "src");
-        return without_gil([&] { return self.encode(s); });
-      }, py::arg("src"), "The encoder's output, (B, S, d_model).")
-      .def("cross_attention", [](Transformer& self, Object src, Object tgt) {
-        const Tensor s = ids_of(src, "src"), t = ids_of(tgt, "tgt");
-        const NoGrad no_grad;
-        const nn::StackResult r = without_gil([&] { return self.with_attention(s, t); });
-        py::list layers;
-        for (const Tensor& w : r.cross_weights) layers.append(to_numpy(w, false));
-        if (layers.empty()) return py::object(to_numpy(Tensor::empty({0, s.dim(0), self.options().nhead, t.dim(1), s.dim(1)}, self.options().dtype), true));
-        return py::module_::import("numpy").attr("stack")(layers);
-      }, py::arg("src"), py::arg("tgt"), "Where each target position looks in the source, (layers, B, H, T, S).")
-      .def("translate", [](Transformer& self, Object src, Object bos_id, Object eos_id, Object max_len) {
-        const Tensor s = ids_of(src, "src");
-        const Index bos = index_arg("translate", "bos_id", bos_id), eos = index_arg("translate", "eos_id", eos_id);
-        const Index longest = max_len.is_none() ? self.options().max_len : index_arg("translate", "max_len", max_len);
-        const bool training = self.training();
-        self.train(false);
-        try {
-          const Tensor out = without_gil([&] { return self.translate(s, bos, eos, longest, check_signals); });
-          self.train(training);
-          return to_numpy(out, true);
-        } catch (...) {
-          self.train(training);
-          throw;
-        }
-      }, py::arg("src"), py::kw_only(), py::arg("bos_id"), py::arg("eos_id"), py::arg("max_len") = none,
-         "Greedy decoding: ids (B, T), each row up to and with eos_id, then padding.");
+             return Made{std::tuple(o), seed_arg(op, seed)};
+           }),
+           py::arg("d_model"), py::arg("nhead"), py::arg("num_encoder_layers"), py::arg("num_decoder_layers"),
+           py::arg("dff"), py::arg("input_vocab_size"), py::arg("target_vocab_size"), py::arg("max_len"), py::kw_only(),
+           py::arg("dropout") = 0.1, py::arg("activation") = "relu", py::arg("norm_first") = false,
+           py::arg("pad_id") = 0, py::arg("dtype") = "float32", py::arg("seed") = none)
+      .def_property_readonly(
+          "config",
+          [](const Transformer& self) {
+            const TransformerOptions& o = self.options();
+            py::dict d;
+            d["d_model"] = o.d_model, d["nhead"] = o.nhead;
+            d["num_encoder_layers"] = o.num_encoder_layers, d["num_decoder_layers"] = o.num_decoder_layers;
+            d["dff"] = o.dff, d["input_vocab_size"] = o.input_vocab_size, d["target_vocab_size"] = o.target_vocab_size;
+            d["max_len"] = o.max_len, d["dropout"] = o.dropout, d["activation"] = o.activation;
+            d["norm_first"] = o.norm_first, d["pad_id"] = o.pad_id, d["dtype"] = dtype_name(o.dtype);
+            return d;
+          },
+          "The constructor's arguments.")
+      .def(
+          "forward",
+          [](Transformer& self, Object src, Object tgt) {
+            const Tensor s = ids_of(src, "src"), t = ids_of(tgt, "tgt");
+            return without_gil([&] { return self(s, t); });
+          },
+          py::arg("src"), py::arg("tgt"))
+      .def(
+          "encode",
+          [](Transformer& self, Object src) {
+            const Tensor s = ids_of(src, "src");
+            return without_gil([&] { return self.encode(s); });
+          },
+          py::arg("src"), "The encoder's output, (B, S, d_model).")
+      .def(
+          "cross_attention",
+          [](Transformer& self, Object src, Object tgt) {
+            const Tensor s = ids_of(src, "src"), t = ids_of(tgt, "tgt");
+            const NoGrad no_grad;
+            const nn::StackResult r = without_gil([&] { return self.with_attention(s, t); });
+            py::list layers;
+            for (const Tensor& w : r.cross_weights) layers.append(to_numpy(w, false));
+            if (layers.empty())
+              return py::object(to_numpy(
+                  Tensor::empty({0, s.dim(0), self.options().nhead, t.dim(1), s.dim(1)}, self.options().dtype), true));
+            return py::module_::import("numpy").attr("stack")(layers);
+          },
+          py::arg("src"), py::arg("tgt"), "Where each target position looks in the source, (layers, B, H, T, S).")
+      .def(
+          "translate",
+          [](Transformer& self, Object src, Object bos_id, Object eos_id, Object max_len) {
+            const Tensor s = ids_of(src, "src");
+            const Index bos = index_arg("translate", "bos_id", bos_id), eos = index_arg("translate", "eos_id", eos_id);
+            const Index longest =
+                max_len.is_none() ? self.options().max_len : index_arg("translate", "max_len", max_len);
+            const bool training = self.training();
+            self.train(false);
+            try {
+              const Tensor out = without_gil([&] { return self.translate(s, bos, eos, longest, check_signals); });
+              self.train(training);
+              return to_numpy(out, true);
+            } catch (...) {
+              self.train(training);
+              throw;
+            }
+          },
+          py::arg("src"), py::kw_only(), py::arg("bos_id"), py::arg("eos_id"), py::arg("max_len") = none,
+          "Greedy decoding: ids (B, T), each row up to and with eos_id, then padding.");
 }
 
 void bind_cnn(py::module_& m) {
   const auto none = py::none();
   using models::FeatureAttention;
-  py::classh<FeatureAttention, nn::Module>(m, "FeatureAttention", "W_Q, W_K, W_V, attention over the positions, fc.")
-      .def(py::init([](Object i, Object o, Object dtype, Object seed) {
-             auto module = std::make_shared<FeatureAttention>(index_arg("Attention", "in_features", i), index_arg("Attention", "out_features", o),
-                                                              dtype_arg("Attention", dtype));
-             if (const auto s = seed_arg("Attention", seed)) module->reset_parameters(*s);
-             return module;
-           }), py::arg("in_features"), py::arg("out_features"), py::kw_only(), py::arg("dtype") = "float32", py::arg("seed") = none)
-      .def("forward", [](FeatureAttention& self, Object x, bool return_weights) -> py::object {
-        const Tensor in = to_tensor(x, "Attention", "x", Want::kFloat, Memory::kCopy);
-        const AttentionResult r = without_gil([&] { return self(in, return_weights); });
-        if (!return_weights) return py::cast(r.out);
-        return py::make_tuple(r.out, r.weights);
-      }, py::arg("x"), py::kw_only(), py::arg("return_weights") = false);
-  py::classh<CnnAttention, nn::Module>(m, "CnnAttention", "Two convolutions, attention over the positions of their map, linear.")
-      .def(py::init([](Object in_channels, Object num_classes, Object image_size, Object channels, Object features, Object attention_features,
-                       Object dtype, Object seed) {
+  py::classh<FeatureAttention, nn::Module, PyLayer<FeatureAttention>>(
+      m, "FeatureAttention", "W_Q, W_K, W_V, attention over the positions, fc.")
+      .def(layer_init<FeatureAttention>(+[](Object i, Object o, Object dtype, Object seed) {
+             return Made{std::tuple(index_arg("Attention", "in_features", i), index_arg("Attention", "out_features", o),
+                                    dtype_arg("Attention", dtype)),
+                         seed_arg("Attention", seed)};
+           }),
+           py::arg("in_features"), py::arg("out_features"), py::kw_only(), py::arg("dtype") = "float32",
+           py::arg("seed") = none)
+      .def(
+          "forward",
+          [](FeatureAttention& self, Object x, bool return_weights) -> py::object {
+            const Tensor in = to_tensor(x, "Attention", "x", Want::kFloat, Memory::kCopy);
+            const AttentionResult r = without_gil([&] { return self(in, return_weights); });
+            if (!return_weights) return py::cast(r.out);
+            return py::make_tuple(r.out, r.weights);
+          },
+          py::arg("x"), py::kw_only(), py::arg("return_weights") = false);
+  py::classh<CnnAttention, nn::Module, PyLayer<CnnAttention>>(
+      m, "CnnAttention", "Two convolutions, attention over the positions of their map, linear.")
+      .def(layer_init<CnnAttention>(+[](Object in_channels, Object num_classes, Object image_size, Object channels,
+                                        Object features, Object attention_features, Object dtype, Object seed) {
              const char* op = "CnnAttention";
              CnnAttentionOptions o;
-             o.in_channels = index_arg(op, "in_channels", in_channels), o.num_classes = index_arg(op, "num_classes", num_classes);
+             o.in_channels = index_arg(op, "in_channels", in_channels),
+             o.num_classes = index_arg(op, "num_classes", num_classes);
              std::tie(o.image_height, o.image_width) = pair_arg(op, "image_size", image_size);
              std::tie(o.channels1, o.channels2) = pair_arg(op, "channels", channels);
              o.features = index_arg(op, "features", features);
              o.attention_features = index_arg(op, "attention_features", attention_features);
              o.dtype = dtype_arg(op, dtype);
-             auto model = std::make_shared<CnnAttention>(o);
-             if (const auto s = seed_arg(op, seed)) model->reset_parameters(*s);
-             return model;
-           }), py::arg("in_channels"), py::arg("num_classes"), py::arg("image_size"), py::kw_only(), py::arg("channels") = py::make_tuple(64, 128),
-           py::arg("features") = 512, py::arg("attention_features") = 256, py::arg("dtype") = "float32", py::arg("seed") = none)
-      .def_property_readonly("config", [](const CnnAttention& self) {
-        const CnnAttentionOptions& o = self.options();
-        py::dict d;
-        d["in_channels"] = o.in_channels, d["num_classes"] = o.num_classes;
-        d["image_size"] = py::make_tuple(o.image_height, o.image_width), d["channels"] = py::make_tuple(o.channels1, o.channels2);
-        d["features"] = o.features, d["attention_features"] = o.attention_features, d["dtype"] = dtype_name(o.dtype);
-        return d;
-      }, "The constructor's arguments.")
-      .def("forward", [](CnnAttention& self, Object images, bool return_weights) -> py::object {
-        const Tensor x = to_tensor(images, "CnnAttention", "images", Want::kFloat, Memory::kCopy);
-        const AttentionResult r = without_gil([&] { return self(x, return_weights); });
-        if (!return_weights) return py::cast(r.out);
-        return py::make_tuple(r.out, r.weights);
-      }, py::arg("images"), py::kw_only(), py::arg("return_weights") = false);
+             return Made{std::tuple(o), seed_arg(op, seed)};
+           }),
+           py::arg("in_channels"), py::arg("num_classes"), py::arg("image_size"), py::kw_only(),
+           py::arg("channels") = py::make_tuple(64, 128), py::arg("features") = 512,
+           py::arg("attention_features") = 256, py::arg("dtype") = "float32", py::arg("seed") = none)
+      .def_property_readonly(
+          "config",
+          [](const CnnAttention& self) {
+            const CnnAttentionOptions& o = self.options();
+            py::dict d;
+            d["in_channels"] = o.in_channels, d["num_classes"] = o.num_classes;
+            d["image_size"] = py::make_tuple(o.image_height, o.image_width),
+            d["channels"] = py::make_tuple(o.channels1, o.channels2);
+            d["features"] = o.features, d["attention_features"] = o.attention_features,
+            d["dtype"] = dtype_name(o.dtype);
+            return d;
+          },
+          "The constructor's arguments.")
+      .def(
+          "forward",
+          [](CnnAttention& self, Object images, bool return_weights) -> py::object {
+            const Tensor x = to_tensor(images, "CnnAttention", "images", Want::kFloat, Memory::kCopy);
+            const AttentionResult r = without_gil([&] { return self(x, return_weights); });
+            if (!return_weights) return py::cast(r.out);
+            return py::make_tuple(r.out, r.weights);
+          },
+          py::arg("images"), py::kw_only(), py::arg("return_weights") = false);
 }
 
 }  // namespace

@@ -1,5 +1,3 @@
-#include <pybind11/trampoline_self_life_support.h>
-
 #include "bindings/convert.h"
 #include "nn/decoder_layer.h"
 #include "nn/positional_encoding.h"
@@ -11,23 +9,6 @@ namespace {
 
 using Object = const py::object&;
 using nn::Module;
-
-Tensors tensors_of(py::handle result, const std::string& module) {
-  Tensors out;
-  auto add = [&](py::handle item) {
-    if (is_tensor(item)) {
-      out.push_back(py::cast<Tensor>(item));
-    } else if (!item.is_none()) {
-      type_error(module, ".forward returned a ", py::cast<std::string>(py::type::of(item).attr("__name__")), " but must return Tensors");
-    }
-  };
-  if (py::isinstance<py::tuple>(result) || py::isinstance<py::list>(result)) {
-    for (const py::handle item : result) add(item);
-  } else {
-    add(result);
-  }
-  return out;
-}
 
 // A Module written in Python.
 class PyModule : public Module, public py::trampoline_self_life_support {
@@ -75,8 +56,27 @@ bool is_registered(const Module& m, const std::string& name) {
   return has(m.own_parameters()) || has(m.own_buffers()) || has(m.children());
 }
 
+// The layers of a class that C++ builds are called from C++: one put in their place would be trained by nobody.
+void check_replaceable(const py::object& self, const std::string& name) {
+  const Module& m = self_module(self);
+  if (dynamic_cast<const PyModule*>(&m) != nullptr || dynamic_cast<const nn::Sequential*>(&m) != nullptr ||
+      dynamic_cast<const nn::ModuleList*>(&m) != nullptr) {
+    return;
+  }
+  for (const auto& [key, child] : m.children()) {
+    if (key != name) continue;
+    const auto type = py::cast<std::string>(py::type::of(self).attr("__name__"));
+    PyErr_SetString(PyExc_AttributeError,
+                    concat(type, ".", name, " is part of the model and cannot be replaced; load values with ",
+                           "load_state_dict, or write a Module with the layers you want")
+                        .c_str());
+    throw py::error_already_set();
+  }
+}
+
 void set_attribute(const py::object& self, const std::string& name, const py::object& value) {
   if (py::isinstance<Module>(value)) {
+    check_replaceable(self, name);
     self_module(self).register_module(name, py::cast<std::shared_ptr<Module>>(value));
   } else if (is_tensor(value) && py::cast<Tensor>(value).requires_grad() && py::cast<Tensor>(value).is_leaf()) {
     self_module(self).register_parameter(name, py::cast<Tensor>(value));
@@ -127,7 +127,8 @@ py::tuple load_state_dict(const Module& m, const py::dict& state, bool strict) {
   }
   for (const auto& item : state) {
     const auto name = py::cast<std::string>(py::str(item.first));
-    if (std::none_of(own.begin(), own.end(), [&](const auto& entry) { return entry.first == name; })) unexpected.push_back(name);
+    if (std::none_of(own.begin(), own.end(), [&](const auto& entry) { return entry.first == name; }))
+      unexpected.push_back(name);
   }
   auto join = [](const std::vector<std::string>& names) {
     std::string text;
@@ -135,8 +136,9 @@ py::tuple load_state_dict(const Module& m, const py::dict& state, bool strict) {
     return text;
   };
   if (strict && !(missing.empty() && unexpected.empty())) {
-    value_error("load_state_dict: ", missing.empty() ? "" : "missing: " + join(missing) + (unexpected.empty() ? "" : "; "),
-                unexpected.empty() ? "" : "unexpected: " + join(unexpected));
+    value_error(
+        "load_state_dict: ", missing.empty() ? "" : "missing: " + join(missing) + (unexpected.empty() ? "" : "; "),
+        unexpected.empty() ? "" : "unexpected: " + join(unexpected));
   }
   // All are checked before any is written.
   std::vector<std::pair<Tensor, Tensor>> writes;
@@ -165,11 +167,16 @@ py::list values(const std::vector<Module::NamedTensor>& list) {
 }
 
 void bind_module(py::module_& m) {
-  py::classh<Module, PyModule> cls(m, "Module", "Parameters and children with names; subclass it and write forward.", py::dynamic_attr());
+  py::classh<Module, PyModule> cls(m, "Module", "Parameters and children with names; subclass it and write forward.",
+                                   py::dynamic_attr());
   cls.def(py::init<>());
-  cls.def("forward", [](const py::object& self, const py::args&, const py::kwargs&) -> py::object {
-    type_error(py::cast<std::string>(py::type::of(self).attr("__name__")), ": define forward(self, ...) to call it");
-  }, "What the module computes.");
+  cls.def(
+      "forward",
+      [](const py::object& self, const py::args&, const py::kwargs&) -> py::object {
+        type_error(py::cast<std::string>(py::type::of(self).attr("__name__")),
+                   ": define forward(self, ...) to call it");
+      },
+      "What the module computes.");
   cls.def("__call__", &call_module);
   cls.def("__setattr__", &set_attribute);
   cls.def("__delattr__", [](const py::object& self, const std::string& name) {
@@ -184,61 +191,91 @@ void bind_module(py::module_& m) {
   cls.def("__getattr__", &get_attribute);
   cls.def("__repr__", [](const Module& x) { return x.repr(); });
   cls.def_property_readonly("training", &Module::training, "True between train() and eval().");
-  cls.def("train", [](const py::object& self, bool mode) {
-    self_module(self).train(mode);
-    return self;
-  }, py::arg("mode") = true, "Training mode: dropout drops, batch norm uses the batch.");
-  cls.def("eval", [](const py::object& self) {
-    self_module(self).train(false);
-    return self;
-  }, "Evaluation mode.");
+  cls.def(
+      "train",
+      [](const py::object& self, bool mode) {
+        self_module(self).train(mode);
+        return self;
+      },
+      py::arg("mode") = true, "Training mode: dropout drops, batch norm uses the batch.");
+  cls.def(
+      "eval",
+      [](const py::object& self) {
+        self_module(self).train(false);
+        return self;
+      },
+      "Evaluation mode.");
   cls.def("parameters", [](const Module& x) { return values(x.named_parameters()); }, "Every parameter, once.");
-  cls.def("named_parameters", [](const Module& x) { return pairs(x.named_parameters()); }, "Every parameter with its dotted name.");
+  cls.def(
+      "named_parameters", [](const Module& x) { return pairs(x.named_parameters()); },
+      "Every parameter with its dotted name.");
   cls.def("named_buffers", [](const Module& x) { return pairs(x.named_buffers()); }, "What is saved but not trained.");
-  cls.def("children", [](const Module& x) {
-    py::list out;
-    for (const auto& [name, child] : x.children()) out.append(py::cast(child));
-    return out;
-  }, "The modules right below.");
-  cls.def("named_children", [](const Module& x) { return pairs(x.children()); }, "The modules right below, with names.");
-  cls.def("named_modules", [](const py::object& self) {
-    py::list out;
-    const std::function<void(const std::string&, const py::object&)> walk = [&](const std::string& name, const py::object& module) {
-      for (const py::handle seen : out) {
-        if (py::object(py::reinterpret_borrow<py::tuple>(seen)[1]).is(module)) return;
-      }
-      out.append(py::make_tuple(name, module));
-      for (const auto& [child, inner] : module.cast<Module*>()->children()) {
-        walk(name.empty() ? child : name + "." + child, py::cast(inner));
-      }
-    };
-    walk("", self);
-    return out;
-  }, "This module and all below it, with dotted names.");
-  cls.def("modules", [](const py::object& self) {
-    py::list out;
-    for (const py::handle pair : self.attr("named_modules")()) out.append(py::reinterpret_borrow<py::tuple>(pair)[1]);
-    return out;
-  }, "This module and all below it.");
-  cls.def("register_buffer", [](Module& self, const std::string& name, Object value) {
-    self.register_buffer(name, to_tensor(value, "register_buffer", "value", Want::kFloat, Memory::kCopy));
-  }, py::arg("name"), py::arg("value"), "Saved with the module but not trained.");
+  cls.def(
+      "children",
+      [](const Module& x) {
+        py::list out;
+        for (const auto& [name, child] : x.children()) out.append(py::cast(child));
+        return out;
+      },
+      "The modules right below.");
+  cls.def(
+      "named_children", [](const Module& x) { return pairs(x.children()); }, "The modules right below, with names.");
+  cls.def(
+      "named_modules",
+      [](const py::object& self) {
+        py::list out;
+        const std::function<void(const std::string&, const py::object&)> walk = [&](const std::string& name,
+                                                                                    const py::object& module) {
+          for (const py::handle seen : out) {
+            if (py::object(py::reinterpret_borrow<py::tuple>(seen)[1]).is(module)) return;
+          }
+          out.append(py::make_tuple(name, module));
+          for (const auto& [child, inner] : module.cast<Module*>()->children()) {
+            walk(name.empty() ? child : name + "." + child, py::cast(inner));
+          }
+        };
+        walk("", self);
+        return out;
+      },
+      "This module and all below it, with dotted names.");
+  cls.def(
+      "modules",
+      [](const py::object& self) {
+        py::list out;
+        for (const py::handle pair : self.attr("named_modules")())
+          out.append(py::reinterpret_borrow<py::tuple>(pair)[1]);
+        return out;
+      },
+      "This module and all below it.");
+  cls.def(
+      "register_buffer",
+      [](Module& self, const std::string& name, Object value) {
+        self.register_buffer(name, to_tensor(value, "register_buffer", "value", Want::kFloat, Memory::kCopy));
+      },
+      py::arg("name"), py::arg("value"), "Saved with the module but not trained.");
   cls.def("state_dict", &state_dict, "Copies of all parameters and buffers by name.");
   cls.def("load_state_dict", &load_state_dict, py::arg("state"), py::arg("strict") = true,
           "Write values by name; gives the names that were missing and those that were not expected.");
   cls.def("zero_grad", &Module::zero_grad, "Forget all gradients.");
-  cls.def("requires_grad_", [](const py::object& self, bool on) {
-    self_module(self).set_requires_grad(on);
-    return self;
-  }, py::arg("requires_grad") = true, "Train or freeze all parameters.");
-  cls.def("num_parameters", [](const Module& x) {
-    Index n = 0;
-    for (const auto& [name, value] : x.named_parameters()) n += value.size();
-    return n;
-  }, "Numbers in all parameters.");
-  cls.def("reset_parameters", [](Module& self, Object seed) {
-    self.reset_parameters(seed_arg("reset_parameters", seed).value_or(entropy()));
-  }, py::arg("seed") = py::none(), "Draw all parameters anew.");
+  cls.def(
+      "requires_grad_",
+      [](const py::object& self, bool on) {
+        self_module(self).set_requires_grad(on);
+        return self;
+      },
+      py::arg("requires_grad") = true, "Train or freeze all parameters.");
+  cls.def(
+      "num_parameters",
+      [](const Module& x) {
+        Index n = 0;
+        for (const auto& [name, value] : x.named_parameters()) n += value.size();
+        return n;
+      },
+      "Numbers in all parameters.");
+  cls.def(
+      "reset_parameters",
+      [](Module& self, Object seed) { self.reset_parameters(seed_arg("reset_parameters", seed).value_or(entropy())); },
+      py::arg("seed") = py::none(), "Draw all parameters anew.");
 }
 
 // What every constructor shares: build, then draw from the seed when there is one.
@@ -264,99 +301,123 @@ auto call_tensor(const char* name) {
   };
 }
 
+// Two Python classes on one C++ class, so that isinstance tells them apart.
+template <int kSpatial>
+struct BatchNormOf : nn::BatchNorm {
+  BatchNormOf(Index num_features, double eps, double momentum, DType dtype)
+      : nn::BatchNorm(num_features, kSpatial, eps, momentum, dtype) {}
+};
+using BatchNorm1d = BatchNormOf<1>;
+using BatchNorm2d = BatchNormOf<2>;
+
+template <typename Norm>
+void bind_batch_norm(py::module_& m, const char* name) {
+  py::classh<Norm, Module, PyLayer<Norm>>(m, name, "Batch norm: each channel over the batch and all positions.")
+      .def(layer_init<Norm>(+[](Object n, Object eps, Object momentum, Object dtype) {
+             const char* op = "BatchNorm";
+             return Made{std::tuple(index_arg(op, "num_features", n), number_arg(op, "eps", eps),
+                                    number_arg(op, "momentum", momentum), dtype_arg(op, dtype)),
+                         std::nullopt};
+           }),
+           py::arg("num_features"), py::kw_only(), py::arg("eps") = 1e-5, py::arg("momentum") = 0.1,
+           py::arg("dtype") = "float32")
+      .def("forward", call_tensor<Norm>("BatchNorm"), py::arg("x"));
+}
+
+// Modules given one by one, or as one list.
+std::vector<std::shared_ptr<Module>> modules_arg(const char* name, const py::args& args) {
+  std::vector<std::shared_ptr<Module>> out;
+  const bool one_list = args.size() == 1 && (py::isinstance<py::list>(args[0]) || py::isinstance<py::tuple>(args[0]));
+  const py::iterable items = one_list ? py::iterable(py::object(args[0])) : py::iterable(py::object(args));
+  for (const py::handle item : items) out.push_back(module_arg(name, "modules", item));
+  return out;
+}
+
 void bind_layers(py::module_& m) {
   const auto none = py::none();
-  py::classh<nn::Linear, Module>(m, "Linear", "y = x Wᵀ + b.")
-      .def(py::init([](Object i, Object o, bool bias, Object dtype, Object seed) {
-             return build<nn::Linear>("Linear", seed, index_arg("Linear", "in_features", i), index_arg("Linear", "out_features", o), bias,
-                                      dtype_arg("Linear", dtype));
-           }), py::arg("in_features"), py::arg("out_features"), py::arg("bias") = true, py::kw_only(), py::arg("dtype") = "float32",
-           py::arg("seed") = none)
-      .def("forward", [](nn::Linear& self, Object x) {
-        const Tensor in = to_tensor(x, "Linear", "x", Want::kFloat, Memory::kCopy);
-        return without_gil([&] { return self(in); });
-      }, py::arg("x"));
-  py::classh<nn::Embedding, Module>(m, "Embedding", "A row of a table for each id.")
-      .def(py::init([](Object n, Object d, Object padding_idx, Object dtype, Object seed) {
+  py::classh<nn::Linear, Module, PyLayer<nn::Linear>>(m, "Linear", "y = x Wᵀ + b.")
+      .def(layer_init<nn::Linear>(+[](Object i, Object o, bool bias, Object dtype, Object seed) {
+             return Made{std::tuple(index_arg("Linear", "in_features", i), index_arg("Linear", "out_features", o), bias,
+                                    dtype_arg("Linear", dtype)),
+                         seed_arg("Linear", seed)};
+           }),
+           py::arg("in_features"), py::arg("out_features"), py::arg("bias") = true, py::kw_only(),
+           py::arg("dtype") = "float32", py::arg("seed") = none)
+      .def(
+          "forward",
+          [](nn::Linear& self, Object x) {
+            const Tensor in = to_tensor(x, "Linear", "x", Want::kFloat, Memory::kCopy);
+            return without_gil([&] { return self(in); });
+          },
+          py::arg("x"));
+  py::classh<nn::Embedding, Module, PyLayer<nn::Embedding>>(m, "Embedding", "A row of a table for each id.")
+      .def(layer_init<nn::Embedding>(+[](Object n, Object d, Object padding_idx, Object dtype, Object seed) {
              Index padding = kNoPadding;
              if (!padding_idx.is_none()) {
                padding = index_arg("Embedding", "padding_idx", padding_idx);
                if (padding < 0) value_error("Embedding: padding_idx is ", padding, " but must be 0 or more");
              }
-             return build<nn::Embedding>("Embedding", seed, index_arg("Embedding", "num_embeddings", n),
-                                         index_arg("Embedding", "embedding_dim", d), padding, dtype_arg("Embedding", dtype));
-           }), py::arg("num_embeddings"), py::arg("embedding_dim"), py::kw_only(), py::arg("padding_idx") = none,
+             return Made{std::tuple(index_arg("Embedding", "num_embeddings", n),
+                                    index_arg("Embedding", "embedding_dim", d), padding, dtype_arg("Embedding", dtype)),
+                         seed_arg("Embedding", seed)};
+           }),
+           py::arg("num_embeddings"), py::arg("embedding_dim"), py::kw_only(), py::arg("padding_idx") = none,
            py::arg("dtype") = "float32", py::arg("seed") = none)
       .def("forward", call_tensor<nn::Embedding>("Embedding"), py::arg("ids"));
-  py::classh<nn::LayerNorm, Module>(m, "LayerNorm", "Layer norm over the last axis.")
-      .def(py::init([](Object n, Object eps, Object dtype) {
-             return std::make_shared<nn::LayerNorm>(index_arg("LayerNorm", "normalized_shape", n), number_arg("LayerNorm", "eps", eps),
-                                                    dtype_arg("LayerNorm", dtype));
-           }), py::arg("normalized_shape"), py::kw_only(), py::arg("eps") = 1e-5, py::arg("dtype") = "float32")
+  py::classh<nn::LayerNorm, Module, PyLayer<nn::LayerNorm>>(m, "LayerNorm", "Layer norm over the last axis.")
+      .def(layer_init<nn::LayerNorm>(+[](Object n, Object eps, Object dtype) {
+             return Made{std::tuple(index_arg("LayerNorm", "normalized_shape", n), number_arg("LayerNorm", "eps", eps),
+                                    dtype_arg("LayerNorm", dtype)),
+                         std::nullopt};
+           }),
+           py::arg("normalized_shape"), py::kw_only(), py::arg("eps") = 1e-5, py::arg("dtype") = "float32")
       .def("forward", call_tensor<nn::LayerNorm>("LayerNorm"), py::arg("x"));
-  // Two Python classes on one C++ class: each its own subclass, so that isinstance tells them apart.
-  struct BatchNorm1d : nn::BatchNorm {
-    using nn::BatchNorm::BatchNorm;
-  };
-  struct BatchNorm2d : nn::BatchNorm {
-    using nn::BatchNorm::BatchNorm;
-  };
-  auto bind_norm = [&]<typename Norm>(Norm*, const char* name, int spatial) {
-    py::classh<Norm, Module>(m, name, "Batch norm: each channel over the batch and all positions.")
-        .def(py::init([name, spatial](Object n, Object eps, Object momentum, Object dtype) {
-               return std::make_shared<Norm>(index_arg(name, "num_features", n), spatial, number_arg(name, "eps", eps),
-                                             number_arg(name, "momentum", momentum), dtype_arg(name, dtype));
-             }), py::arg("num_features"), py::kw_only(), py::arg("eps") = 1e-5, py::arg("momentum") = 0.1, py::arg("dtype") = "float32")
-        .def("forward", [name](Norm& self, Object x) {
-          const Tensor in = to_tensor(x, name, "x", Want::kFloat, Memory::kCopy);
-          return without_gil([&] { return self(in); });
-        }, py::arg("x"));
-  };
-  bind_norm(static_cast<BatchNorm1d*>(nullptr), "BatchNorm1d", 1);
-  bind_norm(static_cast<BatchNorm2d*>(nullptr), "BatchNorm2d", 2);
-  py::classh<nn::Dropout, Module>(m, "Dropout", "Inverted dropout, in training mode only.")
-      .def(py::init([](Object p) { return std::make_shared<nn::Dropout>(number_arg("Dropout", "p", p)); }), py::arg("p") = 0.1)
+  bind_batch_norm<BatchNorm1d>(m, "BatchNorm1d");
+  bind_batch_norm<BatchNorm2d>(m, "BatchNorm2d");
+  py::classh<nn::Dropout, Module, PyLayer<nn::Dropout>>(m, "Dropout", "Inverted dropout, in training mode only.")
+      .def(layer_init<nn::Dropout>(
+               +[](Object p) { return Made{std::tuple(number_arg("Dropout", "p", p)), std::nullopt}; }),
+           py::arg("p") = 0.1)
       .def_property_readonly("p", &nn::Dropout::p)
       .def("forward", call_tensor<nn::Dropout>("Dropout"), py::arg("x"));
-  py::classh<nn::Conv2d, Module>(m, "Conv2d", "Convolution of images (B, C, H, W).")
-      .def(py::init([](Object i, Object o, Object kernel_size, Object stride, Object padding, bool bias, Object dtype, Object seed) {
-             return build<nn::Conv2d>("Conv2d", seed, index_arg("Conv2d", "in_channels", i), index_arg("Conv2d", "out_channels", o),
-                                      window("Conv2d", kernel_size, stride, padding), bias, dtype_arg("Conv2d", dtype));
-           }), py::arg("in_channels"), py::arg("out_channels"), py::arg("kernel_size"), py::arg("stride") = 1, py::arg("padding") = 0,
-           py::kw_only(), py::arg("bias") = true, py::arg("dtype") = "float32", py::arg("seed") = none)
+  py::classh<nn::Conv2d, Module, PyLayer<nn::Conv2d>>(m, "Conv2d", "Convolution of images (B, C, H, W).")
+      .def(layer_init<nn::Conv2d>(+[](Object i, Object o, Object kernel_size, Object stride, Object padding, bool bias,
+                                      Object dtype, Object seed) {
+             return Made{std::tuple(index_arg("Conv2d", "in_channels", i), index_arg("Conv2d", "out_channels", o),
+                                    window("Conv2d", kernel_size, stride, padding), bias, dtype_arg("Conv2d", dtype)),
+                         seed_arg("Conv2d", seed)};
+           }),
+           py::arg("in_channels"), py::arg("out_channels"), py::arg("kernel_size"), py::arg("stride") = 1,
+           py::arg("padding") = 0, py::kw_only(), py::arg("bias") = true, py::arg("dtype") = "float32",
+           py::arg("seed") = none)
       .def("forward", call_tensor<nn::Conv2d>("Conv2d"), py::arg("x"));
-  py::classh<nn::MaxPool2d, Module>(m, "MaxPool2d", "Maximum over windows of images (B, C, H, W).")
-      .def(py::init([](Object kernel_size, Object stride, Object padding) {
-             return std::make_shared<nn::MaxPool2d>(window("MaxPool2d", kernel_size, stride, padding));
-           }), py::arg("kernel_size"), py::arg("stride") = none, py::arg("padding") = 0)
+  py::classh<nn::MaxPool2d, Module, PyLayer<nn::MaxPool2d>>(m, "MaxPool2d",
+                                                            "Maximum over windows of images (B, C, H, W).")
+      .def(layer_init<nn::MaxPool2d>(+[](Object kernel_size, Object stride, Object padding) {
+             return Made{std::tuple(window("MaxPool2d", kernel_size, stride, padding)), std::nullopt};
+           }),
+           py::arg("kernel_size"), py::arg("stride") = none, py::arg("padding") = 0)
       .def("forward", call_tensor<nn::MaxPool2d>("MaxPool2d"), py::arg("x"));
-  py::classh<nn::Flatten, Module>(m, "Flatten", "(B, ...) to (B, features).")
+  py::classh<nn::Flatten, Module, PyLayer<nn::Flatten>>(m, "Flatten", "(B, ...) to (B, features).")
       .def(py::init<>())
       .def("forward", call_tensor<nn::Flatten>("Flatten"), py::arg("x"));
 
   py::classh<nn::Activation, Module> activation(m, "Activation", "An element-by-element function as a layer.");
   activation.def("forward", call_tensor<nn::Activation>("Activation"), py::arg("x"));
-  m.def("_activation", [](const std::string& name) -> std::shared_ptr<nn::Activation> {
-    const std::pair<const char*, nn::Activation::Function> known[] = {
-        {"ReLU", relu},
-        {"GELU", [](const Tensor& x) { return gelu(x); }},
-        {"Tanh", tanh},
-        {"Sigmoid", sigmoid},
-        {"Softmax", [](const Tensor& x) { return softmax(x); }},
-    };
-    for (const auto& [key, function] : known) {
-      if (name == key) return std::make_shared<nn::Activation>(name, function);
-    }
-    value_error("Activation: ", name, " is not known");
-  }, py::arg("name"));
+  m.def(
+      "_activation",
+      [](const std::string& name) -> std::shared_ptr<nn::Activation> {
+        const std::pair<const char*, nn::Activation::Function> known[] = {
+            {"ReLU", relu},       {"GELU", [](const Tensor& x) { return gelu(x); }},       {"Tanh", tanh},
+            {"Sigmoid", sigmoid}, {"Softmax", [](const Tensor& x) { return softmax(x); }},
+        };
+        for (const auto& [key, function] : known) {
+          if (name == key) return std::make_shared<nn::Activation>(name, function);
+        }
+        value_error("Activation: ", name, " is not known");
+      },
+      py::arg("name"));
 
-  auto modules_of = [](const char* name, const py::args& args) {
-    std::vector<std::shared_ptr<Module>> out;
-    const bool one_list = args.size() == 1 && (py::isinstance<py::list>(args[0]) || py::isinstance<py::tuple>(args[0]));
-    const py::iterable items = one_list ? py::iterable(py::object(args[0])) : py::iterable(py::object(args));
-    for (const py::handle item : items) out.push_back(module_arg(name, "modules", item));
-    return out;
-  };
   auto at = [](Module& self, Object index) {
     const Index n = static_cast<Index>(self.children().size());
     Index i = index_arg("index", "index", index);
@@ -364,29 +425,36 @@ void bind_layers(py::module_& m) {
     return self.children()[static_cast<size_t>(i < 0 ? i + n : i)].second;
   };
   auto length = [](Module& self) { return self.children().size(); };
-  py::classh<nn::Sequential, Module>(m, "Sequential", "Modules, one after the other.")
-      .def(py::init([=](const py::args& args) { return std::make_shared<nn::Sequential>(modules_of("Sequential", args)); }))
-      .def("forward", [](nn::Sequential& self, const py::args& args) -> py::object {
-        py::tuple x(args.size());
-        for (size_t i = 0; i < args.size(); ++i) x[i] = input_of(args[i], "Sequential");
-        for (const auto& [name, child] : self.children()) {
-          const py::object y = py::cast(child).attr("__call__")(*x);
-          x = py::isinstance<py::tuple>(y) ? py::reinterpret_borrow<py::tuple>(y) : py::make_tuple(y);
-        }
-        return x.size() == 1 ? py::object(x[0]) : py::object(x);
-      })
+  py::classh<nn::Sequential, Module, PyLayer<nn::Sequential>>(m, "Sequential", "Modules, one after the other.")
+      .def(layer_init<nn::Sequential>(
+          +[](const py::args& args) { return Made{std::tuple(modules_arg("Sequential", args)), std::nullopt}; }))
+      .def("forward",
+           [](nn::Sequential& self, const py::args& args) -> py::object {
+             py::tuple x(args.size());
+             for (size_t i = 0; i < args.size(); ++i) x[i] = input_of(args[i], "Sequential");
+             for (const auto& [name, child] : self.children()) {
+               const py::object y = py::cast(child).attr("__call__")(*x);
+               x = py::isinstance<py::tuple>(y) ? py::reinterpret_borrow<py::tuple>(y) : py::make_tuple(y);
+             }
+             return x.size() == 1 ? py::object(x[0]) : py::object(x);
+           })
       .def("__getitem__", at, py::arg("index"))
       .def("__len__", length);
-  py::classh<nn::ModuleList, Module>(m, "ModuleList", "Modules by index.")
-      .def(py::init([=](const py::args& args) { return std::make_shared<nn::ModuleList>(modules_of("ModuleList", args)); }))
+  py::classh<nn::ModuleList, Module, PyLayer<nn::ModuleList>>(m, "ModuleList", "Modules by index.")
+      .def(layer_init<nn::ModuleList>(
+          +[](const py::args& args) { return Made{std::tuple(modules_arg("ModuleList", args)), std::nullopt}; }))
       .def("__getitem__", at, py::arg("index"))
-      .def("append", [](Module& self, Object module) {
-        self.register_module(std::to_string(self.children().size()), module_arg("append", "module", module));
-      }, py::arg("module"), "Add one at the end.")
+      .def(
+          "append",
+          [](Module& self, Object module) {
+            self.register_module(std::to_string(self.children().size()), module_arg("append", "module", module));
+          },
+          py::arg("module"), "Add one at the end.")
       .def("__len__", length);
 }
 
-AttentionOptions attention_options(const char* op, Object mask, Object bias, Object q_offset, const Tensor& query, const Tensor& key, Index heads) {
+AttentionOptions attention_options(const char* op, Object mask, Object bias, Object q_offset, const Tensor& query,
+                                   const Tensor& key, Index heads) {
   AttentionOptions options;
   if (!bias.is_none()) options.bias = to_tensor(bias, op, "bias", Want::kFloat, Memory::kCopy);
   check_rank(op, "query", query, 3, "(batch, length, d_model)");
@@ -395,10 +463,15 @@ AttentionOptions attention_options(const char* op, Object mask, Object bias, Obj
   return options;
 }
 
-nn::LayerOptions layer_options(const char* op, Object d_model, Object num_heads, Object dff, Object dropout, const std::string& activation,
-                               bool norm_first, Object dtype) {
-  return {index_arg(op, "d_model", d_model), index_arg(op, "num_heads", num_heads), index_arg(op, "dff", dff),
-          number_arg(op, "dropout", dropout), activation, norm_first, dtype_arg(op, dtype)};
+nn::LayerOptions layer_options(const char* op, Object d_model, Object num_heads, Object dff, Object dropout,
+                               const std::string& activation, bool norm_first, Object dtype) {
+  return {index_arg(op, "d_model", d_model),
+          index_arg(op, "num_heads", num_heads),
+          index_arg(op, "dff", dff),
+          number_arg(op, "dropout", dropout),
+          activation,
+          norm_first,
+          dtype_arg(op, dtype)};
 }
 
 py::list list_of(const Tensors& tensors) {
@@ -410,79 +483,121 @@ py::list list_of(const Tensors& tensors) {
 void bind_transformer_layers(py::module_& m) {
   const auto none = py::none();
   using nn::MultiHeadAttention;
-  py::classh<MultiHeadAttention, Module>(m, "MultiHeadAttention", "Attention in several heads, with input and output projections.")
-      .def(py::init([](Object d, Object h, Object dropout, bool bias, Object dtype, Object seed) {
-             return build<MultiHeadAttention>("MultiHeadAttention", seed, index_arg("MultiHeadAttention", "d_model", d),
-                                              index_arg("MultiHeadAttention", "num_heads", h),
-                                              number_arg("MultiHeadAttention", "dropout", dropout), bias, dtype_arg("MultiHeadAttention", dtype));
-           }), py::arg("d_model"), py::arg("num_heads"), py::kw_only(), py::arg("dropout") = 0.0, py::arg("bias") = true,
-           py::arg("dtype") = "float32", py::arg("seed") = none)
+  py::classh<MultiHeadAttention, Module, PyLayer<MultiHeadAttention>>(
+      m, "MultiHeadAttention", "Attention in several heads, with input and output projections.")
+      .def(
+          layer_init<MultiHeadAttention>(+[](Object d, Object h, Object dropout, bool bias, Object dtype, Object seed) {
+            return Made{std::tuple(index_arg("MultiHeadAttention", "d_model", d),
+                                   index_arg("MultiHeadAttention", "num_heads", h),
+                                   number_arg("MultiHeadAttention", "dropout", dropout), bias,
+                                   dtype_arg("MultiHeadAttention", dtype)),
+                        seed_arg("MultiHeadAttention", seed)};
+          }),
+          py::arg("d_model"), py::arg("num_heads"), py::kw_only(), py::arg("dropout") = 0.0, py::arg("bias") = true,
+          py::arg("dtype") = "float32", py::arg("seed") = none)
       .def_property_readonly("num_heads", &MultiHeadAttention::num_heads)
       .def_property_readonly("d_model", &MultiHeadAttention::d_model)
-      .def("forward", [](MultiHeadAttention& self, Object query, Object key, Object value, Object mask, Object bias, Object q_offset,
-                         bool return_weights) -> py::object {
-        const char* op = "MultiHeadAttention";
-        const Tensor q = to_tensor(query, op, "query", Want::kFloat, Memory::kCopy);
-        const Tensor k = key.is(query) ? q : to_tensor(key, op, "key", Want::kFloat, Memory::kCopy);
-        const Tensor v = value.is(query) ? q : value.is(key) ? k : to_tensor(value, op, "value", Want::kFloat, Memory::kCopy);
-        const AttentionOptions options = attention_options(op, mask, bias, q_offset, q, k, self.num_heads());
-        const AttentionResult r = without_gil([&] { return self(q, k, v, options, return_weights); });
-        if (!return_weights) return py::cast(r.out);
-        return py::make_tuple(r.out, r.weights);
-      }, py::arg("query"), py::arg("key"), py::arg("value"), py::kw_only(), py::arg("mask") = none, py::arg("bias") = none,
-         py::arg("q_offset") = none, py::arg("return_weights") = false);
+      .def(
+          "forward",
+          [](MultiHeadAttention& self, Object query, Object key, Object value, Object mask, Object bias,
+             Object q_offset, bool return_weights) -> py::object {
+            const char* op = "MultiHeadAttention";
+            const Tensor q = to_tensor(query, op, "query", Want::kFloat, Memory::kCopy);
+            const Tensor k = key.is(query) ? q : to_tensor(key, op, "key", Want::kFloat, Memory::kCopy);
+            const Tensor v = value.is(query) ? q
+                             : value.is(key) ? k
+                                             : to_tensor(value, op, "value", Want::kFloat, Memory::kCopy);
+            const AttentionOptions options = attention_options(op, mask, bias, q_offset, q, k, self.num_heads());
+            const AttentionResult r = without_gil([&] { return self(q, k, v, options, return_weights); });
+            if (!return_weights) return py::cast(r.out);
+            return py::make_tuple(r.out, r.weights);
+          },
+          py::arg("query"), py::arg("key"), py::arg("value"), py::kw_only(), py::arg("mask") = none,
+          py::arg("bias") = none, py::arg("q_offset") = none, py::arg("return_weights") = false);
 
-  py::classh<nn::PositionalEncoding, Module> position(m, "PositionalEncoding", "Adds a row of a table to each position.");
-  position.def("forward", [](nn::PositionalEncoding& self, Object x, Object offset) {
-    const Tensor in = to_tensor(x, "PositionalEncoding", "x", Want::kFloat, Memory::kCopy);
-    const Index start = index_arg("PositionalEncoding", "offset", offset);
-    return without_gil([&] { return self(in, start); });
-  }, py::arg("x"), py::arg("offset") = 0);
-  position.def_property_readonly("table", [](const nn::PositionalEncoding& self) { return to_numpy(self.table(), false); }, "(max_len, d_model), read-only.");
-  py::classh<nn::SinusoidalPositionalEncoding, nn::PositionalEncoding>(m, "SinusoidalPositionalEncoding", "Sines and cosines of many wavelengths.")
-      .def(py::init([](Object d, Object n, Object dtype) {
+  py::classh<nn::PositionalEncoding, Module> position(m, "PositionalEncoding",
+                                                      "Adds a row of a table to each position.");
+  position.def(
+      "forward",
+      [](nn::PositionalEncoding& self, Object x, Object offset) {
+        const Tensor in = to_tensor(x, "PositionalEncoding", "x", Want::kFloat, Memory::kCopy);
+        const Index start = index_arg("PositionalEncoding", "offset", offset);
+        return without_gil([&] { return self(in, start); });
+      },
+      py::arg("x"), py::arg("offset") = 0);
+  position.def_property_readonly(
+      "table", [](const nn::PositionalEncoding& self) { return to_numpy(self.table(), false); },
+      "(max_len, d_model), read-only.");
+  py::classh<nn::SinusoidalPositionalEncoding, nn::PositionalEncoding, PyLayer<nn::SinusoidalPositionalEncoding>>(
+      m, "SinusoidalPositionalEncoding", "Sines and cosines of many wavelengths.")
+      .def(layer_init<nn::SinusoidalPositionalEncoding>(+[](Object d, Object n, Object dtype) {
              const char* op = "SinusoidalPositionalEncoding";
-             return std::make_shared<nn::SinusoidalPositionalEncoding>(index_arg(op, "d_model", d), index_arg(op, "max_len", n), dtype_arg(op, dtype));
-           }), py::arg("d_model"), py::arg("max_len"), py::kw_only(), py::arg("dtype") = "float32");
-  py::classh<nn::LearnedPositionalEncoding, nn::PositionalEncoding>(m, "LearnedPositionalEncoding", "A trained vector a position.")
-      .def(py::init([](Object d, Object n, Object dtype, Object seed) {
+             return Made{std::tuple(index_arg(op, "d_model", d), index_arg(op, "max_len", n), dtype_arg(op, dtype)),
+                         std::nullopt};
+           }),
+           py::arg("d_model"), py::arg("max_len"), py::kw_only(), py::arg("dtype") = "float32");
+  py::classh<nn::LearnedPositionalEncoding, nn::PositionalEncoding, PyLayer<nn::LearnedPositionalEncoding>>(
+      m, "LearnedPositionalEncoding", "A trained vector a position.")
+      .def(layer_init<nn::LearnedPositionalEncoding>(+[](Object d, Object n, Object dtype, Object seed) {
              const char* op = "LearnedPositionalEncoding";
-             return build<nn::LearnedPositionalEncoding>(op, seed, index_arg(op, "d_model", d), index_arg(op, "max_len", n), dtype_arg(op, dtype));
-           }), py::arg("d_model"), py::arg("max_len"), py::kw_only(), py::arg("dtype") = "float32", py::arg("seed") = none);
+             return Made{std::tuple(index_arg(op, "d_model", d), index_arg(op, "max_len", n), dtype_arg(op, dtype)),
+                         seed_arg(op, seed)};
+           }),
+           py::arg("d_model"), py::arg("max_len"), py::kw_only(), py::arg("dtype") = "float32", py::arg("seed") = none);
 
-  py::classh<nn::FeedForward, Module>(m, "FeedForward", "Linear, activation, dropout, linear.")
-      .def(py::init([](Object d, Object dff, Object dropout, const std::string& activation, Object dtype, Object seed) {
-             return build<nn::FeedForward>("FeedForward", seed, index_arg("FeedForward", "d_model", d), index_arg("FeedForward", "dff", dff),
-                                           number_arg("FeedForward", "dropout", dropout), activation, dtype_arg("FeedForward", dtype));
-           }), py::arg("d_model"), py::arg("dff"), py::kw_only(), py::arg("dropout") = 0.0, py::arg("activation") = "relu",
+  py::classh<nn::FeedForward, Module, PyLayer<nn::FeedForward>>(m, "FeedForward",
+                                                                "Linear, activation, dropout, linear.")
+      .def(layer_init<nn::FeedForward>(+[](Object d, Object dff, Object dropout, const std::string& activation,
+                                           Object dtype, Object seed) {
+             return Made{
+                 std::tuple(index_arg("FeedForward", "d_model", d), index_arg("FeedForward", "dff", dff),
+                            number_arg("FeedForward", "dropout", dropout), activation, dtype_arg("FeedForward", dtype)),
+                 seed_arg("FeedForward", seed)};
+           }),
+           py::arg("d_model"), py::arg("dff"), py::kw_only(), py::arg("dropout") = 0.0, py::arg("activation") = "relu",
            py::arg("dtype") = "float32", py::arg("seed") = none)
       .def("forward", call_tensor<nn::FeedForward>("FeedForward"), py::arg("x"));
 
-  py::classh<nn::EncoderLayer, Module>(m, "EncoderLayer", "Self-attention and a feed-forward network, each with residual and norm.")
-      .def(py::init([](Object d, Object h, Object dff, Object dropout, const std::string& activation, bool norm_first, Object dtype, Object seed) {
-             return build<nn::EncoderLayer>("EncoderLayer", seed, layer_options("EncoderLayer", d, h, dff, dropout, activation, norm_first, dtype));
-           }), py::arg("d_model"), py::arg("num_heads"), py::arg("dff"), py::kw_only(), py::arg("dropout") = 0.0, py::arg("activation") = "relu",
-           py::arg("norm_first") = false, py::arg("dtype") = "float32", py::arg("seed") = none)
-      .def("forward", [](nn::EncoderLayer& self, Object x, Object mask, bool return_weights) -> py::object {
-        const Tensor in = to_tensor(x, "EncoderLayer", "x", Want::kFloat, Memory::kCopy);
-        const AttentionOptions options = attention_options("EncoderLayer", mask, py::none(), py::none(), in, in, 1);
-        const AttentionResult r = without_gil([&] { return self(in, options, return_weights); });
-        if (!return_weights) return py::cast(r.out);
-        return py::make_tuple(r.out, r.weights);
-      }, py::arg("x"), py::arg("mask") = none, py::kw_only(), py::arg("return_weights") = true);
-  py::classh<nn::Encoder, Module>(m, "Encoder", "A stack of encoder layers.")
-      .def(py::init([](Object n, Object d, Object h, Object dff, Object dropout, const std::string& activation, bool norm_first, Object dtype, Object seed) {
-             return build<nn::Encoder>("Encoder", seed, index_arg("Encoder", "num_layers", n),
-                                       layer_options("Encoder", d, h, dff, dropout, activation, norm_first, dtype));
-           }), py::arg("num_layers"), py::arg("d_model"), py::arg("num_heads"), py::arg("dff"), py::kw_only(), py::arg("dropout") = 0.0,
-           py::arg("activation") = "relu", py::arg("norm_first") = false, py::arg("dtype") = "float32", py::arg("seed") = none)
-      .def("forward", [](nn::Encoder& self, Object x, Object mask, bool return_weights) -> py::object {
-        const Tensor in = to_tensor(x, "Encoder", "x", Want::kFloat, Memory::kCopy);
-        const AttentionOptions options = attention_options("Encoder", mask, py::none(), py::none(), in, in, 1);
-        const nn::StackResult r = without_gil([&] { return self(in, options, return_weights); });
-        if (!return_weights) return py::cast(r.out);
-        return py::make_tuple(r.out, list_of(r.weights));
-      }, py::arg("x"), py::arg("mask") = none, py::kw_only(), py::arg("return_weights") = true);
+  py::classh<nn::EncoderLayer, Module, PyLayer<nn::EncoderLayer>>(
+      m, "EncoderLayer", "Self-attention and a feed-forward network, each with residual and norm.")
+      .def(layer_init<nn::EncoderLayer>(+[](Object d, Object h, Object dff, Object dropout,
+                                            const std::string& activation, bool norm_first, Object dtype, Object seed) {
+             return Made{std::tuple(layer_options("EncoderLayer", d, h, dff, dropout, activation, norm_first, dtype)),
+                         seed_arg("EncoderLayer", seed)};
+           }),
+           py::arg("d_model"), py::arg("num_heads"), py::arg("dff"), py::kw_only(), py::arg("dropout") = 0.0,
+           py::arg("activation") = "relu", py::arg("norm_first") = false, py::arg("dtype") = "float32",
+           py::arg("seed") = none)
+      .def(
+          "forward",
+          [](nn::EncoderLayer& self, Object x, Object mask, bool return_weights) -> py::object {
+            const Tensor in = to_tensor(x, "EncoderLayer", "x", Want::kFloat, Memory::kCopy);
+            const AttentionOptions options = attention_options("EncoderLayer", mask, py::none(), py::none(), in, in, 1);
+            const AttentionResult r = without_gil([&] { return self(in, options, return_weights); });
+            if (!return_weights) return py::cast(r.out);
+            return py::make_tuple(r.out, r.weights);
+          },
+          py::arg("x"), py::arg("mask") = none, py::kw_only(), py::arg("return_weights") = true);
+  py::classh<nn::Encoder, Module, PyLayer<nn::Encoder>>(m, "Encoder", "A stack of encoder layers.")
+      .def(layer_init<nn::Encoder>(+[](Object n, Object d, Object h, Object dff, Object dropout,
+                                       const std::string& activation, bool norm_first, Object dtype, Object seed) {
+             return Made{std::tuple(index_arg("Encoder", "num_layers", n),
+                                    layer_options("Encoder", d, h, dff, dropout, activation, norm_first, dtype)),
+                         seed_arg("Encoder", seed)};
+           }),
+           py::arg("num_layers"), py::arg("d_model"), py::arg("num_heads"), py::arg("dff"), py::kw_only(),
+           py::arg("dropout") = 0.0, py::arg("activation") = "relu", py::arg("norm_first") = false,
+           py::arg("dtype") = "float32", py::arg("seed") = none)
+      .def(
+          "forward",
+          [](nn::Encoder& self, Object x, Object mask, bool return_weights) -> py::object {
+            const Tensor in = to_tensor(x, "Encoder", "x", Want::kFloat, Memory::kCopy);
+            const AttentionOptions options = attention_options("Encoder", mask, py::none(), py::none(), in, in, 1);
+            const nn::StackResult r = without_gil([&] { return self(in, options, return_weights); });
+            if (!return_weights) return py::cast(r.out);
+            return py::make_tuple(r.out, list_of(r.weights));
+          },
+          py::arg("x"), py::arg("mask") = none, py::kw_only(), py::arg("return_weights") = true);
 
   // In a decoder self-attention is causal unless a mask says otherwise.
   auto decoder_options = [](const char* op, Object mask, Object memory_mask, const Tensor& x, const Tensor& memory) {
@@ -492,33 +607,54 @@ void bind_transformer_layers(py::module_& m) {
     out.second = attention_options(op, memory_mask, py::none(), py::none(), x, memory, 1);
     return out;
   };
-  py::classh<nn::DecoderLayer, Module>(m, "DecoderLayer", "Causal self-attention, attention to the memory, a feed-forward network.")
-      .def(py::init([](Object d, Object h, Object dff, Object dropout, const std::string& activation, bool norm_first, Object dtype, Object seed) {
-             return build<nn::DecoderLayer>("DecoderLayer", seed, layer_options("DecoderLayer", d, h, dff, dropout, activation, norm_first, dtype));
-           }), py::arg("d_model"), py::arg("num_heads"), py::arg("dff"), py::kw_only(), py::arg("dropout") = 0.0, py::arg("activation") = "relu",
-           py::arg("norm_first") = false, py::arg("dtype") = "float32", py::arg("seed") = none)
-      .def("forward", [=](nn::DecoderLayer& self, Object x, Object memory, Object mask, Object memory_mask, bool return_weights) -> py::object {
-        const Tensor in = to_tensor(x, "DecoderLayer", "x", Want::kFloat, Memory::kCopy);
-        const Tensor mem = to_tensor(memory, "DecoderLayer", "memory", Want::kFloat, Memory::kCopy);
-        const auto options = decoder_options("DecoderLayer", mask, memory_mask, in, mem);
-        const nn::DecoderLayer::Result r = without_gil([&] { return self(in, mem, options.first, options.second, return_weights); });
-        if (!return_weights) return py::cast(r.out);
-        return py::make_tuple(r.out, py::make_tuple(r.weights, r.cross_weights));
-      }, py::arg("x"), py::arg("memory"), py::arg("mask") = none, py::arg("memory_mask") = none, py::kw_only(), py::arg("return_weights") = true);
-  py::classh<nn::Decoder, Module>(m, "Decoder", "A stack of decoder layers.")
-      .def(py::init([](Object n, Object d, Object h, Object dff, Object dropout, const std::string& activation, bool norm_first, Object dtype, Object seed) {
-             return build<nn::Decoder>("Decoder", seed, index_arg("Decoder", "num_layers", n),
-                                       layer_options("Decoder", d, h, dff, dropout, activation, norm_first, dtype));
-           }), py::arg("num_layers"), py::arg("d_model"), py::arg("num_heads"), py::arg("dff"), py::kw_only(), py::arg("dropout") = 0.0,
-           py::arg("activation") = "relu", py::arg("norm_first") = false, py::arg("dtype") = "float32", py::arg("seed") = none)
-      .def("forward", [=](nn::Decoder& self, Object x, Object memory, Object mask, Object memory_mask, bool return_weights) -> py::object {
-        const Tensor in = to_tensor(x, "Decoder", "x", Want::kFloat, Memory::kCopy);
-        const Tensor mem = to_tensor(memory, "Decoder", "memory", Want::kFloat, Memory::kCopy);
-        const auto options = decoder_options("Decoder", mask, memory_mask, in, mem);
-        const nn::StackResult r = without_gil([&] { return self(in, mem, options.first, options.second, return_weights); });
-        if (!return_weights) return py::cast(r.out);
-        return py::make_tuple(r.out, py::make_tuple(list_of(r.weights), list_of(r.cross_weights)));
-      }, py::arg("x"), py::arg("memory"), py::arg("mask") = none, py::arg("memory_mask") = none, py::kw_only(), py::arg("return_weights") = true);
+  py::classh<nn::DecoderLayer, Module, PyLayer<nn::DecoderLayer>>(
+      m, "DecoderLayer", "Causal self-attention, attention to the memory, a feed-forward network.")
+      .def(layer_init<nn::DecoderLayer>(+[](Object d, Object h, Object dff, Object dropout,
+                                            const std::string& activation, bool norm_first, Object dtype, Object seed) {
+             return Made{std::tuple(layer_options("DecoderLayer", d, h, dff, dropout, activation, norm_first, dtype)),
+                         seed_arg("DecoderLayer", seed)};
+           }),
+           py::arg("d_model"), py::arg("num_heads"), py::arg("dff"), py::kw_only(), py::arg("dropout") = 0.0,
+           py::arg("activation") = "relu", py::arg("norm_first") = false, py::arg("dtype") = "float32",
+           py::arg("seed") = none)
+      .def(
+          "forward",
+          [=](nn::DecoderLayer& self, Object x, Object memory, Object mask, Object memory_mask,
+              bool return_weights) -> py::object {
+            const Tensor in = to_tensor(x, "DecoderLayer", "x", Want::kFloat, Memory::kCopy);
+            const Tensor mem = to_tensor(memory, "DecoderLayer", "memory", Want::kFloat, Memory::kCopy);
+            const auto options = decoder_options("DecoderLayer", mask, memory_mask, in, mem);
+            const nn::DecoderLayer::Result r =
+                without_gil([&] { return self(in, mem, options.first, options.second, return_weights); });
+            if (!return_weights) return py::cast(r.out);
+            return py::make_tuple(r.out, py::make_tuple(r.weights, r.cross_weights));
+          },
+          py::arg("x"), py::arg("memory"), py::arg("mask") = none, py::arg("memory_mask") = none, py::kw_only(),
+          py::arg("return_weights") = true);
+  py::classh<nn::Decoder, Module, PyLayer<nn::Decoder>>(m, "Decoder", "A stack of decoder layers.")
+      .def(layer_init<nn::Decoder>(+[](Object n, Object d, Object h, Object dff, Object dropout,
+                                       const std::string& activation, bool norm_first, Object dtype, Object seed) {
+             return Made{std::tuple(index_arg("Decoder", "num_layers", n),
+                                    layer_options("Decoder", d, h, dff, dropout, activation, norm_first, dtype)),
+                         seed_arg("Decoder", seed)};
+           }),
+           py::arg("num_layers"), py::arg("d_model"), py::arg("num_heads"), py::arg("dff"), py::kw_only(),
+           py::arg("dropout") = 0.0, py::arg("activation") = "relu", py::arg("norm_first") = false,
+           py::arg("dtype") = "float32", py::arg("seed") = none)
+      .def(
+          "forward",
+          [=](nn::Decoder& self, Object x, Object memory, Object mask, Object memory_mask,
+              bool return_weights) -> py::object {
+            const Tensor in = to_tensor(x, "Decoder", "x", Want::kFloat, Memory::kCopy);
+            const Tensor mem = to_tensor(memory, "Decoder", "memory", Want::kFloat, Memory::kCopy);
+            const auto options = decoder_options("Decoder", mask, memory_mask, in, mem);
+            const nn::StackResult r =
+                without_gil([&] { return self(in, mem, options.first, options.second, return_weights); });
+            if (!return_weights) return py::cast(r.out);
+            return py::make_tuple(r.out, py::make_tuple(list_of(r.weights), list_of(r.cross_weights)));
+          },
+          py::arg("x"), py::arg("memory"), py::arg("mask") = none, py::arg("memory_mask") = none, py::kw_only(),
+          py::arg("return_weights") = true);
 }
 
 }  // namespace

@@ -23,39 +23,49 @@ using Binary = Tensor (*)(const Tensor&, const Tensor&);
 using Reduce = Tensor (*)(const Tensor&, std::vector<int>, bool);
 
 void def_unary(py::module_& m, const char* name, Unary function) {
-  m.def(name, [name, function](Object x) {
-    const Call call(name, {x});
-    const Tensor in = call.tensor(x, "x");
-    return call.result(without_gil([&] { return function(in); }));
-  }, py::arg("x"));
+  m.def(
+      name,
+      [name, function](Object x) {
+        const Call call(name, {x});
+        const Tensor in = call.tensor(x, "x");
+        return call.result(without_gil([&] { return function(in); }));
+      },
+      py::arg("x"));
 }
 
 // Arrays of the same dtype; a plain number takes the other's.
 void def_binary(py::module_& m, const char* name, Binary function) {
-  m.def(name, [name, function](Object a, Object b) {
-    const Call call(name, {a, b});
-    auto number = [](Object x) { return PyFloat_CheckExact(x.ptr()) || PyLong_CheckExact(x.ptr()); };
-    Tensor x = number(a) ? Tensor() : call.tensor(a, "a");
-    Tensor y = number(b) ? Tensor() : call.tensor(b, "b");
-    if (!x && !y) x = call.tensor(a, "a");
-    if (!x) x = is_float(y.dtype()) ? Tensor::scalar(y.dtype(), number_arg(name, "a", a)) : call.tensor(a, "a");
-    if (!y) y = is_float(x.dtype()) ? Tensor::scalar(x.dtype(), number_arg(name, "b", b)) : call.tensor(b, "b");
-    return call.result(without_gil([&] { return function(x, y); }));
-  }, py::arg("a"), py::arg("b"));
+  m.def(
+      name,
+      [name, function](Object a, Object b) {
+        const Call call(name, {a, b});
+        auto number = [](Object x) { return PyFloat_CheckExact(x.ptr()) || PyLong_CheckExact(x.ptr()); };
+        Tensor x = number(a) ? Tensor() : call.tensor(a, "a");
+        Tensor y = number(b) ? Tensor() : call.tensor(b, "b");
+        if (!x && !y) x = call.tensor(a, "a");
+        if (!x) x = is_float(y.dtype()) ? Tensor::scalar(y.dtype(), number_arg(name, "a", a)) : call.tensor(a, "a");
+        if (!y) y = is_float(x.dtype()) ? Tensor::scalar(x.dtype(), number_arg(name, "b", b)) : call.tensor(b, "b");
+        return call.result(without_gil([&] { return function(x, y); }));
+      },
+      py::arg("a"), py::arg("b"));
 }
 
 void def_reduce(py::module_& m, const char* name, Reduce function) {
-  m.def(name, [name, function](Object x, Object axis, bool keepdims) {
-    const Call call(name, {x});
-    const Tensor in = call.tensor(x, "x");
-    const std::vector<int> axes = axes_arg(name, axis);
-    return call.result(without_gil([&] { return function(in, axes, keepdims); }));
-  }, py::arg("x"), py::arg("axis") = py::none(), py::arg("keepdims") = false);
+  m.def(
+      name,
+      [name, function](Object x, Object axis, bool keepdims) {
+        const Call call(name, {x});
+        const Tensor in = call.tensor(x, "x");
+        const std::vector<int> axes = axes_arg(name, axis);
+        return call.result(without_gil([&] { return function(in, axes, keepdims); }));
+      },
+      py::arg("x"), py::arg("axis") = py::none(), py::arg("keepdims") = false);
 }
 
 int axis_arg(const char* op, Object axis) {
   const Index value = index_arg(op, "axis", axis);
-  if (value < -kMaxRank || value >= kMaxRank) value_error(op, ": axis is ", value, " but must be within the array's axes");
+  if (value < -kMaxRank || value >= kMaxRank)
+    value_error(op, ": axis is ", value, " but must be within the array's axes");
   return static_cast<int>(value);
 }
 
@@ -77,146 +87,200 @@ void bind_ops(py::module_& m) {
   def_reduce(m, "mean", mean);
   def_reduce(m, "max", max);
 
-  m.def("gelu", [](Object x, const std::string& approximate) {
-    if (approximate != "none" && approximate != "tanh") {
-      value_error("gelu: approximate is '", approximate, "' but must be 'none' or 'tanh'");
-    }
-    const Call call("gelu", {x});
-    const Tensor in = call.tensor(x, "x");
-    return call.result(without_gil([&] { return gelu(in, approximate == "tanh"); }));
-  }, py::arg("x"), py::arg("approximate") = "none");
+  m.def(
+      "gelu",
+      [](Object x, const std::string& approximate) {
+        if (approximate != "none" && approximate != "tanh") {
+          value_error("gelu: approximate is '", approximate, "' but must be 'none' or 'tanh'");
+        }
+        const Call call("gelu", {x});
+        const Tensor in = call.tensor(x, "x");
+        return call.result(without_gil([&] { return gelu(in, approximate == "tanh"); }));
+      },
+      py::arg("x"), py::arg("approximate") = "none");
 
-  m.def("linear", [](Object x, Object weight, Object bias) {
-    const Call call("linear", {x, weight, bias});
-    const Tensor in = call.tensor(x, "x"), w = call.tensor(weight, "weight"), b = call.optional_tensor(bias, "bias");
-    return call.result(without_gil([&] { return linear(in, w, b); }));
-  }, py::arg("x"), py::arg("weight"), py::arg("bias") = py::none());
+  m.def(
+      "linear",
+      [](Object x, Object weight, Object bias) {
+        const Call call("linear", {x, weight, bias});
+        const Tensor in = call.tensor(x, "x"), w = call.tensor(weight, "weight"),
+                     b = call.optional_tensor(bias, "bias");
+        return call.result(without_gil([&] { return linear(in, w, b); }));
+      },
+      py::arg("x"), py::arg("weight"), py::arg("bias") = py::none());
 
-  m.def("embedding", [](Object ids, Object weight, Object padding_idx) {
-    const Call call("embedding", {ids, weight});
-    const Tensor i = call.tensor(ids, "ids", Want::kAny), w = call.tensor(weight, "weight");
-    const Index padding = padding_idx.is_none() ? kNoPadding : index_arg("embedding", "padding_idx", padding_idx);
-    if (!padding_idx.is_none() && padding < 0) value_error("embedding: padding_idx is ", padding, " but must be 0 or more");
-    return call.result(without_gil([&] { return embedding(i, w, padding); }));
-  }, py::arg("ids"), py::arg("weight"), py::arg("padding_idx") = py::none());
+  m.def(
+      "embedding",
+      [](Object ids, Object weight, Object padding_idx) {
+        const Call call("embedding", {ids, weight});
+        const Tensor i = call.tensor(ids, "ids", Want::kAny), w = call.tensor(weight, "weight");
+        const Index padding = padding_idx.is_none() ? kNoPadding : index_arg("embedding", "padding_idx", padding_idx);
+        if (!padding_idx.is_none() && padding < 0)
+          value_error("embedding: padding_idx is ", padding, " but must be 0 or more");
+        return call.result(without_gil([&] { return embedding(i, w, padding); }));
+      },
+      py::arg("ids"), py::arg("weight"), py::arg("padding_idx") = py::none());
 
-  m.def("softmax", [](Object x, Object axis) {
-    const Call call("softmax", {x});
-    const Tensor in = call.tensor(x, "x");
-    const int a = axis_arg("softmax", axis);
-    return call.result(without_gil([&] { return softmax(in, a); }));
-  }, py::arg("x"), py::arg("axis") = -1);
-  m.def("log_softmax", [](Object x, Object axis) {
-    const Call call("log_softmax", {x});
-    const Tensor in = call.tensor(x, "x");
-    const int a = axis_arg("log_softmax", axis);
-    return call.result(without_gil([&] { return log_softmax(in, a); }));
-  }, py::arg("x"), py::arg("axis") = -1);
+  m.def(
+      "softmax",
+      [](Object x, Object axis) {
+        const Call call("softmax", {x});
+        const Tensor in = call.tensor(x, "x");
+        const int a = axis_arg("softmax", axis);
+        return call.result(without_gil([&] { return softmax(in, a); }));
+      },
+      py::arg("x"), py::arg("axis") = -1);
+  m.def(
+      "log_softmax",
+      [](Object x, Object axis) {
+        const Call call("log_softmax", {x});
+        const Tensor in = call.tensor(x, "x");
+        const int a = axis_arg("log_softmax", axis);
+        return call.result(without_gil([&] { return log_softmax(in, a); }));
+      },
+      py::arg("x"), py::arg("axis") = -1);
 
-  m.def("layer_norm", [](Object x, Object weight, Object bias, Object eps) {
-    const Call call("layer_norm", {x, weight, bias});
-    const Tensor in = call.tensor(x, "x"), w = call.optional_tensor(weight, "weight"), b = call.optional_tensor(bias, "bias");
-    const double e = number_arg("layer_norm", "eps", eps);
-    return call.result(without_gil([&] { return layer_norm(in, w, b, e); }));
-  }, py::arg("x"), py::arg("weight") = py::none(), py::arg("bias") = py::none(), py::arg("eps") = 1e-5);
+  m.def(
+      "layer_norm",
+      [](Object x, Object weight, Object bias, Object eps) {
+        const Call call("layer_norm", {x, weight, bias});
+        const Tensor in = call.tensor(x, "x"), w = call.optional_tensor(weight, "weight"),
+                     b = call.optional_tensor(bias, "bias");
+        const double e = number_arg("layer_norm", "eps", eps);
+        return call.result(without_gil([&] { return layer_norm(in, w, b, e); }));
+      },
+      py::arg("x"), py::arg("weight") = py::none(), py::arg("bias") = py::none(), py::arg("eps") = 1e-5);
 
   // The running statistics are updated in place, so they must be arrays that can be written, used as they are.
-  m.def("batch_norm", [](Object x, Object weight, Object bias, Object running_mean, Object running_var, bool training, Object momentum, Object eps) {
-    const Call call("batch_norm", {x, weight, bias});
-    auto running = [training](Object object, const char* arg) -> Tensor {
-      if (object.is_none()) return {};
-      if (training && !is_tensor(object)) {
-        if (!py::isinstance<py::array>(object)) type_error("batch_norm: ", arg, " must be an array, since training updates it in place");
-        const auto array = py::reinterpret_borrow<py::array>(object);
-        if (!array.writeable()) value_error("batch_norm: ", arg, " is read-only, but training updates it in place");
-        if (!(array.flags() & py::array::c_style)) value_error("batch_norm: ", arg, " must be contiguous, since training updates it in place");
-      }
-      return to_tensor(object, "batch_norm", arg, Want::kFloat, Memory::kBorrow);
-    };
-    const Tensor in = call.tensor(x, "x"), w = call.optional_tensor(weight, "weight"), b = call.optional_tensor(bias, "bias");
-    const Tensor mean = running(running_mean, "running_mean"), var = running(running_var, "running_var");
-    const double mo = number_arg("batch_norm", "momentum", momentum), e = number_arg("batch_norm", "eps", eps);
-    return call.result(without_gil([&] { return batch_norm(in, w, b, mean, var, training, mo, e); }));
-  }, py::arg("x"), py::arg("weight"), py::arg("bias"), py::arg("running_mean"), py::arg("running_var"), py::arg("training"),
-     py::arg("momentum") = 0.1, py::arg("eps") = 1e-5);
+  m.def(
+      "batch_norm",
+      [](Object x, Object weight, Object bias, Object running_mean, Object running_var, bool training, Object momentum,
+         Object eps) {
+        const Call call("batch_norm", {x, weight, bias});
+        auto running = [training](Object object, const char* arg) -> Tensor {
+          if (object.is_none()) return {};
+          if (training && !is_tensor(object)) {
+            if (!py::isinstance<py::array>(object))
+              type_error("batch_norm: ", arg, " must be an array, since training updates it in place");
+            const auto array = py::reinterpret_borrow<py::array>(object);
+            if (!array.writeable()) value_error("batch_norm: ", arg, " is read-only, but training updates it in place");
+            if (!(array.flags() & py::array::c_style))
+              value_error("batch_norm: ", arg, " must be contiguous, since training updates it in place");
+          }
+          return to_tensor(object, "batch_norm", arg, Want::kFloat, Memory::kBorrow);
+        };
+        const Tensor in = call.tensor(x, "x"), w = call.optional_tensor(weight, "weight"),
+                     b = call.optional_tensor(bias, "bias");
+        const Tensor mean = running(running_mean, "running_mean"), var = running(running_var, "running_var");
+        const double mo = number_arg("batch_norm", "momentum", momentum), e = number_arg("batch_norm", "eps", eps);
+        return call.result(without_gil([&] { return batch_norm(in, w, b, mean, var, training, mo, e); }));
+      },
+      py::arg("x"), py::arg("weight"), py::arg("bias"), py::arg("running_mean"), py::arg("running_var"),
+      py::arg("training"), py::arg("momentum") = 0.1, py::arg("eps") = 1e-5);
 
-  m.def("dropout", [](Object x, Object p, Object generator) {
-    const Call call("dropout", {x});
-    const Tensor in = call.tensor(x, "x");
-    const double rate = number_arg("dropout", "p", p);
-    Generator* g = generator_arg("dropout", generator);
-    if (g == nullptr) type_error("dropout: generator is None but must be an attendo.Generator");
-    const Tensor y = without_gil([&] { return dropout(in, rate, *g); });
-    return call.result(rate == 0 && !call.tracked() ? y.clone() : y);
-  }, py::arg("x"), py::arg("p"), py::arg("generator"));
+  m.def(
+      "dropout",
+      [](Object x, Object p, Object generator) {
+        const Call call("dropout", {x});
+        const Tensor in = call.tensor(x, "x");
+        const double rate = number_arg("dropout", "p", p);
+        Generator* g = generator_arg("dropout", generator);
+        if (g == nullptr) type_error("dropout: generator is None but must be an attendo.Generator");
+        const Tensor y = without_gil([&] { return dropout(in, rate, *g); });
+        return call.result(rate == 0 && !call.tracked() ? y.clone() : y);
+      },
+      py::arg("x"), py::arg("p"), py::arg("generator"));
 
-  m.def("reshape", [](Object x, Object shape) {
-    const Call call("reshape", {x});
-    Shape wanted;
-    if (PyIndex_Check(shape.ptr()) != 0) {
-      wanted.push_back(index_arg("reshape", "shape", shape));
-    } else {
-      if (!py::isinstance<py::sequence>(shape)) type_error("reshape: shape must be an integer or a sequence of integers");
-      for (const py::handle dim : shape) wanted.push_back(index_arg("reshape", "shape", dim));
-    }
-    const Tensor y = reshape(call.tensor(x, "x", Want::kAny), wanted);
-    return call.result(call.tracked() ? y : y.clone());  // an array of its own, not a view of the caller's
-  }, py::arg("x"), py::arg("shape"));
-  m.def("transpose", [](Object x, Object axes) {
-    const Call call("transpose", {x});
-    const Tensor y = transpose(call.tensor(x, "x", Want::kAny), axes_arg("transpose", axes));
-    return call.result(call.tracked() ? y : y.clone());
-  }, py::arg("x"), py::arg("axes") = py::none());
-  m.def("concatenate", [](Object arrays, Object axis) {
-    if (!py::isinstance<py::list>(arrays) && !py::isinstance<py::tuple>(arrays)) {
-      type_error("concatenate: arrays must be a list or tuple of arrays");
-    }
-    bool tracked = false;
-    for (const py::handle array : arrays) tracked = tracked || is_tensor(array);
-    Tensors parts;
-    for (const py::handle array : arrays) {
-      parts.push_back(to_tensor(array, "concatenate", "arrays", Want::kFloat, tracked ? Memory::kCopy : Memory::kBorrow));
-    }
-    const int a = axis_arg("concatenate", axis);
-    const Tensor y = without_gil([&] { return concatenate(parts, a); });
-    return tracked ? py::object(py::cast(y)) : py::object(to_numpy(y, true));
-  }, py::arg("arrays"), py::arg("axis") = 0);
+  m.def(
+      "reshape",
+      [](Object x, Object shape) {
+        const Call call("reshape", {x});
+        Shape wanted;
+        if (PyIndex_Check(shape.ptr()) != 0) {
+          wanted.push_back(index_arg("reshape", "shape", shape));
+        } else {
+          if (!py::isinstance<py::sequence>(shape))
+            type_error("reshape: shape must be an integer or a sequence of integers");
+          for (const py::handle dim : shape) wanted.push_back(index_arg("reshape", "shape", dim));
+        }
+        const Tensor y = reshape(call.tensor(x, "x", Want::kAny), wanted);
+        return call.result(call.tracked() ? y : y.clone());  // an array of its own, not a view of the caller's
+      },
+      py::arg("x"), py::arg("shape"));
+  m.def(
+      "transpose",
+      [](Object x, Object axes) {
+        const Call call("transpose", {x});
+        const Tensor y = transpose(call.tensor(x, "x", Want::kAny), axes_arg("transpose", axes));
+        return call.result(call.tracked() ? y : y.clone());
+      },
+      py::arg("x"), py::arg("axes") = py::none());
+  m.def(
+      "concatenate",
+      [](Object arrays, Object axis) {
+        if (!py::isinstance<py::list>(arrays) && !py::isinstance<py::tuple>(arrays)) {
+          type_error("concatenate: arrays must be a list or tuple of arrays");
+        }
+        bool tracked = false;
+        for (const py::handle array : arrays) tracked = tracked || is_tensor(array);
+        Tensors parts;
+        for (const py::handle array : arrays) {
+          parts.push_back(
+              to_tensor(array, "concatenate", "arrays", Want::kFloat, tracked ? Memory::kCopy : Memory::kBorrow));
+        }
+        const int a = axis_arg("concatenate", axis);
+        const Tensor y = without_gil([&] { return concatenate(parts, a); });
+        return tracked ? py::object(py::cast(y)) : py::object(to_numpy(y, true));
+      },
+      py::arg("arrays"), py::arg("axis") = 0);
 
-  m.def("conv2d", [](Object x, Object weight, Object bias, Object stride, Object padding) {
-    const Call call("conv2d", {x, weight, bias});
-    const Tensor in = call.tensor(x, "x"), w = call.tensor(weight, "weight"), b = call.optional_tensor(bias, "bias");
-    const auto [sh, sw] = pair_arg("conv2d", "stride", stride);
-    const auto [ph, pw] = pair_arg("conv2d", "padding", padding);
-    return call.result(without_gil([&, sh = sh, sw = sw, ph = ph, pw = pw] { return conv2d(in, w, b, sh, sw, ph, pw); }));
-  }, py::arg("x"), py::arg("weight"), py::arg("bias") = py::none(), py::arg("stride") = 1, py::arg("padding") = 0);
+  m.def(
+      "conv2d",
+      [](Object x, Object weight, Object bias, Object stride, Object padding) {
+        const Call call("conv2d", {x, weight, bias});
+        const Tensor in = call.tensor(x, "x"), w = call.tensor(weight, "weight"),
+                     b = call.optional_tensor(bias, "bias");
+        const auto [sh, sw] = pair_arg("conv2d", "stride", stride);
+        const auto [ph, pw] = pair_arg("conv2d", "padding", padding);
+        return call.result(
+            without_gil([&, sh = sh, sw = sw, ph = ph, pw = pw] { return conv2d(in, w, b, sh, sw, ph, pw); }));
+      },
+      py::arg("x"), py::arg("weight"), py::arg("bias") = py::none(), py::arg("stride") = 1, py::arg("padding") = 0);
 
-  m.def("max_pool2d", [](Object x, Object kernel_size, Object stride, Object padding) {
-    const Call call("max_pool2d", {x});
-    const Tensor in = call.tensor(x, "x");
-    const auto kernel = pair_arg("max_pool2d", "kernel_size", kernel_size);
-    const auto step = stride.is_none() ? kernel : pair_arg("max_pool2d", "stride", stride);
-    const auto pad = pair_arg("max_pool2d", "padding", padding);
-    return call.result(without_gil([&] {
-      return max_pool2d(in, kernel.first, kernel.second, step.first, step.second, pad.first, pad.second);
-    }));
-  }, py::arg("x"), py::arg("kernel_size"), py::arg("stride") = py::none(), py::arg("padding") = 0);
+  m.def(
+      "max_pool2d",
+      [](Object x, Object kernel_size, Object stride, Object padding) {
+        const Call call("max_pool2d", {x});
+        const Tensor in = call.tensor(x, "x");
+        const auto kernel = pair_arg("max_pool2d", "kernel_size", kernel_size);
+        const auto step = stride.is_none() ? kernel : pair_arg("max_pool2d", "stride", stride);
+        const auto pad = pair_arg("max_pool2d", "padding", padding);
+        return call.result(without_gil([&] {
+          return max_pool2d(in, kernel.first, kernel.second, step.first, step.second, pad.first, pad.second);
+        }));
+      },
+      py::arg("x"), py::arg("kernel_size"), py::arg("stride") = py::none(), py::arg("padding") = 0);
 
-  m.def("cross_entropy", [](Object logits, Object target, Object ignore_index, Object label_smoothing, const std::string& reduction) {
-    const Call call("cross_entropy", {logits, target});
-    const Tensor z = call.tensor(logits, "logits"), t = call.tensor(target, "target", Want::kAny);
-    std::optional<Index> ignore;
-    if (!ignore_index.is_none()) ignore = index_arg("cross_entropy", "ignore_index", ignore_index);
-    Reduction kind = Reduction::kMean;
-    if (reduction == "sum") {
-      kind = Reduction::kSum;
-    } else if (reduction == "none") {
-      kind = Reduction::kNone;
-    } else if (reduction != "mean") {
-      value_error("cross_entropy: reduction is '", reduction, "' but must be 'mean', 'sum' or 'none'");
-    }
-    const double smoothing = number_arg("cross_entropy", "label_smoothing", label_smoothing);
-    return call.result(without_gil([&] { return cross_entropy(z, t, ignore, smoothing, kind); }));
-  }, py::arg("logits"), py::arg("target"), py::arg("ignore_index") = py::none(), py::arg("label_smoothing") = 0.0, py::arg("reduction") = "mean");
+  m.def(
+      "cross_entropy",
+      [](Object logits, Object target, Object ignore_index, Object label_smoothing, const std::string& reduction) {
+        const Call call("cross_entropy", {logits, target});
+        const Tensor z = call.tensor(logits, "logits"), t = call.tensor(target, "target", Want::kAny);
+        std::optional<Index> ignore;
+        if (!ignore_index.is_none()) ignore = index_arg("cross_entropy", "ignore_index", ignore_index);
+        Reduction kind = Reduction::kMean;
+        if (reduction == "sum") {
+          kind = Reduction::kSum;
+        } else if (reduction == "none") {
+          kind = Reduction::kNone;
+        } else if (reduction != "mean") {
+          value_error("cross_entropy: reduction is '", reduction, "' but must be 'mean', 'sum' or 'none'");
+        }
+        const double smoothing = number_arg("cross_entropy", "label_smoothing", label_smoothing);
+        return call.result(without_gil([&] { return cross_entropy(z, t, ignore, smoothing, kind); }));
+      },
+      py::arg("logits"), py::arg("target"), py::arg("ignore_index") = py::none(), py::arg("label_smoothing") = 0.0,
+      py::arg("reduction") = "mean");
 }
 
 }  // namespace attendo::bindings

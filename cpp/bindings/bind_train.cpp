@@ -38,11 +38,14 @@ py::dict progress_dict(const Progress& p) {
   return d;
 }
 
-py::array_t<double> array_of(const std::vector<double>& values) { return py::array_t<double>(static_cast<py::ssize_t>(values.size()), values.data()); }
+py::array_t<double> array_of(const std::vector<double>& values) {
+  return py::array_t<double>(static_cast<py::ssize_t>(values.size()), values.data());
+}
 
 py::dict history_dict(const History& h) {
   py::dict d;
-  d["step_loss"] = array_of(h.step_loss), d["lr"] = array_of(h.lr), d["loss"] = array_of(h.loss), d["seconds"] = h.seconds;
+  d["step_loss"] = array_of(h.step_loss), d["lr"] = array_of(h.lr), d["loss"] = array_of(h.loss),
+  d["seconds"] = h.seconds;
   return d;
 }
 
@@ -53,75 +56,111 @@ void check_signals() {
 
 void bind_losses(py::module_& m) {
   py::classh<Loss>(m, "Loss", "A number for a batch.")
-      .def("__call__", [](const Loss& self, Object prediction, Object target) {
-        const Tensor p = to_tensor(prediction, "loss", "prediction", Want::kFloat, Memory::kCopy);
-        const Tensor t = to_tensor(target, "loss", "target", Want::kAny, Memory::kCopy);
-        return without_gil([&] { return self.forward(p, t); });
-      }, py::arg("prediction"), py::arg("target"))
+      .def(
+          "__call__",
+          [](const Loss& self, Object prediction, Object target) {
+            const Tensor p = to_tensor(prediction, "loss", "prediction", Want::kFloat, Memory::kCopy);
+            const Tensor t = to_tensor(target, "loss", "target", Want::kAny, Memory::kCopy);
+            return without_gil([&] { return self.forward(p, t); });
+          },
+          py::arg("prediction"), py::arg("target"))
       .def("__repr__", &Loss::repr);
   py::classh<CrossEntropy, Loss>(m, "CrossEntropy", "Cross-entropy of logits, the mean over the targets that count.")
       .def(py::init([](Object ignore_index, Object label_smoothing) {
              std::optional<Index> ignore;
              if (!ignore_index.is_none()) ignore = index_arg("CrossEntropy", "ignore_index", ignore_index);
-             return std::make_shared<CrossEntropy>(ignore, number_arg("CrossEntropy", "label_smoothing", label_smoothing));
-           }), py::arg("ignore_index") = py::none(), py::arg("label_smoothing") = 0.0);
+             return std::make_shared<CrossEntropy>(ignore,
+                                                   number_arg("CrossEntropy", "label_smoothing", label_smoothing));
+           }),
+           py::arg("ignore_index") = py::none(), py::arg("label_smoothing") = 0.0);
   py::classh<MeanSquaredError, Loss>(m, "MeanSquaredError", "The mean of the squared differences.").def(py::init<>());
 }
 
 void bind_optimizers(py::module_& m) {
   py::class_<Schedule>(m, "Schedule", "A learning rate for each step.")
-      .def("__call__", [](const Schedule& s, Object step) {
-        const Index t = index_arg("schedule", "step", step);
-        if (t < 1) value_error("schedule: step is ", t, " but must be 1 or more");
-        return s(t);
-      }, py::arg("step"))
+      .def(
+          "__call__",
+          [](const Schedule& s, Object step) {
+            const Index t = index_arg("schedule", "step", step);
+            if (t < 1) value_error("schedule: step is ", t, " but must be 1 or more");
+            return s(t);
+          },
+          py::arg("step"))
       .def("__repr__", &Schedule::repr);
-  m.def("schedule_constant", [](Object lr) { return Schedule::constant(number_arg("constant", "lr", lr)); }, py::arg("lr"));
-  m.def("schedule_step", [](Object lr, Object step_size, Object gamma) {
-    return Schedule::step(number_arg("step", "lr", lr), index_arg("step", "step_size", step_size), number_arg("step", "gamma", gamma));
-  }, py::arg("lr"), py::arg("step_size"), py::arg("gamma"));
-  m.def("schedule_cosine", [](Object lr, Object total_steps, Object warmup, Object final) {
-    return Schedule::cosine(number_arg("cosine", "lr", lr), index_arg("cosine", "total_steps", total_steps),
-                            index_arg("cosine", "warmup", warmup), number_arg("cosine", "final", final));
-  }, py::arg("lr"), py::arg("total_steps"), py::arg("warmup"), py::arg("final"));
-  m.def("schedule_noam", [](Object d_model, Object warmup, Object factor) {
-    return Schedule::noam(index_arg("noam", "d_model", d_model), index_arg("noam", "warmup", warmup), number_arg("noam", "factor", factor));
-  }, py::arg("d_model"), py::arg("warmup"), py::arg("factor"));
+  m.def(
+      "schedule_constant", [](Object lr) { return Schedule::constant(number_arg("constant", "lr", lr)); },
+      py::arg("lr"));
+  m.def(
+      "schedule_step",
+      [](Object lr, Object step_size, Object gamma) {
+        return Schedule::step(number_arg("step", "lr", lr), index_arg("step", "step_size", step_size),
+                              number_arg("step", "gamma", gamma));
+      },
+      py::arg("lr"), py::arg("step_size"), py::arg("gamma"));
+  m.def(
+      "schedule_cosine",
+      [](Object lr, Object total_steps, Object warmup, Object final) {
+        return Schedule::cosine(number_arg("cosine", "lr", lr), index_arg("cosine", "total_steps", total_steps),
+                                index_arg("cosine", "warmup", warmup), number_arg("cosine", "final", final));
+      },
+      py::arg("lr"), py::arg("total_steps"), py::arg("warmup"), py::arg("final"));
+  m.def(
+      "schedule_noam",
+      [](Object d_model, Object warmup, Object factor) {
+        return Schedule::noam(index_arg("noam", "d_model", d_model), index_arg("noam", "warmup", warmup),
+                              number_arg("noam", "factor", factor));
+      },
+      py::arg("d_model"), py::arg("warmup"), py::arg("factor"));
 
   py::classh<Optimizer>(m, "Optimizer", "Steps the parameters it is attached to.")
-      .def("attach", [](Optimizer& self, Object target) {
-        std::vector<Tensor> parameters;
-        if (py::isinstance<nn::Module>(target)) {
-          for (const auto& [name, p] : py::cast<nn::Module&>(target).named_parameters()) parameters.push_back(p);
-        } else {
-          if (!py::isinstance<py::iterable>(target)) type_error("attach: target must be a Module or a list of parameters");
-          for (const py::handle p : target) {
-            if (!is_tensor(p)) type_error("attach: target must hold Tensors that require a gradient");
-            parameters.push_back(py::cast<Tensor>(p));
-          }
-        }
-        self.attach(parameters);
-      }, py::arg("target"), "Take over the parameters of a Module, or a list of them.")
-      .def("step", [](Optimizer& self, Object clip_norm) {
-        const double clip = clip_norm.is_none() ? 0.0 : number_arg("step", "clip_norm", clip_norm);
-        if (!clip_norm.is_none() && !(clip > 0)) value_error("step: clip_norm is ", clip, " but must be above 0");
-        without_gil([&] { self.step(clip); return 0; });
-      }, py::arg("clip_norm") = py::none(), "One update.")
+      .def(
+          "attach",
+          [](Optimizer& self, Object target) {
+            std::vector<Tensor> parameters;
+            if (py::isinstance<nn::Module>(target)) {
+              for (const auto& [name, p] : py::cast<nn::Module&>(target).named_parameters()) parameters.push_back(p);
+            } else {
+              if (!py::isinstance<py::iterable>(target))
+                type_error("attach: target must be a Module or a list of parameters");
+              for (const py::handle p : target) {
+                if (!is_tensor(p)) type_error("attach: target must hold Tensors that require a gradient");
+                parameters.push_back(py::cast<Tensor>(p));
+              }
+            }
+            self.attach(parameters);
+          },
+          py::arg("target"), "Take over the parameters of a Module, or a list of them.")
+      .def(
+          "step",
+          [](Optimizer& self, Object clip_norm) {
+            const double clip = clip_norm.is_none() ? 0.0 : number_arg("step", "clip_norm", clip_norm);
+            if (!clip_norm.is_none() && !(clip > 0)) value_error("step: clip_norm is ", clip, " but must be above 0");
+            without_gil([&] {
+              self.step(clip);
+              return 0;
+            });
+          },
+          py::arg("clip_norm") = py::none(), "One update.")
       .def("zero_grad", &Optimizer::zero_grad, "Set all gradients to zero.")
       .def("grad_norm", &Optimizer::grad_norm, "The norm of all gradients together.")
       .def_property_readonly("lr", &Optimizer::lr, "The learning rate of the step to come.")
       .def_property_readonly("steps", &Optimizer::steps, "Steps made.")
-      .def_property_readonly("state", [](const Optimizer& self) {
-        py::dict d;
-        for (const auto& [name, value] : self.state()) d[py::str(name)] = to_numpy(value.clone(), true);
-        return d;
-      }, "Copies of the state buffers by name.")
+      .def_property_readonly(
+          "state",
+          [](const Optimizer& self) {
+            py::dict d;
+            for (const auto& [name, value] : self.state()) d[py::str(name)] = to_numpy(value.clone(), true);
+            return d;
+          },
+          "Copies of the state buffers by name.")
       .def("__repr__", &Optimizer::repr);
   py::classh<Sgd, Optimizer>(m, "SGD", "Gradient descent with momentum.")
       .def(py::init([](Object lr, Object momentum, bool nesterov, Object weight_decay) {
              return std::make_shared<Sgd>(schedule_arg("SGD", lr), number_arg("SGD", "momentum", momentum), nesterov,
                                           number_arg("SGD", "weight_decay", weight_decay));
-           }), py::arg("lr"), py::kw_only(), py::arg("momentum") = 0.0, py::arg("nesterov") = false, py::arg("weight_decay") = 0.0);
+           }),
+           py::arg("lr"), py::kw_only(), py::arg("momentum") = 0.0, py::arg("nesterov") = false,
+           py::arg("weight_decay") = 0.0);
   struct AdamPlain : Adam {
     using Adam::Adam;
   };
@@ -133,13 +172,17 @@ void bind_optimizers(py::module_& m) {
              const auto [b1, b2] = betas_arg("Adam", betas);
              return std::make_shared<AdamPlain>(schedule_arg("Adam", lr), b1, b2, number_arg("Adam", "eps", eps),
                                                 number_arg("Adam", "weight_decay", weight_decay), false);
-           }), py::arg("lr") = 1e-3, py::kw_only(), py::arg("betas") = py::make_tuple(0.9, 0.999), py::arg("eps") = 1e-8, py::arg("weight_decay") = 0.0);
+           }),
+           py::arg("lr") = 1e-3, py::kw_only(), py::arg("betas") = py::make_tuple(0.9, 0.999), py::arg("eps") = 1e-8,
+           py::arg("weight_decay") = 0.0);
   py::classh<AdamDecoupled, Optimizer>(m, "AdamW", "Adam with decoupled weight decay.")
       .def(py::init([](Object lr, Object betas, Object eps, Object weight_decay) {
              const auto [b1, b2] = betas_arg("AdamW", betas);
              return std::make_shared<AdamDecoupled>(schedule_arg("AdamW", lr), b1, b2, number_arg("AdamW", "eps", eps),
                                                     number_arg("AdamW", "weight_decay", weight_decay), true);
-           }), py::arg("lr") = 1e-3, py::kw_only(), py::arg("betas") = py::make_tuple(0.9, 0.999), py::arg("eps") = 1e-8, py::arg("weight_decay") = 0.01);
+           }),
+           py::arg("lr") = 1e-3, py::kw_only(), py::arg("betas") = py::make_tuple(0.9, 0.999), py::arg("eps") = 1e-8,
+           py::arg("weight_decay") = 0.01);
 }
 
 void bind_trainer(py::module_& m) {
@@ -148,46 +191,59 @@ void bind_trainer(py::module_& m) {
              if (!py::isinstance<Loss>(loss)) type_error("Trainer: loss must be one of attendo.losses");
              if (!py::isinstance<Optimizer>(optimizer)) type_error("Trainer: optimizer must be one of attendo.optim");
              const double clip = clip_norm.is_none() ? 0.0 : number_arg("Trainer", "clip_norm", clip_norm);
-             if (!clip_norm.is_none() && !(clip > 0)) value_error("Trainer: clip_norm is ", clip, " but must be above 0, or None");
-             return std::make_shared<Trainer>(module_arg("Trainer", "model", model), py::cast<std::shared_ptr<Loss>>(loss),
-                                              py::cast<std::shared_ptr<Optimizer>>(optimizer),
-                                              seed_arg("Trainer", seed).value_or(entropy()), clip);
-           }), py::arg("model"), py::arg("loss"), py::arg("optimizer"), py::arg("seed"), py::arg("clip_norm"))
-      .def("fit", [](Trainer& self, Object inputs, Object target, Object epochs, Object batch_size, bool shuffle, Object on_step, Object on_epoch_end) {
-        const Tensors x = inputs_arg("fit", inputs);
-        const Tensor y = to_tensor(target, "fit", "target", Want::kAny, Memory::kBorrow);
-        const Index n = index_arg("fit", "epochs", epochs), batch = index_arg("fit", "batch_size", batch_size);
-        Callbacks callbacks;
-        callbacks.poll = check_signals;
-        if (!on_step.is_none()) {
-          callbacks.on_step = [&](const Progress& p) {
-            const py::gil_scoped_acquire gil;
-            on_step(progress_dict(p));
-          };
-        }
-        if (!on_epoch_end.is_none()) {
-          callbacks.on_epoch_end = [&](const Progress& p, const History& h) {
-            const py::gil_scoped_acquire gil;
-            on_epoch_end(progress_dict(p), history_dict(h));
-          };
-        }
-        return history_dict(without_gil([&] { return self.fit(x, y, n, batch, shuffle, callbacks); }));
-      }, py::arg("inputs"), py::arg("target"), py::arg("epochs"), py::arg("batch_size"), py::arg("shuffle"), py::arg("on_step"), py::arg("on_epoch_end"))
-      .def("evaluate", [](Trainer& self, Object inputs, Object target, Object batch_size) {
-        const Tensors x = inputs_arg("evaluate", inputs);
-        const Tensor y = to_tensor(target, "evaluate", "target", Want::kAny, Memory::kBorrow);
-        const Index batch = index_arg("evaluate", "batch_size", batch_size);
-        const Evaluation e = without_gil([&] { return self.evaluate(x, y, batch, check_signals); });
-        py::dict d;
-        d["loss"] = e.loss;
-        if (e.accuracy >= 0) d["accuracy"] = e.accuracy;
-        return d;
-      }, py::arg("inputs"), py::arg("target"), py::arg("batch_size"))
-      .def("predict", [](Trainer& self, Object inputs, Object batch_size) {
-        const Tensors x = inputs_arg("predict", inputs);
-        const Index batch = index_arg("predict", "batch_size", batch_size);
-        return to_numpy(without_gil([&] { return self.predict(x, batch, check_signals); }), true);
-      }, py::arg("inputs"), py::arg("batch_size"))
+             if (!clip_norm.is_none() && !(clip > 0))
+               value_error("Trainer: clip_norm is ", clip, " but must be above 0, or None");
+             return std::make_shared<Trainer>(
+                 module_arg("Trainer", "model", model), py::cast<std::shared_ptr<Loss>>(loss),
+                 py::cast<std::shared_ptr<Optimizer>>(optimizer), seed_arg("Trainer", seed).value_or(entropy()), clip);
+           }),
+           py::arg("model"), py::arg("loss"), py::arg("optimizer"), py::arg("seed"), py::arg("clip_norm"))
+      .def(
+          "fit",
+          [](Trainer& self, Object inputs, Object target, Object epochs, Object batch_size, bool shuffle,
+             Object on_step, Object on_epoch_end) {
+            const Tensors x = inputs_arg("fit", inputs);
+            const Tensor y = to_tensor(target, "fit", "target", Want::kAny, Memory::kBorrow);
+            const Index n = index_arg("fit", "epochs", epochs), batch = index_arg("fit", "batch_size", batch_size);
+            Callbacks callbacks;
+            callbacks.poll = check_signals;
+            if (!on_step.is_none()) {
+              callbacks.on_step = [&](const Progress& p) {
+                const py::gil_scoped_acquire gil;
+                on_step(progress_dict(p));
+              };
+            }
+            if (!on_epoch_end.is_none()) {
+              callbacks.on_epoch_end = [&](const Progress& p, const History& h) {
+                const py::gil_scoped_acquire gil;
+                on_epoch_end(progress_dict(p), history_dict(h));
+              };
+            }
+            return history_dict(without_gil([&] { return self.fit(x, y, n, batch, shuffle, callbacks); }));
+          },
+          py::arg("inputs"), py::arg("target"), py::arg("epochs"), py::arg("batch_size"), py::arg("shuffle"),
+          py::arg("on_step"), py::arg("on_epoch_end"))
+      .def(
+          "evaluate",
+          [](Trainer& self, Object inputs, Object target, Object batch_size) {
+            const Tensors x = inputs_arg("evaluate", inputs);
+            const Tensor y = to_tensor(target, "evaluate", "target", Want::kAny, Memory::kBorrow);
+            const Index batch = index_arg("evaluate", "batch_size", batch_size);
+            const Evaluation e = without_gil([&] { return self.evaluate(x, y, batch, check_signals); });
+            py::dict d;
+            d["loss"] = e.loss;
+            if (e.accuracy >= 0) d["accuracy"] = e.accuracy;
+            return d;
+          },
+          py::arg("inputs"), py::arg("target"), py::arg("batch_size"))
+      .def(
+          "predict",
+          [](Trainer& self, Object inputs, Object batch_size) {
+            const Tensors x = inputs_arg("predict", inputs);
+            const Index batch = index_arg("predict", "batch_size", batch_size);
+            return to_numpy(without_gil([&] { return self.predict(x, batch, check_signals); }), true);
+          },
+          py::arg("inputs"), py::arg("batch_size"))
       .def_property_readonly("model", &Trainer::model)
       .def_property_readonly("loss", &Trainer::loss)
       .def_property_readonly("optimizer", &Trainer::optimizer);

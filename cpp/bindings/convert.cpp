@@ -54,13 +54,15 @@ Tensor to_tensor(py::handle object, const char* op, const char* arg, Want want, 
       array = array.attr("astype")("int64");
     }
   }
-  if (array.dtype().attr("isnative").cast<bool>() == false) array = array.attr("astype")(array.dtype().attr("newbyteorder")("="));
+  if (array.dtype().attr("isnative").cast<bool>() == false)
+    array = array.attr("astype")(array.dtype().attr("newbyteorder")("="));
   const std::optional<DType> dtype = known_dtype(array.dtype());
   if (!dtype) {
     type_error(op, ": ", arg, " has dtype ", py::str(array.dtype()).cast<std::string>(),
                " but must be float32, float64, an integer or bool");
   }
-  if (array.ndim() > kMaxRank) value_error(op, ": ", arg, " has ", array.ndim(), " axes but at most ", kMaxRank, " are supported");
+  if (array.ndim() > kMaxRank)
+    value_error(op, ": ", arg, " has ", array.ndim(), " axes but at most ", kMaxRank, " are supported");
   Shape shape;
   for (py::ssize_t i = 0; i < array.ndim(); ++i) shape.push_back(array.shape(i));
   const bool aligned = array.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_;
@@ -146,7 +148,8 @@ std::vector<int> axes_arg(const char* op, py::handle axis) {
   std::vector<int> axes;
   auto add = [&](py::handle one) {
     const Index number = index_arg(op, "axis", one);
-    if (number < -kMaxRank || number >= kMaxRank) value_error(op, ": axis is ", number, " but must be within the array's axes");
+    if (number < -kMaxRank || number >= kMaxRank)
+      value_error(op, ": axis is ", number, " but must be within the array's axes");
     axes.push_back(static_cast<int>(number));
   };
   if (axis.is_none()) return axes;
@@ -173,11 +176,12 @@ Generator* generator_arg(const char* op, py::handle generator) {
   return py::cast<Generator*>(generator);
 }
 
-void mask_arg(AttentionOptions& options, const char* op, py::handle mask, py::handle q_offset, Index batch, Index heads, Index length,
-              Index keys) {
+void mask_arg(AttentionOptions& options, const char* op, py::handle mask, py::handle q_offset, Index batch, Index heads,
+              Index length, Index keys) {
   if (!q_offset.is_none()) options.q_offset = index_arg(op, "q_offset", q_offset);
   constexpr Index kFar = Index{1} << 40;
-  if (options.q_offset < -kFar || options.q_offset > kFar) value_error(op, ": q_offset is ", options.q_offset, ", which is out of range");
+  if (options.q_offset < -kFar || options.q_offset > kFar)
+    value_error(op, ": q_offset is ", options.q_offset, ", which is out of range");
   if (mask.is_none()) return;
   if (!py::hasattr(mask, "_lower")) {
     options.mask = to_tensor(mask, op, "mask", Want::kAny, Memory::kCopy);
@@ -192,10 +196,11 @@ void mask_arg(AttentionOptions& options, const char* op, py::handle mask, py::ha
   if (!parts[1].is_none()) options.key_lengths = to_tensor(parts[1], op, "lengths", Want::kAny, Memory::kCopy);
   if (!parts[2].is_none()) options.mask = to_tensor(parts[2], op, "mask", Want::kAny, Memory::kCopy);
   if (mask.attr("_needs_offset").cast<bool>() && q_offset.is_none() && length != keys) {
-    value_error(op, ": a causal mask over ", length, " queries and ", keys,
-                " keys needs q_offset=, the position of the first query: q_offset=0 lets query i see keys 0 to i (both begin "
-                "together), q_offset=",
-                keys - length, " lets the last query see the last key (both end together, as with a key-value cache)");
+    value_error(
+        op, ": a causal mask over ", length, " queries and ", keys,
+        " keys needs q_offset=, the position of the first query: q_offset=0 lets query i see keys 0 to i (both begin "
+        "together), q_offset=",
+        keys - length, " lets the last query see the last key (both end together, as with a key-value cache)");
   }
 }
 
@@ -214,6 +219,23 @@ Tensor Call::optional_tensor(py::handle object, const char* arg, Want want) cons
 py::object Call::result(const Tensor& y) const {
   if (tracked_) return py::cast(y);
   return to_numpy(y, true);
+}
+
+Tensors tensors_of(py::handle result, const std::string& module) {
+  Tensors out;
+  auto add = [&](py::handle item) {
+    if (is_tensor(item)) {
+      out.push_back(py::cast<Tensor>(item));
+    } else if (!item.is_none()) {
+      type_error(module, ".forward returned a ", type_of(item), " but must return Tensors");
+    }
+  };
+  if (py::isinstance<py::tuple>(result) || py::isinstance<py::list>(result)) {
+    for (const py::handle item : result) add(item);
+  } else {
+    add(result);
+  }
+  return out;
 }
 
 std::shared_ptr<nn::Module> module_arg(const char* op, const char* arg, py::handle object) {

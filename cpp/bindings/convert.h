@@ -5,8 +5,11 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <pybind11/trampoline_self_life_support.h>
+
 #include <optional>
 #include <string>
+#include <tuple>
 
 #include "attention/scaled_dot_product.h"
 #include "core/random.h"
@@ -46,8 +49,8 @@ double number_arg(const char* op, const char* arg, py::handle value);
 Generator* generator_arg(const char* op, py::handle generator);
 
 // mask: None, a bool array or an attendo.masks.Mask; the lengths are those of the scores.
-void mask_arg(AttentionOptions& options, const char* op, py::handle mask, py::handle q_offset, Index batch, Index heads, Index length,
-              Index keys);
+void mask_arg(AttentionOptions& options, const char* op, py::handle mask, py::handle q_offset, Index batch, Index heads,
+              Index length, Index keys);
 
 // One call of a function that takes arrays or Tensors: Tensors in, a Tensor out; arrays in, an array out.
 class Call {
@@ -72,6 +75,57 @@ auto without_gil(const Body& body) {
 
 // A layer or a module a Python program gave, called with Tensors.
 std::shared_ptr<nn::Module> module_arg(const char* op, const char* arg, py::handle object);
+
+Tensors tensors_of(py::handle result, const std::string& module);
+
+// A layer or model that Python subclassed: its own forward, where it has one, is what everything in C++ calls.
+template <typename Base>
+class PyLayer : public Base, public py::trampoline_self_life_support {
+ public:
+  using Base::Base;
+  Tensors forward(const Tensors& inputs) override {
+    {
+      const py::gil_scoped_acquire gil;
+      if (const py::function override = py::get_override(static_cast<const Base*>(this), "forward")) {
+        py::tuple args(inputs.size());
+        for (size_t i = 0; i < inputs.size(); ++i) args[i] = py::cast(inputs[i]);
+        return tensors_of(override(*args), type_name());
+      }
+    }
+    return Base::forward(inputs);
+  }
+  std::string type_name() const override {
+    const py::gil_scoped_acquire gil;
+    return py::cast<std::string>(py::type::of(py::cast(static_cast<const Base*>(this))).attr("__name__"));
+  }
+};
+
+// What a constructor's Python arguments amount to: those of C++, and the seed.
+template <typename... Args>
+struct Made {
+  std::tuple<Args...> args;
+  std::optional<std::uint64_t> seed;
+};
+template <typename... Args>
+Made(std::tuple<Args...>, std::optional<std::uint64_t>) -> Made<Args...>;
+
+// One constructor for the class itself and for Python's subclasses of it.
+template <typename T, typename Parsed, typename... Arguments>
+auto layer_init(Parsed (*parse)(Arguments...)) {
+  return py::init(
+      [parse](Arguments... arguments) {
+        const Parsed made = parse(arguments...);
+        auto layer = std::apply([](const auto&... args) { return std::make_shared<T>(args...); }, made.args);
+        if (made.seed) layer->reset_parameters(*made.seed);
+        return layer;
+      },
+      [parse](Arguments... arguments) {
+        const Parsed made = parse(arguments...);
+        auto layer = std::apply([](const auto&... args) { return std::make_shared<PyLayer<T>>(args...); }, made.args);
+        if (made.seed) layer->reset_parameters(*made.seed);
+        return layer;
+      });
+}
 
 void bind_core(py::module_& m);
 void bind_ops(py::module_& m);

@@ -1,5 +1,7 @@
 #include "core/memory.h"
 
+#include <unistd.h>
+
 #include <bit>
 #include <cstdlib>
 #include <mutex>
@@ -89,7 +91,15 @@ Pool& pool() {
 
 }  // namespace
 
+// More than the machine has: some systems would promise it, and kill the process when it is touched.
+static size_t physical_memory() {
+  static const size_t bytes =
+      static_cast<size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<size_t>(sysconf(_SC_PAGE_SIZE));
+  return bytes;
+}
+
 std::shared_ptr<std::byte> allocate(size_t bytes) {
+  if (bytes > physical_memory()) throw std::bad_alloc();
   const size_t rounded = size_class(bytes == 0 ? 1 : bytes);
   auto* block = static_cast<std::byte*>(pool().take(rounded));
   return {block, [rounded](std::byte* p) { pool().give(p, rounded); }};

@@ -13,9 +13,9 @@ inline constexpr size_t kAlignment = 64;  // a cache line, and an AVX-512 vector
 std::shared_ptr<std::byte> allocate(size_t bytes);
 
 struct MemoryStats {
-  size_t live_bytes = 0;      // handed out now
-  size_t cached_bytes = 0;    // kept for reuse
-  size_t system_calls = 0;    // blocks ever asked from the system
+  size_t live_bytes = 0;    // handed out now
+  size_t cached_bytes = 0;  // kept for reuse
+  size_t system_calls = 0;  // blocks ever asked from the system
 };
 MemoryStats memory_stats();
 

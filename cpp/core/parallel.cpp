@@ -30,7 +30,9 @@ struct Arena {
   std::shared_ptr<tbb::task_arena> arena = std::make_shared<tbb::task_arena>(threads);
 
   // The workers of the parent do not exist in a forked child: a parallel loop there would wait for ever.
-  Arena() { pthread_atfork(nullptr, nullptr, [] { forked = true; }); }
+  Arena() {
+    pthread_atfork(nullptr, nullptr, [] { forked = true; });
+  }
 };
 
 Arena& state() {

@@ -30,8 +30,7 @@ void parallel_ranges(Index n, Index grain, Body&& body) {
     if (n > 0) body(Index{0}, n);
     return;
   }
-  parallel_for((n + grain - 1) / grain,
-               [&](Index task) { body(task * grain, std::min(n, (task + 1) * grain)); });
+  parallel_for((n + grain - 1) / grain, [&](Index task) { body(task * grain, std::min(n, (task + 1) * grain)); });
 }
 
 // Rows a task for `rows` rows that cost `work` multiply-adds each, so that a task has about 200,000 of them.

@@ -149,10 +149,19 @@ template <typename To>
 void convert_into(To* out, const Tensor& x) {
   const Index n = x.size();
   switch (x.dtype()) {
-    case DType::kFloat32: std::transform(x.data<float>(), x.data<float>() + n, out, [](float v) { return static_cast<To>(v); }); break;
-    case DType::kFloat64: std::transform(x.data<double>(), x.data<double>() + n, out, [](double v) { return static_cast<To>(v); }); break;
-    case DType::kInt64: std::transform(x.data<std::int64_t>(), x.data<std::int64_t>() + n, out, [](std::int64_t v) { return static_cast<To>(v); }); break;
-    case DType::kBool: std::transform(x.data<bool>(), x.data<bool>() + n, out, [](bool v) { return static_cast<To>(v); }); break;
+    case DType::kFloat32:
+      std::transform(x.data<float>(), x.data<float>() + n, out, [](float v) { return static_cast<To>(v); });
+      break;
+    case DType::kFloat64:
+      std::transform(x.data<double>(), x.data<double>() + n, out, [](double v) { return static_cast<To>(v); });
+      break;
+    case DType::kInt64:
+      std::transform(x.data<std::int64_t>(), x.data<std::int64_t>() + n, out,
+                     [](std::int64_t v) { return static_cast<To>(v); });
+      break;
+    case DType::kBool:
+      std::transform(x.data<bool>(), x.data<bool>() + n, out, [](bool v) { return static_cast<To>(v); });
+      break;
   }
 }
 }  // namespace

@@ -21,13 +21,21 @@ inline bool is_float(DType dtype) { return dtype == DType::kFloat32 || dtype == 
 template <typename T>
 constexpr DType dtype_of();
 template <>
-constexpr DType dtype_of<float>() { return DType::kFloat32; }
+constexpr DType dtype_of<float>() {
+  return DType::kFloat32;
+}
 template <>
-constexpr DType dtype_of<double>() { return DType::kFloat64; }
+constexpr DType dtype_of<double>() {
+  return DType::kFloat64;
+}
 template <>
-constexpr DType dtype_of<std::int64_t>() { return DType::kInt64; }
+constexpr DType dtype_of<std::int64_t>() {
+  return DType::kInt64;
+}
 template <>
-constexpr DType dtype_of<bool>() { return DType::kBool; }
+constexpr DType dtype_of<bool>() {
+  return DType::kBool;
+}
 
 struct Node;
 struct TensorImpl;
@@ -68,11 +76,12 @@ class Tensor {
   void set_grad(const Tensor& grad) const;
   void zero_grad() const;
 
-  Tensor detach() const;                       // the same data, off the tape
-  Tensor clone() const;                        // a copy, off the tape
-  Tensor view(const Shape& shape) const;       // the same data with another shape, off the tape
-  Tensor rows(Index begin, Index end) const;   // axis 0 from begin to end, sharing data; its gradient lands in this one's
-  Tensor to(DType dtype) const;                // converted copy, off the tape
+  Tensor detach() const;                  // the same data, off the tape
+  Tensor clone() const;                   // a copy, off the tape
+  Tensor view(const Shape& shape) const;  // the same data with another shape, off the tape
+  Tensor rows(Index begin,
+              Index end) const;  // axis 0 from begin to end, sharing data; its gradient lands in this one's
+  Tensor to(DType dtype) const;  // converted copy, off the tape
 
   const std::shared_ptr<TensorImpl>& impl() const { return impl_; }
   bool same_as(const Tensor& other) const { return impl_ == other.impl_; }

@@ -22,7 +22,7 @@ void Forward(const AttentionHead<T>& h, Index begin, Index end, T* out, Index ou
     switch (LaneVectors(count, kLanes<T>)) {
       case 1: ForwardBlock<T, 1>(h, q0, count, o, out_row, l, scratch); break;
       case 2: ForwardBlock<T, 2>(h, q0, count, o, out_row, l, scratch); break;
-#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON
+#if ATTENDO_WIDE_PANEL
       case 3: ForwardBlock<T, 3>(h, q0, count, o, out_row, l, scratch); break;
       default: ForwardBlock<T, 4>(h, q0, count, o, out_row, l, scratch); break;
 #else
@@ -42,7 +42,7 @@ void Weights(const AttentionHead<T>& h, Index begin, Index end, const T* lse, T*
     switch (LaneVectors(count, kLanes<T>)) {
       case 1: WeightsBlock<T, 1>(h, q0, count, l, w, row, key_length, scratch); break;
       case 2: WeightsBlock<T, 2>(h, q0, count, l, w, row, key_length, scratch); break;
-#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON
+#if ATTENDO_WIDE_PANEL
       case 3: WeightsBlock<T, 3>(h, q0, count, l, w, row, key_length, scratch); break;
       default: WeightsBlock<T, 4>(h, q0, count, l, w, row, key_length, scratch); break;
 #else

@@ -19,10 +19,10 @@ struct AttentionHead {
   const T* v = nullptr;
   ptrdiff_t v_row = 0;
   T scale = 1;
-  ptrdiff_t keys = 0;            // keys from here on are padding
-  bool causal = false;           // query i attends to key j when j <= i + offset
+  ptrdiff_t keys = 0;   // keys from here on are padding
+  bool causal = false;  // query i attends to key j when j <= i + offset
   ptrdiff_t offset = 0;
-  const bool* mask = nullptr;    // mask[i·mask_row + j·mask_col]: true = may attend
+  const bool* mask = nullptr;  // mask[i·mask_row + j·mask_col]: true = may attend
   ptrdiff_t mask_row = 0, mask_col = 0;
   const T* bias = nullptr;
   ptrdiff_t bias_row = 0, bias_col = 0;
@@ -40,19 +40,19 @@ struct AttentionGradient {
   const T* delta = nullptr;      // (L,) Σ_c dO∘O (+ Σ_j dP∘P for gradients of the weights)
   const T* d_weights = nullptr;  // (L, S) or null
   ptrdiff_t d_weights_row = 0;
-  T* d_q = nullptr;              // (L, d) scratch of this task, transposed in panels, added to
-  T* d_k = nullptr;              // rows key_begin …
+  T* d_q = nullptr;  // (L, d) scratch of this task, transposed in panels, added to
+  T* d_k = nullptr;  // rows key_begin …
   ptrdiff_t d_k_row = 0;
   T* d_v = nullptr;
   ptrdiff_t d_v_row = 0;
-  bool add_kv = false;           // add to d_k and d_v (later heads of a group)
-  T* d_bias = nullptr;           // (L, S) or null: written
+  bool add_kv = false;  // add to d_k and d_v (later heads of a group)
+  T* d_bias = nullptr;  // (L, S) or null: written
   ptrdiff_t d_bias_row = 0;
 };
 
 template <typename T>
 struct AttentionKernels {
-  ptrdiff_t panel;                                          // queries of a block
+  ptrdiff_t panel;                                           // queries of a block
   ptrdiff_t (*forward_scratch)(ptrdiff_t d, ptrdiff_t d_v);  // elements
   // out rows [begin, end) and their lse. begin is a multiple of `panel`.
   void (*forward)(const AttentionHead<T>& head, ptrdiff_t begin, ptrdiff_t end, T* out, ptrdiff_t out_row, T* lse,
@@ -63,8 +63,8 @@ struct AttentionKernels {
   ptrdiff_t (*backward_scratch)(ptrdiff_t query_length, ptrdiff_t d, ptrdiff_t d_v);
   ptrdiff_t (*d_q_scratch)(ptrdiff_t query_length, ptrdiff_t d);
   // Gradients of keys [key_begin, key_end) and this range's part of d_q (in the layout of finish_d_q).
-  void (*backward)(const AttentionHead<T>& head, const AttentionGradient<T>& grad, ptrdiff_t key_begin, ptrdiff_t key_end,
-                   T* scratch);
+  void (*backward)(const AttentionHead<T>& head, const AttentionGradient<T>& grad, ptrdiff_t key_begin,
+                   ptrdiff_t key_end, T* scratch);
   // d_q rows from the scratch layout, times the scale.
   void (*finish_d_q)(const AttentionHead<T>& head, const T* d_q_panels, T* d_q, ptrdiff_t d_q_row);
 };

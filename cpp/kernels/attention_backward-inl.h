@@ -58,14 +58,14 @@ struct BackwardPlan {
 
 // c (rows, n) += a (rows, k) · b (k, n) for any n that is a multiple of the lanes.
 template <typename T>
-HWY_INLINE void WideProduct(Index rows, Index n, Index k, const T* a, Index a_row, Index a_col, const T* b, Index b_row, T* c,
-                            Index c_row, bool selected) {
+HWY_INLINE void WideProduct(Index rows, Index n, Index k, const T* a, Index a_row, Index a_col, const T* b, Index b_row,
+                            T* c, Index c_row, bool selected) {
   for (Index j = 0; j < n; j += kPanel<T>) {
     const ProductBody<T> body{k, a, a_row, a_col, b + j, b_row, c + j, c_row, true, selected};
     switch (Min(kPanel<T>, n - j) / kLanes<T>) {
       case 1: ForEachRowTile<1>(rows, body); break;
       case 2: ForEachRowTile<2>(rows, body); break;
-#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON
+#if ATTENDO_WIDE_PANEL
       case 3: ForEachRowTile<3>(rows, body); break;
       default: ForEachRowTile<4>(rows, body); break;
 #else
@@ -76,8 +76,8 @@ HWY_INLINE void WideProduct(Index rows, Index n, Index k, const T* a, Index a_ro
 }
 
 template <typename T, int kVectors>
-HWY_NOINLINE void BackwardTile(const AttentionHead<T>& h, const AttentionGradient<T>& g, const BackwardPlan<T>& p, Index block,
-                               Index count, Index j0, Index nk, bool keys_non_finite) {
+HWY_NOINLINE void BackwardTile(const AttentionHead<T>& h, const AttentionGradient<T>& g, const BackwardPlan<T>& p,
+                               Index block, Index count, Index j0, Index nk, bool keys_non_finite) {
   const Tag<T> d;
   constexpr Index kWidth = kVectors * kLanes<T>;
   const Index q0 = block * kPanel<T>;
@@ -105,7 +105,8 @@ HWY_NOINLINE void BackwardTile(const AttentionHead<T>& h, const AttentionGradien
     }
   }
   // Pass 2: dP = V·dOᵀ.
-  ForEachRowTile<kVectors>(nk, ProductBody<T>{h.d_v, h.v + j0 * h.v_row, h.v_row, 1, d_outs, kWidth, p.dp, kWidth, false, false});
+  ForEachRowTile<kVectors>(
+      nk, ProductBody<T>{h.d_v, h.v + j0 * h.v_row, h.v_row, 1, d_outs, kWidth, p.dp, kWidth, false, false});
 
   const bool rows_non_finite = masked && (HasNonFinite<T>(d_out_rows, p.dv_pad, count, h.d_v) ||
                                           HasNonFinite<T>(query_rows, p.d_pad, count, h.d));
@@ -138,12 +139,13 @@ HWY_NOINLINE void BackwardTile(const AttentionHead<T>& h, const AttentionGradien
   if (g.d_bias != nullptr) Transpose<T>(p.s, kWidth, nk, count, g.d_bias + q0 * g.d_bias_row + j0, g.d_bias_row, T(1));
   // Pass 5: dK += dSᵀ·Q and dQᵀ += Kᵀ·dSᵀ.
   WideProduct<T>(nk, p.d_pad, count, p.s, kWidth, 1, query_rows, p.d_pad, p.d_k, p.d_pad, rows_non_finite);
-  ForEachRowTile<kVectors>(h.d, ProductBody<T>{nk, h.k + j0 * h.k_row, 1, h.k_row, p.s, kWidth, g.d_q + q0 * h.d, kWidth, true,
-                                               masked && keys_non_finite});
+  ForEachRowTile<kVectors>(h.d, ProductBody<T>{nk, h.k + j0 * h.k_row, 1, h.k_row, p.s, kWidth, g.d_q + q0 * h.d,
+                                               kWidth, true, masked && keys_non_finite});
 }
 
 template <typename T>
-HWY_INLINE void StoreKeyGradient(const T* acc, Index acc_row, Index rows, Index cols, T factor, bool add, T* out, Index out_row) {
+HWY_INLINE void StoreKeyGradient(const T* acc, Index acc_row, Index rows, Index cols, T factor, bool add, T* out,
+                                 Index out_row) {
   for (Index j = 0; j < rows; ++j) {
     for (Index c = 0; c < cols; ++c) {
       const T value = acc[j * acc_row + c] * factor;
@@ -155,7 +157,8 @@ HWY_INLINE void StoreKeyGradient(const T* acc, Index acc_row, Index rows, Index 
 HWY_INLINE Index LaneVectors(Index count, Index lanes) { return (count + lanes - 1) / lanes; }
 
 template <typename T>
-HWY_NOINLINE void Backward(const AttentionHead<T>& h, const AttentionGradient<T>& g, Index key_begin, Index key_end, T* scratch) {
+HWY_NOINLINE void Backward(const AttentionHead<T>& h, const AttentionGradient<T>& g, Index key_begin, Index key_end,
+                           T* scratch) {
   BackwardPlan<T> p;
   BackwardPlan<T>::Layout(p, h.query_length, h.d, h.d_v, scratch);
   const T q_scale = h.scale * T(kLog2E);
@@ -192,7 +195,7 @@ HWY_NOINLINE void Backward(const AttentionHead<T>& h, const AttentionGradient<T>
       switch (LaneVectors(count, kLanes<T>)) {
         case 1: BackwardTile<T, 1>(h, g, p, block, count, j0, used, keys_non_finite); break;
         case 2: BackwardTile<T, 2>(h, g, p, block, count, j0, used, keys_non_finite); break;
-#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON
+#if ATTENDO_WIDE_PANEL
         case 3: BackwardTile<T, 3>(h, g, p, block, count, j0, used, keys_non_finite); break;
         default: BackwardTile<T, 4>(h, g, p, block, count, j0, used, keys_non_finite); break;
 #else

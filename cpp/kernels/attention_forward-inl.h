@@ -61,7 +61,8 @@ struct ValueBody {
 };
 
 template <typename T, int kVectors>
-HWY_NOINLINE void ForwardBlock(const AttentionHead<T>& h, Index q0, Index count, T* out, Index out_row, T* lse, T* scratch) {
+HWY_NOINLINE void ForwardBlock(const AttentionHead<T>& h, Index q0, Index count, T* out, Index out_row, T* lse,
+                               T* scratch) {
   const Tag<T> d;
   constexpr Index kWidth = kVectors * kLanes<T>;
   T* queries = scratch;
@@ -185,7 +186,8 @@ HWY_NOINLINE void WeightsBlock(const AttentionHead<T>& h, Index q0, Index count,
     for (; j < key_end; ++j) sum += w[j];
     if (sum == T(0)) continue;
     const T factor = T(1) / sum;
-    for (j = 0; j + kLanes<T> <= key_end; j += kLanes<T>) hn::StoreU(hn::LoadU(d, w + j) * hn::Set(d, factor), d, w + j);
+    for (j = 0; j + kLanes<T> <= key_end; j += kLanes<T>)
+      hn::StoreU(hn::LoadU(d, w + j) * hn::Set(d, factor), d, w + j);
     for (; j < key_end; ++j) w[j] *= factor;
   }
 }

@@ -104,7 +104,8 @@ HWY_INLINE bool BiasAndMask(const AttentionHead<T>& h, Index q0, Index count, In
         }
       }
     }
-    for (Index x = 0; x < nk * kWidth; x += kLanes<T>) hn::StoreU(hn::LoadU(d, s + x) + hn::LoadU(d, temp + x), d, s + x);
+    for (Index x = 0; x < nk * kWidth; x += kLanes<T>)
+      hn::StoreU(hn::LoadU(d, s + x) + hn::LoadU(d, temp + x), d, s + x);
     masked = true;  // a bias of -inf masks
   }
   if (h.mask != nullptr) {
@@ -142,7 +143,8 @@ template <typename T, int kVectors>
 HWY_INLINE bool ScoreTile(const AttentionHead<T>& h, const T* queries, Index q0, Index count, Index j0, Index nk, T* s,
                           T* temp) {
   constexpr Index kWidth = kVectors * kLanes<T>;
-  ForEachRowTile<kVectors>(nk, ProductBody<T>{h.d, h.k + j0 * h.k_row, h.k_row, 1, queries, kWidth, s, kWidth, false, false});
+  ForEachRowTile<kVectors>(
+      nk, ProductBody<T>{h.d, h.k + j0 * h.k_row, h.k_row, 1, queries, kWidth, s, kWidth, false, false});
   return BiasAndMask<T, kVectors>(h, q0, count, j0, nk, s, temp);
 }
 

@@ -18,14 +18,14 @@ constexpr Index kDepth = 512;
 template <typename T>
 struct GemmBody {
   const GemmTask<T>& t;
-  const T* a;      // at the first column of this depth block
-  const T* b;      // at the first row of this depth block, in this panel
+  const T* a;  // at the first column of this depth block
+  const T* b;  // at the first row of this depth block, in this panel
   Index b_row;
   Index k;
-  Index j;         // first column of the panel
-  Index columns;   // valid columns of the panel
+  Index j;        // first column of the panel
+  Index columns;  // valid columns of the panel
   bool add;
-  bool last;       // bias and activation come with the last depth block
+  bool last;  // bias and activation come with the last depth block
 
   template <int kRows, int kVectors>
   HWY_INLINE void Run(Index i) const {
@@ -68,12 +68,12 @@ HWY_NOINLINE void Run(const GemmTask<T>& t) {
     Index p = 0;
     do {
       const Index depth = Min(kDepth, t.k - p);
-      const GemmBody<T> body{t,     t.a + p * t.a_col, panel + p * b_row, b_row, depth, j, columns, t.add || p > 0,
-                             p + depth == t.k};
+      const GemmBody<T> body{t, t.a + p * t.a_col, panel + p * b_row, b_row,           depth,
+                             j, columns,           t.add || p > 0,    p + depth == t.k};
       switch (vectors) {
         case 1: ForEachRowTile<1>(t.m, body); break;
         case 2: ForEachRowTile<2>(t.m, body); break;
-#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON
+#if ATTENDO_WIDE_PANEL
         case 3: ForEachRowTile<3>(t.m, body); break;
         default: ForEachRowTile<4>(t.m, body); break;
 #else
@@ -160,7 +160,8 @@ const GemmKernels<float>& TableFloat() {
   return table;
 }
 const GemmKernels<double>& TableDouble() {
-  static constexpr GemmKernels<double> table{kLanes<double>, kPanel<double>, Run<double>, PackB<double>, RunDot<double>};
+  static constexpr GemmKernels<double> table{kLanes<double>, kPanel<double>, Run<double>, PackB<double>,
+                                             RunDot<double>};
   return table;
 }
 

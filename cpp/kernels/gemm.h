@@ -18,8 +18,8 @@ struct GemmTask {
   std::ptrdiff_t b_row = 0;
   T* c = nullptr;
   std::ptrdiff_t c_row = 0;
-  bool add = false;           // add to what c holds
-  const T* bias = nullptr;    // (n,), or null
+  bool add = false;         // add to what c holds
+  const T* bias = nullptr;  // (n,), or null
   bool relu = false;
 };
 
@@ -33,8 +33,8 @@ struct GemmKernels {
   void (*pack_b)(T* packed, const T* b, std::ptrdiff_t b_row, std::ptrdiff_t b_col, std::ptrdiff_t k, std::ptrdiff_t n,
                  std::ptrdiff_t p_begin, std::ptrdiff_t p_end);
   // y[i, j] = Σ_p a[i, p] w[j, p] (+ bias[j]) (then relu): rows of w are dotted with the few rows of a.
-  void (*run_dot)(const T* a, std::ptrdiff_t a_row, std::ptrdiff_t m, const T* w, std::ptrdiff_t w_row, std::ptrdiff_t n,
-                  std::ptrdiff_t k, T* y, std::ptrdiff_t y_row, bool add, const T* bias, bool relu);
+  void (*run_dot)(const T* a, std::ptrdiff_t a_row, std::ptrdiff_t m, const T* w, std::ptrdiff_t w_row,
+                  std::ptrdiff_t n, std::ptrdiff_t k, T* y, std::ptrdiff_t y_row, bool add, const T* bias, bool relu);
 };
 
 template <typename T>

@@ -145,7 +145,8 @@ HWY_NOINLINE void SoftmaxMinus(T* dx, const T* x, const T* lse, const T* scale, 
 }
 
 template <typename T>
-HWY_NOINLINE void LayerNorm(T* y, T* mean, T* rstd, const T* x, const T* gamma, const T* beta, T eps, Index rows, Index n) {
+HWY_NOINLINE void LayerNorm(T* y, T* mean, T* rstd, const T* x, const T* gamma, const T* beta, T eps, Index rows,
+                            Index n) {
   const Tag<T> d;
   const auto one = hn::Set(d, T(1));
   for (Index r = 0; r < rows; ++r, x += n, y += n) {
@@ -256,8 +257,8 @@ HWY_NOINLINE void SigmoidFlat(T* y, const T* x, Index n) {
 }
 
 template <typename T>
-HWY_NOINLINE void Dropout(T* y, const T* x, std::uint64_t stream, std::uint64_t first, std::uint32_t drop_below, T scale,
-                          Index n) {
+HWY_NOINLINE void Dropout(T* y, const T* x, std::uint64_t stream, std::uint64_t first, std::uint32_t drop_below,
+                          T scale, Index n) {
   std::uint32_t key = row_key(stream, first / kRandomRow);
   for (Index i = 0; i < n; ++i) {
     const std::uint64_t at = first + static_cast<std::uint64_t>(i);
@@ -281,12 +282,18 @@ struct AdamStep {
 };
 
 template <typename T>
-HWY_NOINLINE void Adam(T* w, T* m, T* v, const T* g, T rate, T beta1, T beta2, T eps, T rsqrt_correction2, T l2, T decay,
-                       T grad_scale, Index n) {
+HWY_NOINLINE void Adam(T* w, T* m, T* v, const T* g, T rate, T beta1, T beta2, T eps, T rsqrt_correction2, T l2,
+                       T decay, T grad_scale, Index n) {
   const Tag<T> d;
-  const AdamStep<T> step{hn::Set(d, rate), hn::Set(d, beta1), hn::Set(d, beta2), hn::Set(d, eps),
-                         hn::Set(d, rsqrt_correction2), hn::Set(d, l2), hn::Set(d, T(1) - decay),
-                         hn::Set(d, grad_scale), hn::Set(d, T(1))};
+  const AdamStep<T> step{hn::Set(d, rate),
+                         hn::Set(d, beta1),
+                         hn::Set(d, beta2),
+                         hn::Set(d, eps),
+                         hn::Set(d, rsqrt_correction2),
+                         hn::Set(d, l2),
+                         hn::Set(d, T(1) - decay),
+                         hn::Set(d, grad_scale),
+                         hn::Set(d, T(1))};
   Index i = 0;
   for (; i + kLanes<T> <= n; i += kLanes<T>) {
     auto wv = hn::LoadU(d, w + i), mv = hn::LoadU(d, m + i), vv = hn::LoadU(d, v + i);
@@ -296,7 +303,8 @@ HWY_NOINLINE void Adam(T* w, T* m, T* v, const T* g, T rate, T beta1, T beta2, T
     hn::StoreU(vv, d, v + i);
   }
   if (i < n) {
-    auto wv = LoadTail<T>(w + i, n - i, T(0)), mv = LoadTail<T>(m + i, n - i, T(0)), vv = LoadTail<T>(v + i, n - i, T(0));
+    auto wv = LoadTail<T>(w + i, n - i, T(0)), mv = LoadTail<T>(m + i, n - i, T(0)),
+         vv = LoadTail<T>(v + i, n - i, T(0));
     step(wv, mv, vv, LoadTail<T>(g + i, n - i, T(0)));
     StoreTail<T>(wv, w + i, n - i);
     StoreTail<T>(mv, m + i, n - i);
@@ -306,8 +314,8 @@ HWY_NOINLINE void Adam(T* w, T* m, T* v, const T* g, T rate, T beta1, T beta2, T
 
 template <typename T>
 constexpr RowKernels<T> MakeTable() {
-  return {Softmax<T>,  SoftmaxBackward<T>, LogSumExp<T>,   SoftmaxMinus<T>, LayerNorm<T>, LayerNormBackward<T>,
-          ExpFlat<T>,  TanhFlat<T>,        SigmoidFlat<T>, Dropout<T>,      Adam<T>};
+  return {Softmax<T>, SoftmaxBackward<T>, LogSumExp<T>,   SoftmaxMinus<T>, LayerNorm<T>, LayerNormBackward<T>,
+          ExpFlat<T>, TanhFlat<T>,        SigmoidFlat<T>, Dropout<T>,      Adam<T>};
 }
 const RowKernels<float>& TableFloat() {
   static constexpr RowKernels<float> table = MakeTable<float>();

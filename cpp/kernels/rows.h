@@ -20,7 +20,8 @@ struct RowKernels {
   void (*softmax_minus)(T* dx, const T* x, const T* lse, const T* scale, T smoothing, ptrdiff_t rows, ptrdiff_t n);
 
   // y = (x - mean)·rstd·gamma + beta over rows of n; gamma and beta may be null. Keeps mean and rstd.
-  void (*layer_norm)(T* y, T* mean, T* rstd, const T* x, const T* gamma, const T* beta, T eps, ptrdiff_t rows, ptrdiff_t n);
+  void (*layer_norm)(T* y, T* mean, T* rstd, const T* x, const T* gamma, const T* beta, T eps, ptrdiff_t rows,
+                     ptrdiff_t n);
   // dx may be null; d_gamma and d_beta (may be null) are added to.
   void (*layer_norm_backward)(T* dx, T* d_gamma, T* d_beta, const T* dy, const T* x, const T* mean, const T* rstd,
                               const T* gamma, ptrdiff_t rows, ptrdiff_t n);
@@ -30,11 +31,12 @@ struct RowKernels {
   void (*sigmoid)(T* y, const T* x, ptrdiff_t n);
 
   // y = keep(i) ? x·scale : 0 for elements first … first + n - 1 of the stream. The same call is its own backward.
-  void (*dropout)(T* y, const T* x, std::uint64_t stream, std::uint64_t first, std::uint32_t drop_below, T scale, ptrdiff_t n);
+  void (*dropout)(T* y, const T* x, std::uint64_t stream, std::uint64_t first, std::uint32_t drop_below, T scale,
+                  ptrdiff_t n);
 
   // One pass of Adam over a flat buffer; see train/optimizers.h for the formula.
-  void (*adam)(T* w, T* m, T* v, const T* g, T rate, T beta1, T beta2, T eps, T rsqrt_correction2, T l2, T decay, T grad_scale,
-               ptrdiff_t n);
+  void (*adam)(T* w, T* m, T* v, const T* g, T rate, T beta1, T beta2, T eps, T rsqrt_correction2, T l2, T decay,
+               T grad_scale, ptrdiff_t n);
 };
 
 template <typename T>

@@ -19,7 +19,7 @@
 #define ATTENDO_SELECT_AVX2(Table)
 #endif
 
-#define ATTENDO_SELECT(Table)     \
-  ATTENDO_SELECT_AVX512(Table);   \
-  ATTENDO_SELECT_AVX2(Table);     \
+#define ATTENDO_SELECT(Table)   \
+  ATTENDO_SELECT_AVX512(Table); \
+  ATTENDO_SELECT_AVX2(Table);   \
   return HWY_STATIC_DISPATCH(Table)()

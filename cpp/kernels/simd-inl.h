@@ -198,7 +198,8 @@ HWY_INLINE Vector<T> Tanh(Vector<T> x) {
   const auto bound = hn::Set(d, T(20));
   const auto e = Expm1<T>(hn::Min(bound, hn::Max(hn::Neg(bound), x + x)));
   const auto y = e / (e + hn::Set(d, T(2)));
-  const auto saturated = hn::IfThenElse(hn::Gt(hn::Abs(x), bound * hn::Set(d, T(0.5))), hn::CopySign(hn::Set(d, T(1)), x), y);
+  const auto saturated =
+      hn::IfThenElse(hn::Gt(hn::Abs(x), bound * hn::Set(d, T(0.5))), hn::CopySign(hn::Set(d, T(1)), x), y);
   return hn::IfThenElse(hn::Eq(x, x), saturated, x);
 }
 

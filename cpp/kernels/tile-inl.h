@@ -13,10 +13,13 @@ namespace attendo::kernels {
 namespace HWY_NAMESPACE {
 namespace {
 
+#undef ATTENDO_WIDE_PANEL
 // 32 vector registers hold 6 × 4 accumulators, 16 hold 6 × 2: with their operands nothing spills.
-#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON
+#if HWY_TARGET == HWY_AVX3 || HWY_ARCH_ARM_A64
+#define ATTENDO_WIDE_PANEL 1
 constexpr int kPanelVectors = 4;
 #else
+#define ATTENDO_WIDE_PANEL 0
 constexpr int kPanelVectors = 2;
 #endif
 

@@ -39,9 +39,11 @@ AttentionResult FeatureAttention::operator()(const Tensor& x, bool return_weight
 
 CnnAttention::CnnAttention(const CnnAttentionOptions& o) : o_(o) {
   if (o.image_height < 4 || o.image_width < 4) {
-    value_error("CnnAttention: image_size is (", o.image_height, ", ", o.image_width, ") but must be at least 4: two poolings halve it");
+    value_error("CnnAttention: image_size is (", o.image_height, ", ", o.image_width,
+                ") but must be at least 4: two poolings halve it");
   }
-  conv1_ = std::make_shared<nn::Conv2d>(o.in_channels, o.channels1, nn::Conv2d::Options{3, 3, 1, 1, 1, 1}, true, o.dtype);
+  conv1_ =
+      std::make_shared<nn::Conv2d>(o.in_channels, o.channels1, nn::Conv2d::Options{3, 3, 1, 1, 1, 1}, true, o.dtype);
   conv2_ = std::make_shared<nn::Conv2d>(o.channels1, o.channels2, nn::Conv2d::Options{3, 3, 1, 1, 1, 1}, true, o.dtype);
   pool_ = std::make_shared<nn::MaxPool2d>(nn::Conv2d::Options{2, 2, 2, 2, 0, 0});
   fc1_ = std::make_shared<nn::Linear>(o.channels2, o.features, true, o.dtype);
@@ -59,12 +61,12 @@ AttentionResult CnnAttention::operator()(const Tensor& images, bool return_weigh
   check_float("CnnAttention", "images", images);
   check_rank("CnnAttention", "images", images, 4, "(batch, channels, height, width)");
   if (images.dim(2) != o_.image_height || images.dim(3) != o_.image_width) {
-    value_error("CnnAttention: images are ", images.dim(2), " × ", images.dim(3), " but image_size is (", o_.image_height, ", ",
-                o_.image_width, ")");
+    value_error("CnnAttention: images are ", images.dim(2), " × ", images.dim(3), " but image_size is (",
+                o_.image_height, ", ", o_.image_width, ")");
   }
   Tensor map = (*pool_)(relu((*conv1_)(images)));
-  map = (*pool_)(relu((*conv2_)(map)));                                                      // (B, C2, H/4, W/4)
-  const Tensor tokens = transpose(reshape(map, {map.dim(0), map.dim(1), -1}), {0, 2, 1});    // (B, N, C2)
+  map = (*pool_)(relu((*conv2_)(map)));                                                    // (B, C2, H/4, W/4)
+  const Tensor tokens = transpose(reshape(map, {map.dim(0), map.dim(1), -1}), {0, 2, 1});  // (B, N, C2)
   AttentionResult result = (*attention_)((*fc1_)(tokens, true), return_weights);
   result.out = (*fc_)(mean(result.out, {1}));
   return result;

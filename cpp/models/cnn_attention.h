@@ -28,7 +28,9 @@ class CnnAttention : public nn::Module {
   explicit CnnAttention(const CnnAttentionOptions& o);
   // images (B, C, H, W) -> out: logits (B, num_classes), weights (B, N, N) over the N = H/4 · W/4 positions
   AttentionResult operator()(const Tensor& images, bool return_weights);
-  Tensors forward(const Tensors& inputs) override { return {(*this)(nn::only_input("CnnAttention", inputs), false).out}; }
+  Tensors forward(const Tensors& inputs) override {
+    return {(*this)(nn::only_input("CnnAttention", inputs), false).out};
+  }
   std::string type_name() const override { return "CnnAttention"; }
   const CnnAttentionOptions& options() const { return o_; }
 

@@ -55,7 +55,8 @@ void Transformer::check_ids(const char* name, const Tensor& ids) const {
   if (ids.dtype() != DType::kInt64) {
     type_error("Transformer: ", name, " has dtype ", dtype_name(ids.dtype()), " but must be int64 token ids");
   }
-  if (ids.dim(1) > o_.max_len) value_error("Transformer: ", name, " has ", ids.dim(1), " positions but max_len is ", o_.max_len);
+  if (ids.dim(1) > o_.max_len)
+    value_error("Transformer: ", name, " has ", ids.dim(1), " positions but max_len is ", o_.max_len);
 }
 
 Transformer::Source Transformer::source(const Tensor& src, bool trim) const {
@@ -79,7 +80,8 @@ Transformer::Source Transformer::source(const Tensor& src, bool trim) const {
   }
   if (trim && longest < length) {
     s.ids = slice(src, {{0, batch, 1, false}, {0, longest, 1, false}});
-    if (s.mask) s.mask = slice(s.mask, {{0, batch, 1, false}, {0, 1, 1, false}, {0, 1, 1, false}, {0, longest, 1, false}});
+    if (s.mask)
+      s.mask = slice(s.mask, {{0, batch, 1, false}, {0, 1, 1, false}, {0, 1, 1, false}, {0, longest, 1, false}});
   }
   return s;
 }
@@ -99,7 +101,8 @@ Tensor Transformer::embed(nn::Embedding& table, const Tensor& ids, Index offset)
 nn::StackResult Transformer::run(const Tensor& src, const Tensor& tgt, bool trim, bool return_weights) {
   check_ids("src", src);
   check_ids("tgt", tgt);
-  if (src.dim(0) != tgt.dim(0)) value_error("Transformer: tgt has a batch of ", tgt.dim(0), " but src has one of ", src.dim(0));
+  if (src.dim(0) != tgt.dim(0))
+    value_error("Transformer: tgt has a batch of ", tgt.dim(0), " but src has one of ", src.dim(0));
   const Source s = source(src, trim);
   AttentionOptions causal, options = source_options(s);
   causal.causal = true;
@@ -119,7 +122,8 @@ Tensor Transformer::encode(const Tensor& src) {
   return (*encoder_)(embed(*src_embedding_, src, 0), source_options(source(src, false)), false).out;
 }
 
-Tensor Transformer::translate(const Tensor& src, Index bos_id, Index eos_id, Index max_len, const std::function<void()>& interrupted) {
+Tensor Transformer::translate(const Tensor& src, Index bos_id, Index eos_id, Index max_len,
+                              const std::function<void()>& interrupted) {
   check_ids("src", src);
   const std::pair<const char*, Index> special[] = {{"bos_id", bos_id}, {"eos_id", eos_id}};
   for (const auto& [name, id] : special) {
@@ -127,7 +131,8 @@ Tensor Transformer::translate(const Tensor& src, Index bos_id, Index eos_id, Ind
       value_error("translate: ", name, " is ", id, " but must be 0 to ", o_.target_vocab_size - 1);
     }
   }
-  if (max_len < 1 || max_len > o_.max_len) value_error("translate: max_len is ", max_len, " but must be 1 to ", o_.max_len);
+  if (max_len < 1 || max_len > o_.max_len)
+    value_error("translate: max_len is ", max_len, " but must be 1 to ", o_.max_len);
   const NoGrad no_grad;
   const Index batch = src.dim(0);
   const Source s = source(src, true);

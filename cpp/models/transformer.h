@@ -27,7 +27,8 @@ class Transformer : public nn::Module {
   Tensor encode(const Tensor& src);
   // Greedy decoding on a key-value cache: ids (B, T) without bos, up to and with eos, then pad_id. `interrupted` is asked
   // between steps.
-  Tensor translate(const Tensor& src, Index bos_id, Index eos_id, Index max_len, const std::function<void()>& interrupted);
+  Tensor translate(const Tensor& src, Index bos_id, Index eos_id, Index max_len,
+                   const std::function<void()>& interrupted);
 
   Tensors forward(const Tensors& inputs) override;
   std::string type_name() const override { return "Transformer"; }

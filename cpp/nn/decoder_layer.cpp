@@ -35,7 +35,8 @@ DecoderLayer::DecoderLayer(const LayerOptions& o)
   register_module("dropout3", dropout3_);
 }
 
-DecoderLayer::Result DecoderLayer::operator()(const Tensor& x, const Tensor& memory, const AttentionOptions& self_options,
+DecoderLayer::Result DecoderLayer::operator()(const Tensor& x, const Tensor& memory,
+                                              const AttentionOptions& self_options,
                                               const AttentionOptions& cross_options, bool return_weights) {
   AttentionResult self, cross;
   Tensor y;
@@ -78,12 +79,14 @@ Tensor DecoderLayer::step(const Tensor& x, LayerCache& cache, Index length, cons
     }
     AttentionOptions so_far;
     so_far.key_lengths = Tensor::full({batch}, DType::kInt64, static_cast<double>(length + 1));
-    const AttentionResult r = attend_heads({qkv, 0}, {cache.keys_values, 0}, {cache.keys_values, e}, heads, e / heads, so_far, false);
+    const AttentionResult r =
+        attend_heads({qkv, 0}, {cache.keys_values, 0}, {cache.keys_values, e}, heads, e / heads, so_far, false);
     return linear(r.out, self.out_weight, self.out_bias);
   };
   auto cross_attention = [&](const Tensor& in) {
     const Tensor q = linear(in, cross.in_weight.rows(0, e), cross.in_bias ? cross.in_bias.rows(0, e) : Tensor());
-    const AttentionResult r = attend_heads({q, 0}, {cache.memory, 0}, {cache.memory, e}, heads, e / heads, cross_options, false);
+    const AttentionResult r =
+        attend_heads({q, 0}, {cache.memory, 0}, {cache.memory, e}, heads, e / heads, cross_options, false);
     return linear(r.out, cross.out_weight, cross.out_bias);
   };
   if (norm_first_) {
@@ -139,7 +142,8 @@ std::vector<LayerCache> Decoder::start(const Tensor& memory, Index capacity) con
   return caches;
 }
 
-Tensor Decoder::step(const Tensor& x, std::vector<LayerCache>& caches, Index length, const AttentionOptions& cross_options) {
+Tensor Decoder::step(const Tensor& x, std::vector<LayerCache>& caches, Index length,
+                     const AttentionOptions& cross_options) {
   Tensor y = x;
   for (size_t i = 0; i < layers_.size(); ++i) y = layers_[i]->step(y, caches[i], length, cross_options);
   return norm_ ? (*norm_)(y) : y;

@@ -6,8 +6,8 @@ namespace attendo::nn {
 
 // Keys and values of the positions decoded so far, and those of the memory, for one decoder layer.
 struct LayerCache {
-  Tensor keys_values;    // (B, capacity, 2 E), the first `length` positions in use
-  Tensor memory;         // (B, S, 2 E): projected once
+  Tensor keys_values;  // (B, capacity, 2 E), the first `length` positions in use
+  Tensor memory;       // (B, S, 2 E): projected once
 };
 
 class DecoderLayer : public Module {

@@ -18,7 +18,9 @@ class EncoderLayer : public Module {
   explicit EncoderLayer(const LayerOptions& o);
   // x (B, L, d_model) -> out the same, weights (B, H, L, L) when asked for
   AttentionResult operator()(const Tensor& x, const AttentionOptions& options, bool return_weights);
-  Tensors forward(const Tensors& inputs) override { return {(*this)(only_input("EncoderLayer", inputs), {}, false).out}; }
+  Tensors forward(const Tensors& inputs) override {
+    return {(*this)(only_input("EncoderLayer", inputs), {}, false).out};
+  }
   std::string type_name() const override { return "EncoderLayer"; }
   std::string extra_repr() const override { return norm_first_ ? "norm_first=True" : ""; }
 

@@ -58,7 +58,8 @@ Embedding::Embedding(Index num_embeddings, Index embedding_dim, Index padding_id
 }
 
 std::string Embedding::extra_repr() const {
-  return concat(weight().dim(0), ", ", weight().dim(1), padding_idx_ == kNoPadding ? "" : concat(", padding_idx=", padding_idx_));
+  return concat(weight().dim(0), ", ", weight().dim(1),
+                padding_idx_ == kNoPadding ? "" : concat(", padding_idx=", padding_idx_));
 }
 
 void Embedding::reset_own(Generator& generator) {
@@ -100,8 +101,8 @@ Tensor BatchNorm::operator()(const Tensor& x) {
   } else if (x.rank() != 2 && x.rank() != 3) {
     value_error("BatchNorm1d: x has shape ", x.shape(), " but must be (B, C) or (B, C, L)");
   }
-  return batch_norm(x, own_parameters()[0].second, own_parameters()[1].second, own_buffers()[0].second, own_buffers()[1].second,
-                    training(), momentum_, eps_);
+  return batch_norm(x, own_parameters()[0].second, own_parameters()[1].second, own_buffers()[0].second,
+                    own_buffers()[1].second, training(), momentum_, eps_);
 }
 
 std::string BatchNorm::extra_repr() const {
@@ -136,13 +137,13 @@ Conv2d::Conv2d(Index in_channels, Index out_channels, const Options& options, bo
 }
 
 Tensor Conv2d::operator()(const Tensor& x) {
-  return conv2d(x, own_parameters()[0].second, own_parameters().size() > 1 ? own_parameters()[1].second : Tensor(), o_.stride_h,
-                o_.stride_w, o_.padding_h, o_.padding_w);
+  return conv2d(x, own_parameters()[0].second, own_parameters().size() > 1 ? own_parameters()[1].second : Tensor(),
+                o_.stride_h, o_.stride_w, o_.padding_h, o_.padding_w);
 }
 
 std::string Conv2d::extra_repr() const {
-  return concat(in_, ", ", out_, ", kernel_size=(", o_.kernel_h, ", ", o_.kernel_w, "), stride=(", o_.stride_h, ", ", o_.stride_w,
-                "), padding=(", o_.padding_h, ", ", o_.padding_w, ")");
+  return concat(in_, ", ", out_, ", kernel_size=(", o_.kernel_h, ", ", o_.kernel_w, "), stride=(", o_.stride_h, ", ",
+                o_.stride_w, "), padding=(", o_.padding_h, ", ", o_.padding_w, ")");
 }
 
 void Conv2d::reset_own(Generator& generator) {
@@ -154,8 +155,8 @@ Tensor MaxPool2d::operator()(const Tensor& x) {
 }
 
 std::string MaxPool2d::extra_repr() const {
-  return concat("kernel_size=(", o_.kernel_h, ", ", o_.kernel_w, "), stride=(", o_.stride_h, ", ", o_.stride_w, "), padding=(",
-                o_.padding_h, ", ", o_.padding_w, ")");
+  return concat("kernel_size=(", o_.kernel_h, ", ", o_.kernel_w, "), stride=(", o_.stride_h, ", ", o_.stride_w,
+                "), padding=(", o_.padding_h, ", ", o_.padding_w, ")");
 }
 
 Tensor Flatten::operator()(const Tensor& x) {

@@ -8,7 +8,8 @@ MultiHeadAttention::MultiHeadAttention(Index d_model, Index num_heads, double dr
     value_error("MultiHeadAttention: d_model is ", d_model, " and num_heads is ", num_heads,
                 "; both must be positive and d_model a multiple of num_heads");
   }
-  if (!(dropout >= 0 && dropout < 1)) value_error("MultiHeadAttention: dropout is ", dropout, " but must be 0 or more and below 1");
+  if (!(dropout >= 0 && dropout < 1))
+    value_error("MultiHeadAttention: dropout is ", dropout, " but must be 0 or more and below 1");
   make_parameter("in_proj_weight", {3 * d_model, d_model}, dtype);
   if (bias) make_parameter("in_proj_bias", {3 * d_model}, dtype);
   out_proj_ = std::make_shared<Linear>(d_model, d_model, bias, dtype);
@@ -26,7 +27,8 @@ void MultiHeadAttention::reset_own(Generator& generator) {
 }
 
 MultiHeadWeights MultiHeadAttention::weights() const {
-  return {own_parameters()[0].second, bias_ ? own_parameters()[1].second : Tensor(), out_proj_->weight(), out_proj_->bias()};
+  return {own_parameters()[0].second, bias_ ? own_parameters()[1].second : Tensor(), out_proj_->weight(),
+          out_proj_->bias()};
 }
 
 AttentionResult MultiHeadAttention::operator()(const Tensor& query, const Tensor& key, const Tensor& value,
@@ -40,7 +42,8 @@ AttentionResult MultiHeadAttention::operator()(const Tensor& query, const Tensor
 
 Tensors MultiHeadAttention::forward(const Tensors& inputs) {
   if (inputs.size() == 1) return {(*this)(inputs[0], inputs[0], inputs[0], {}).out};
-  if (inputs.size() != 3) value_error("MultiHeadAttention: ", inputs.size(), " inputs were given but it takes query, key and value");
+  if (inputs.size() != 3)
+    value_error("MultiHeadAttention: ", inputs.size(), " inputs were given but it takes query, key and value");
   return {(*this)(inputs[0], inputs[1], inputs[2], {}).out};
 }
 

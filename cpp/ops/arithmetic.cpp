@@ -11,24 +11,16 @@
 #include "ops/arithmetic.h"
 
 #include <cmath>
-#include <xtensor/xadapt.hpp>
-#include <xtensor/xbroadcast.hpp>
-#include <xtensor/xnoalias.hpp>
 
 #include "core/parallel.h"
 #include "kernels/rows.h"
 #include "ops/gemm.h"
+#include "ops/xtensor.h"
 
 namespace attendo {
 namespace {
 
 constexpr Index kGrain = 1 << 15;
-
-template <typename T>
-auto adapt(const Tensor& x) {
-  const std::vector<size_t> shape(x.shape().begin(), x.shape().end());
-  return xt::adapt(x.data<T>(), static_cast<size_t>(x.size()), xt::no_ownership(), shape);
-}
 
 // x repeated to `shape`.
 Tensor broadcast_to(const Tensor& x, const Shape& shape) {
@@ -103,19 +95,27 @@ Tensor binary_forward(const char* name, const Tensor& a, const Tensor& b, const 
 
 struct Add {
   template <typename T>
-  T operator()(T a, T b) const { return a + b; }
+  T operator()(T a, T b) const {
+    return a + b;
+  }
 };
 struct Subtract {
   template <typename T>
-  T operator()(T a, T b) const { return a - b; }
+  T operator()(T a, T b) const {
+    return a - b;
+  }
 };
 struct Multiply {
   template <typename T>
-  T operator()(T a, T b) const { return a * b; }
+  T operator()(T a, T b) const {
+    return a * b;
+  }
 };
 struct Divide {
   template <typename T>
-  T operator()(T a, T b) const { return a / b; }
+  T operator()(T a, T b) const {
+    return a / b;
+  }
 };
 
 template <typename Op>

@@ -10,9 +10,9 @@ Tensor subtract(const Tensor& a, const Tensor& b);
 Tensor multiply(const Tensor& a, const Tensor& b);
 Tensor divide(const Tensor& a, const Tensor& b);
 
-Tensor scale(const Tensor& x, double factor);          // factor · x
-Tensor add_scalar(const Tensor& x, double value);      // x + value
-Tensor power(const Tensor& x, double exponent);        // x ^ exponent
+Tensor scale(const Tensor& x, double factor);      // factor · x
+Tensor add_scalar(const Tensor& x, double value);  // x + value
+Tensor power(const Tensor& x, double exponent);    // x ^ exponent
 Tensor exp(const Tensor& x);
 Tensor log(const Tensor& x);
 Tensor sqrt(const Tensor& x);

@@ -29,7 +29,8 @@ void for_channel(const BatchNormSaved& s, Index c, const Body& body) {
 }
 
 template <typename T>
-void batch_statistics(const BatchNormSaved& s, const Tensor& running_mean, const Tensor& running_var, double momentum, double eps) {
+void batch_statistics(const BatchNormSaved& s, const Tensor& running_mean, const Tensor& running_var, double momentum,
+                      double eps) {
   const T* x = s.x.data<T>();
   const Index count = s.batch * s.positions;
   parallel_for(s.channels, [&](Index c) {
@@ -39,7 +40,8 @@ void batch_statistics(const BatchNormSaved& s, const Tensor& running_mean, const
     });
     mean /= static_cast<double>(count);
     for_channel(s, c, [&](Index at, Index n) {
-      for (Index i = at; i < at + n; ++i) square += (static_cast<double>(x[i]) - mean) * (static_cast<double>(x[i]) - mean);
+      for (Index i = at; i < at + n; ++i)
+        square += (static_cast<double>(x[i]) - mean) * (static_cast<double>(x[i]) - mean);
     });
     s.mean.data<T>()[c] = static_cast<T>(mean);
     s.rstd.data<T>()[c] = static_cast<T>(1.0 / std::sqrt(square / static_cast<double>(count) + eps));
@@ -103,8 +105,8 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, con
   BatchNormSaved s;
   s.x = x, s.weight = weight, s.bias = bias, s.training = training;
   s.batch = x.dim(0), s.channels = x.dim(1), s.positions = x.shape().product(2, x.rank());
-  for (const auto& [name, p] : {std::pair{"weight", &weight}, std::pair{"bias", &bias}, std::pair{"running_mean", &running_mean},
-                                std::pair{"running_var", &running_var}}) {
+  for (const auto& [name, p] : {std::pair{"weight", &weight}, std::pair{"bias", &bias},
+                                std::pair{"running_mean", &running_mean}, std::pair{"running_var", &running_var}}) {
     if (!*p) continue;
     check_float("batch_norm", name, *p);
     check_same_dtype("batch_norm", name, *p, "x", x);

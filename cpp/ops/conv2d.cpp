@@ -140,8 +140,8 @@ void conv2d_backward(T* d_x, T* d_weight, T* d_bias, const T* d_y, const T* x, c
   }
 }
 
-ConvShape check_conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, Index stride_h, Index stride_w, Index padding_h,
-                       Index padding_w) {
+ConvShape check_conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, Index stride_h, Index stride_w,
+                       Index padding_h, Index padding_w) {
   check_float("conv2d", "x", x);
   check_float("conv2d", "weight", weight);
   check_rank("conv2d", "x", x, 4, "(B, C, H, W)");
@@ -154,16 +154,19 @@ ConvShape check_conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias
     check_same_dtype("conv2d", "bias", bias, "x", x);
     check_shape("conv2d", "bias", bias, {weight.dim(0)});
   }
-  if (stride_h < 1 || stride_w < 1) value_error("conv2d: stride is ", std::min(stride_h, stride_w), " but must be 1 or more");
-  if (padding_h < 0 || padding_w < 0) value_error("conv2d: padding is ", std::min(padding_h, padding_w), " but must be 0 or more");
-  ConvShape s{x.dim(0), x.dim(1), x.dim(2), x.dim(3), weight.dim(0), weight.dim(2), weight.dim(3), stride_h, stride_w, padding_h,
-              padding_w, 0, 0};
+  if (stride_h < 1 || stride_w < 1)
+    value_error("conv2d: stride is ", std::min(stride_h, stride_w), " but must be 1 or more");
+  if (padding_h < 0 || padding_w < 0)
+    value_error("conv2d: padding is ", std::min(padding_h, padding_w), " but must be 0 or more");
+  ConvShape s{x.dim(0),  x.dim(1),  x.dim(2), x.dim(3), weight.dim(0), weight.dim(2), weight.dim(3), stride_h, stride_w,
+              padding_h, padding_w, 0,        0};
   // Bounds that keep the sums below far from overflow.
   constexpr Index kHuge = Index{1} << 40;
   if (stride_h > kHuge || stride_w > kHuge || padding_h > kHuge || padding_w > kHuge) {
     value_error("conv2d: stride and padding must be below 2**40");
   }
-  if (s.kernel_h < 1 || s.kernel_w < 1) value_error("conv2d: weight has shape ", weight.shape(), "; its kernel is empty");
+  if (s.kernel_h < 1 || s.kernel_w < 1)
+    value_error("conv2d: weight has shape ", weight.shape(), "; its kernel is empty");
   const Index room_h = s.height + 2 * padding_h - s.kernel_h, room_w = s.width + 2 * padding_w - s.kernel_w;
   if (room_h < 0 || room_w < 0) {
     value_error("conv2d: weight's kernel (", s.kernel_h, ", ", s.kernel_w, ") is larger than the padded image (",
@@ -176,8 +179,8 @@ ConvShape check_conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias
 
 }  // namespace
 
-Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, Index stride_h, Index stride_w, Index padding_h,
-              Index padding_w) {
+Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, Index stride_h, Index stride_w,
+              Index padding_h, Index padding_w) {
   const ConvShape s = check_conv2d(x, weight, bias, stride_h, stride_w, padding_h, padding_w);
   Tensor y = Tensor::empty({s.batch, s.outputs, s.out_h, s.out_w}, x.dtype());
   dispatch_float("conv2d", "x", x, [&](auto zero) {

@@ -58,8 +58,9 @@ void index_backward(T* d_logits, const T* scale, const CrossEntropySaved& s) {
   const Index n = s.classes;
   const T eps = static_cast<T>(s.smoothing);
   parallel_ranges(s.rows, rows_per_task(8 * n), [&](Index begin, Index end) {
-    kernels::row_kernels<T>().softmax_minus(d_logits + begin * n, s.logits.data<T>() + begin * n, s.lse.data<T>() + begin,
-                                            scale + begin, eps / static_cast<T>(n), end - begin, n);
+    kernels::row_kernels<T>().softmax_minus(d_logits + begin * n, s.logits.data<T>() + begin * n,
+                                            s.lse.data<T>() + begin, scale + begin, eps / static_cast<T>(n),
+                                            end - begin, n);
     for (Index r = begin; r < end; ++r) {
       if (scale[r] != T(0)) d_logits[r * n + c[r]] -= (T(1) - eps) * scale[r];
     }
@@ -118,7 +119,8 @@ CrossEntropySaved check_cross_entropy(const Tensor& logits, const Tensor& target
   s.has_ignore = ignore_index.has_value();
   s.ignored = ignore_index.value_or(0);
   s.smoothing = label_smoothing;
-  if (s.classes == 0) value_error("cross_entropy: logits has shape ", logits.shape(), "; there must be at least one class");
+  if (s.classes == 0)
+    value_error("cross_entropy: logits has shape ", logits.shape(), "; there must be at least one class");
   if (!(label_smoothing >= 0 && label_smoothing <= 1)) {
     value_error("cross_entropy: label_smoothing is ", label_smoothing, " but must be 0 to 1");
   }
@@ -138,15 +140,16 @@ CrossEntropySaved check_cross_entropy(const Tensor& logits, const Tensor& target
     check_float("cross_entropy", "target", target);
     check_same_dtype("cross_entropy", "target", target, "logits", logits);
     check_shape("cross_entropy", "target", target, logits.shape());
-    if (s.has_ignore) value_error("cross_entropy: ignore_index goes with class indices, but target holds probabilities");
+    if (s.has_ignore)
+      value_error("cross_entropy: ignore_index goes with class indices, but target holds probabilities");
   }
   return s;
 }
 
 }  // namespace
 
-Tensor cross_entropy(const Tensor& logits, const Tensor& target, std::optional<Index> ignore_index, double label_smoothing,
-                     Reduction reduction) {
+Tensor cross_entropy(const Tensor& logits, const Tensor& target, std::optional<Index> ignore_index,
+                     double label_smoothing, Reduction reduction) {
   CrossEntropySaved s = check_cross_entropy(logits, target, ignore_index, label_smoothing);
   const bool by_index = target.dtype() == DType::kInt64;
   s.lse = Tensor::empty({s.rows}, logits.dtype());
@@ -178,7 +181,8 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& target, std::optional<I
       if (by_index) {
         index_backward<T>(d_logits.data<T>(), scale.get(), s);
       } else {
-        probability_backward<T>(d_logits ? d_logits.data<T>() : nullptr, d_target ? d_target.data<T>() : nullptr, scale.get(), s);
+        probability_backward<T>(d_logits ? d_logits.data<T>() : nullptr, d_target ? d_target.data<T>() : nullptr,
+                                scale.get(), s);
       }
       accumulate(s.logits, d_logits);
       accumulate(s.target, d_target);

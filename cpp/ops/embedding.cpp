@@ -24,8 +24,10 @@ void embedding_forward(T* y, const std::int64_t* ids, const T* weight, Index n, 
 
 // Positions sorted by id (stable), so that each row of dW has one owner and its sum one order.
 template <typename T>
-void embedding_backward(T* d_weight, const T* d_y, const std::int64_t* ids, Index n, Index d, Index vocabulary, Index padding_idx) {
-  Scratch<Index> start(static_cast<size_t>(vocabulary + 1)), order(static_cast<size_t>(n)), next(static_cast<size_t>(vocabulary));
+void embedding_backward(T* d_weight, const T* d_y, const std::int64_t* ids, Index n, Index d, Index vocabulary,
+                        Index padding_idx) {
+  Scratch<Index> start(static_cast<size_t>(vocabulary + 1)), order(static_cast<size_t>(n)),
+      next(static_cast<size_t>(vocabulary));
   std::fill_n(start.get(), vocabulary + 1, Index{0});
   for (Index i = 0; i < n; ++i) ++start.get()[ids[i] + 1];
   for (Index v = 0; v < vocabulary; ++v) start.get()[v + 1] += start.get()[v];
@@ -60,7 +62,8 @@ Tensor embedding(const Tensor& ids, const Tensor& weight, Index padding_idx) {
   const std::int64_t* id = ids.data<std::int64_t>();
   for (Index i = 0; i < n; ++i) {
     if (id[i] < 0 || id[i] >= vocabulary) {
-      value_error("embedding: ids holds ", id[i], " but must hold 0 to ", vocabulary - 1, " (weight has ", vocabulary, " rows)");
+      value_error("embedding: ids holds ", id[i], " but must hold 0 to ", vocabulary - 1, " (weight has ", vocabulary,
+                  " rows)");
     }
   }
   Shape shape = ids.shape();
@@ -76,7 +79,8 @@ Tensor embedding(const Tensor& ids, const Tensor& weight, Index padding_idx) {
     if (!target.add) std::memset(target.buffer.raw(), 0, target.buffer.bytes());
     dispatch_float("embedding", "weight", weight, [&](auto zero) {
       using T = decltype(zero);
-      embedding_backward<T>(target.buffer.data<T>(), grad[0].data<T>(), ids.data<std::int64_t>(), n, d, vocabulary, padding_idx);
+      embedding_backward<T>(target.buffer.data<T>(), grad[0].data<T>(), ids.data<std::int64_t>(), n, d, vocabulary,
+                            padding_idx);
     });
   });
   return y;

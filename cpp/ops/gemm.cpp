@@ -99,8 +99,9 @@ void gemm(const Gemm<T>& g) {
   if (g.m <= kDotRows && g.b_row == 1 && g.a_col == 1 && g.k > 0) {
     const Index grain = std::max<Index>(4, 100000 / g.k / 4 * 4);
     parallel_ranges(g.n, grain, [&](Index begin, Index end) {
-      kernels::gemm_kernels<T>().run_dot(g.a, g.a_row, g.m, g.b + begin * g.b_col, g.b_col, end - begin, g.k, g.c + begin,
-                                         g.c_row, g.add, g.bias == nullptr ? nullptr : g.bias + begin, g.relu);
+      kernels::gemm_kernels<T>().run_dot(g.a, g.a_row, g.m, g.b + begin * g.b_col, g.b_col, end - begin, g.k,
+                                         g.c + begin, g.c_row, g.add, g.bias == nullptr ? nullptr : g.bias + begin,
+                                         g.relu);
     });
     return;
   }

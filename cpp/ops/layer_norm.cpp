@@ -28,14 +28,15 @@ template <typename T>
 void layer_norm_forward(T* y, const LayerNormSaved& s, double eps) {
   parallel_ranges(s.rows, rows_per_task(4 * s.n), [&](Index begin, Index end) {
     kernels::row_kernels<T>().layer_norm(y + begin * s.n, s.mean.data<T>() + begin, s.rstd.data<T>() + begin,
-                                         s.x.data<T>() + begin * s.n, data_or_null<T>(s.weight), data_or_null<T>(s.bias),
-                                         static_cast<T>(eps), end - begin, s.n);
+                                         s.x.data<T>() + begin * s.n, data_or_null<T>(s.weight),
+                                         data_or_null<T>(s.bias), static_cast<T>(eps), end - begin, s.n);
   });
 }
 
 // dγ and dβ are summed in shards of rows, added in order.
 template <typename T>
-void layer_norm_backward(T* d_x, const GradTarget& d_weight, const GradTarget& d_bias, const T* d_y, const LayerNormSaved& s) {
+void layer_norm_backward(T* d_x, const GradTarget& d_weight, const GradTarget& d_bias, const T* d_y,
+                         const LayerNormSaved& s) {
   const Index n = s.n;
   const Shards shards(s.rows, rows_per_task(6 * n));
   Scratch<T> sums(static_cast<size_t>(2 * shards.count * n));
@@ -44,9 +45,9 @@ void layer_norm_backward(T* d_x, const GradTarget& d_weight, const GradTarget& d
     const Index begin = shard * shards.rows, end = std::min(s.rows, begin + shards.rows);
     T* gamma = sums.get() + 2 * shard * n;
     kernels::row_kernels<T>().layer_norm_backward(
-        d_x == nullptr ? nullptr : d_x + begin * n, d_weight.buffer ? gamma : nullptr, d_bias.buffer ? gamma + n : nullptr,
-        d_y + begin * n, s.x.data<T>() + begin * n, s.mean.data<T>() + begin, s.rstd.data<T>() + begin,
-        data_or_null<T>(s.weight), end - begin, n);
+        d_x == nullptr ? nullptr : d_x + begin * n, d_weight.buffer ? gamma : nullptr,
+        d_bias.buffer ? gamma + n : nullptr, d_y + begin * n, s.x.data<T>() + begin * n, s.mean.data<T>() + begin,
+        s.rstd.data<T>() + begin, data_or_null<T>(s.weight), end - begin, n);
   });
   const GradTarget* targets[2] = {&d_weight, &d_bias};
   for (int which = 0; which < 2; ++which) {

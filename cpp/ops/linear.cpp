@@ -24,8 +24,8 @@ void linear_forward(T* y, const T* x, const T* weight, const T* bias, bool relu,
 }
 
 template <typename T>
-void linear_backward(T* d_x, T* d_weight, bool add_weight, T* d_bias, bool add_bias, const T* d_y, const T* x, const T* weight,
-                     Index rows, Index in, Index out) {
+void linear_backward(T* d_x, T* d_weight, bool add_weight, T* d_bias, bool add_bias, const T* d_y, const T* x,
+                     const T* weight, Index rows, Index in, Index out) {
   if (d_x != nullptr) {
     Gemm<T> g;
     g.m = rows, g.n = in, g.k = out;
@@ -48,9 +48,10 @@ void linear_backward(T* d_x, T* d_weight, bool add_weight, T* d_bias, bool add_b
 
 template void linear_forward(float*, const float*, const float*, const float*, bool, Index, Index, Index);
 template void linear_forward(double*, const double*, const double*, const double*, bool, Index, Index, Index);
-template void linear_backward(float*, float*, bool, float*, bool, const float*, const float*, const float*, Index, Index, Index);
-template void linear_backward(double*, double*, bool, double*, bool, const double*, const double*, const double*, Index, Index,
-                              Index);
+template void linear_backward(float*, float*, bool, float*, bool, const float*, const float*, const float*, Index,
+                              Index, Index);
+template void linear_backward(double*, double*, bool, double*, bool, const double*, const double*, const double*, Index,
+                              Index, Index);
 
 namespace {
 
@@ -93,25 +94,26 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, bool re
     linear_forward<T>(y.data<T>(), x.data<T>(), weight.data<T>(), bias ? bias.data<T>() : nullptr, relu, rows, in, out);
   });
   if (!needs_grad({&x, &weight, &bias})) return y;
-  record("linear", {x, weight, bias}, {y}, [x, weight, bias, relu, rows, in, out, saved = y.detach()](const Tensors& d) {
-    dispatch_float("linear", "x", x, [&](auto zero) {
-      using T = decltype(zero);
-      Tensor d_y = d[0];
-      if (relu) {
-        d_y = Tensor::empty(d[0].shape(), d[0].dtype());
-        mask_where_zero(d_y.data<T>(), d[0].data<T>(), saved.data<T>(), saved.size());
-      }
-      Tensor d_x;
-      if (x.requires_grad()) d_x = Tensor::empty(x.shape(), x.dtype());
-      GradTarget d_weight, d_bias;
-      if (weight.requires_grad()) d_weight = grad_target(weight);
-      if (bias && bias.requires_grad()) d_bias = grad_target(bias);
-      linear_backward<T>(d_x ? d_x.data<T>() : nullptr, d_weight.buffer ? d_weight.buffer.data<T>() : nullptr, d_weight.add,
-                         d_bias.buffer ? d_bias.buffer.data<T>() : nullptr, d_bias.add, d_y.data<T>(), x.data<T>(),
-                         weight.data<T>(), rows, in, out);
-      accumulate(x, d_x);
-    });
-  });
+  record("linear", {x, weight, bias}, {y},
+         [x, weight, bias, relu, rows, in, out, saved = y.detach()](const Tensors& d) {
+           dispatch_float("linear", "x", x, [&](auto zero) {
+             using T = decltype(zero);
+             Tensor d_y = d[0];
+             if (relu) {
+               d_y = Tensor::empty(d[0].shape(), d[0].dtype());
+               mask_where_zero(d_y.data<T>(), d[0].data<T>(), saved.data<T>(), saved.size());
+             }
+             Tensor d_x;
+             if (x.requires_grad()) d_x = Tensor::empty(x.shape(), x.dtype());
+             GradTarget d_weight, d_bias;
+             if (weight.requires_grad()) d_weight = grad_target(weight);
+             if (bias && bias.requires_grad()) d_bias = grad_target(bias);
+             linear_backward<T>(d_x ? d_x.data<T>() : nullptr, d_weight.buffer ? d_weight.buffer.data<T>() : nullptr,
+                                d_weight.add, d_bias.buffer ? d_bias.buffer.data<T>() : nullptr, d_bias.add,
+                                d_y.data<T>(), x.data<T>(), weight.data<T>(), rows, in, out);
+             accumulate(x, d_x);
+           });
+         });
   return y;
 }
 

@@ -53,8 +53,8 @@ void max_pool2d_backward(T* d_x, const T* d_y, const std::int64_t* where, const 
   });
 }
 
-PoolShape check_max_pool2d(const Tensor& x, Index kernel_h, Index kernel_w, Index stride_h, Index stride_w, Index padding_h,
-                           Index padding_w) {
+PoolShape check_max_pool2d(const Tensor& x, Index kernel_h, Index kernel_w, Index stride_h, Index stride_w,
+                           Index padding_h, Index padding_w) {
   check_float("max_pool2d", "x", x);
   check_rank("max_pool2d", "x", x, 4, "(B, C, H, W)");
   constexpr Index kHuge = Index{1} << 40;
@@ -65,10 +65,11 @@ PoolShape check_max_pool2d(const Tensor& x, Index kernel_h, Index kernel_w, Inde
     if (step < 1 || step > kHuge) value_error("max_pool2d: stride is ", step, " but must be 1 or more");
   }
   if (padding_h < 0 || padding_w < 0 || 2 * padding_h > kernel_h || 2 * padding_w > kernel_w) {
-    value_error("max_pool2d: padding is (", padding_h, ", ", padding_w, ") but must be 0 to half of kernel_size (", kernel_h, ", ",
-                kernel_w, ")");
+    value_error("max_pool2d: padding is (", padding_h, ", ", padding_w, ") but must be 0 to half of kernel_size (",
+                kernel_h, ", ", kernel_w, ")");
   }
-  PoolShape s{x.dim(0) * x.dim(1), x.dim(2), x.dim(3), kernel_h, kernel_w, stride_h, stride_w, padding_h, padding_w, 0, 0};
+  PoolShape s{x.dim(0) * x.dim(1), x.dim(2),  x.dim(3), kernel_h, kernel_w, stride_h, stride_w,
+              padding_h,           padding_w, 0,        0};
   const Index room_h = s.height + 2 * padding_h - kernel_h, room_w = s.width + 2 * padding_w - kernel_w;
   if (room_h < 0 || room_w < 0) {
     value_error("max_pool2d: kernel_size (", kernel_h, ", ", kernel_w, ") is larger than the padded image (",
@@ -81,7 +82,8 @@ PoolShape check_max_pool2d(const Tensor& x, Index kernel_h, Index kernel_w, Inde
 
 }  // namespace
 
-Tensor max_pool2d(const Tensor& x, Index kernel_h, Index kernel_w, Index stride_h, Index stride_w, Index padding_h, Index padding_w) {
+Tensor max_pool2d(const Tensor& x, Index kernel_h, Index kernel_w, Index stride_h, Index stride_w, Index padding_h,
+                  Index padding_w) {
   const PoolShape s = check_max_pool2d(x, kernel_h, kernel_w, stride_h, stride_w, padding_h, padding_w);
   const Shape shape{x.dim(0), x.dim(1), s.out_h, s.out_w};
   Tensor y = Tensor::empty(shape, x.dtype());

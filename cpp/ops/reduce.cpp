@@ -40,7 +40,8 @@ void sum_forward(T* y, const T* x, Index rows, Index n) {
     constexpr Index kPart = 1 << 15;
     const Index parts = (n + kPart - 1) / kPart;
     Scratch<T> partial(static_cast<size_t>(parts));
-    parallel_for(parts, [&](Index p) { partial.get()[p] = pairwise_sum(x + p * kPart, std::min(kPart, n - p * kPart)); });
+    parallel_for(parts,
+                 [&](Index p) { partial.get()[p] = pairwise_sum(x + p * kPart, std::min(kPart, n - p * kPart)); });
     y[0] = pairwise_sum(partial.get(), parts);
     return;
   }
@@ -78,8 +79,8 @@ void max_backward(T* d_x, const T* d_y, const Index* where, Index rows, Index n)
 }
 
 struct Plan {
-  Tensor x;              // (rows, n), reduced axes last
-  Shape shape;           // of the result
+  Tensor x;     // (rows, n), reduced axes last
+  Shape shape;  // of the result
   Index rows = 1, n = 1;
 };
 

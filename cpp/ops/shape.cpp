@@ -6,19 +6,11 @@
 #include <algorithm>
 #include <cstring>
 #include <numeric>
-#include <xtensor/xadapt.hpp>
-#include <xtensor/xmanipulation.hpp>
-#include <xtensor/xnoalias.hpp>
-#include <xtensor/xstrided_view.hpp>
+
+#include "ops/xtensor.h"
 
 namespace attendo {
 namespace {
-
-template <typename T>
-auto adapt(const Tensor& x) {
-  const std::vector<size_t> shape(x.shape().begin(), x.shape().end());
-  return xt::adapt(x.data<T>(), static_cast<size_t>(x.size()), xt::no_ownership(), shape);
-}
 
 // Moving needs the size of an element, not its type.
 template <typename Body>
@@ -78,7 +70,8 @@ xt::xstrided_slice_vector strided(const std::vector<SliceAxis>& key) {
 
 Shape kept_shape(const std::vector<SliceAxis>& key) {  // with squeezed axes still there, of length 1
   Shape shape;
-  for (const SliceAxis& axis : key) shape.push_back(std::max<Index>(0, (axis.stop - axis.start + axis.step - 1) / axis.step));
+  for (const SliceAxis& axis : key)
+    shape.push_back(std::max<Index>(0, (axis.stop - axis.start + axis.step - 1) / axis.step));
   return shape;
 }
 
@@ -190,7 +183,8 @@ Tensor concatenate(const Tensors& parts, int axis) {
     bool fits = part.rank() == rank;
     for (int i = 0; fits && i < rank; ++i) fits = i == axis || part.dim(i) == shape[i];
     if (!fits) {
-      value_error("concatenate: arrays have shapes ", parts[0].shape(), " and ", part.shape(), "; they must agree but for axis ", axis);
+      value_error("concatenate: arrays have shapes ", parts[0].shape(), " and ", part.shape(),
+                  "; they must agree but for axis ", axis);
     }
     shape[axis] += part.dim(axis);
   }
@@ -202,7 +196,8 @@ Tensor concatenate(const Tensors& parts, int axis) {
   for (const Tensor& part : parts) {
     const size_t length = static_cast<size_t>(part.dim(axis)) * width;
     for (Index o = 0; o < outer && length > 0; ++o) {
-      std::memcpy(y.raw() + static_cast<size_t>(o) * row + offset, part.raw() + static_cast<size_t>(o) * length, length);
+      std::memcpy(y.raw() + static_cast<size_t>(o) * row + offset, part.raw() + static_cast<size_t>(o) * length,
+                  length);
     }
     offset += length;
   }
@@ -214,7 +209,8 @@ Tensor concatenate(const Tensors& parts, int axis) {
       if (part.requires_grad()) {
         Tensor d_part = Tensor::empty(part.shape(), part.dtype());
         for (Index o = 0; o < outer && length > 0; ++o) {
-          std::memcpy(d_part.raw() + static_cast<size_t>(o) * length, d[0].raw() + static_cast<size_t>(o) * row + at, length);
+          std::memcpy(d_part.raw() + static_cast<size_t>(o) * length, d[0].raw() + static_cast<size_t>(o) * row + at,
+                      length);
         }
         accumulate(part, d_part);
       }

@@ -11,8 +11,8 @@ Tensor take_rows(const Tensor& x, const std::vector<Index>& order, Index begin, 
   Tensor out = Tensor::empty(shape, x.dtype());
   const size_t row = x.dim(0) == 0 ? 0 : x.bytes() / static_cast<size_t>(x.dim(0));
   for (Index i = begin; i < end; ++i) {
-    std::memcpy(out.raw() + static_cast<size_t>(i - begin) * row, x.raw() + static_cast<size_t>(order[static_cast<size_t>(i)]) * row,
-                row);
+    std::memcpy(out.raw() + static_cast<size_t>(i - begin) * row,
+                x.raw() + static_cast<size_t>(order[static_cast<size_t>(i)]) * row, row);
   }
   return out;
 }

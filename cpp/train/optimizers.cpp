@@ -24,7 +24,8 @@ namespace {
 constexpr Index kGrain = 1 << 15;
 
 void check_fraction(const char* optimizer, const char* name, double value) {
-  if (!(value >= 0 && value < 1)) value_error(optimizer, ": ", name, " is ", value, " but must be 0 or more and below 1");
+  if (!(value >= 0 && value < 1))
+    value_error(optimizer, ": ", name, " is ", value, " but must be 0 or more and below 1");
 }
 
 void check_not_negative(const char* optimizer, const char* name, double value) {
@@ -105,7 +106,8 @@ std::vector<std::pair<std::string, Tensor>> Optimizer::state() const {
   std::vector<std::pair<std::string, Tensor>> out;
   for (const Flat& flat : flats_) {
     for (int slot = 0; slot < slot_count(); ++slot) {
-      out.emplace_back(concat(slot_name(slot), ".", dtype_name(flat.weights.dtype())), flat.slots[static_cast<size_t>(slot)]);
+      out.emplace_back(concat(slot_name(slot), ".", dtype_name(flat.weights.dtype())),
+                       flat.slots[static_cast<size_t>(slot)]);
     }
   }
   return out;
@@ -163,17 +165,18 @@ void Adam::update(Flat& flat, std::int64_t t, double lr, double grad_scale) {
     T* m = flat.slots[0].data<T>();
     T* v = flat.slots[1].data<T>();
     parallel_ranges(flat.weights.size(), kGrain, [&](Index begin, Index end) {
-      kernels::row_kernels<T>().adam(w + begin, m + begin, v + begin, g + begin, static_cast<T>(lr / correction1),
-                                     static_cast<T>(beta1_), static_cast<T>(beta2_), static_cast<T>(eps_),
-                                     static_cast<T>(1 / std::sqrt(correction2)), static_cast<T>(decoupled_ ? 0 : weight_decay_),
-                                     static_cast<T>(decoupled_ ? lr * weight_decay_ : 0), static_cast<T>(grad_scale), end - begin);
+      kernels::row_kernels<T>().adam(
+          w + begin, m + begin, v + begin, g + begin, static_cast<T>(lr / correction1), static_cast<T>(beta1_),
+          static_cast<T>(beta2_), static_cast<T>(eps_), static_cast<T>(1 / std::sqrt(correction2)),
+          static_cast<T>(decoupled_ ? 0 : weight_decay_), static_cast<T>(decoupled_ ? lr * weight_decay_ : 0),
+          static_cast<T>(grad_scale), end - begin);
     });
   });
 }
 
 std::string Adam::repr() const {
-  return concat(decoupled_ ? "AdamW" : "Adam", "(lr=", schedule().repr(), ", betas=(", beta1_, ", ", beta2_, "), eps=", eps_,
-                ", weight_decay=", weight_decay_, ")");
+  return concat(decoupled_ ? "AdamW" : "Adam", "(lr=", schedule().repr(), ", betas=(", beta1_, ", ", beta2_,
+                "), eps=", eps_, ", weight_decay=", weight_decay_, ")");
 }
 
 }  // namespace attendo::train

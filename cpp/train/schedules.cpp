@@ -18,7 +18,8 @@ namespace attendo::train {
 namespace {
 
 void check_rate(const char* schedule, const char* name, double value) {
-  if (!(value >= 0) || !std::isfinite(value)) value_error(schedule, ": ", name, " is ", value, " but must be 0 or more");
+  if (!(value >= 0) || !std::isfinite(value))
+    value_error(schedule, ": ", name, " is ", value, " but must be 0 or more");
 }
 
 void check_steps(const char* schedule, const char* name, std::int64_t value, std::int64_t least) {
@@ -82,7 +83,8 @@ std::string Schedule::repr() const {
   switch (kind) {
     case Kind::kConstant: return concat("constant(", lr, ")");
     case Kind::kStep: return concat("step(", lr, ", step_size=", step_size, ", gamma=", gamma, ")");
-    case Kind::kCosine: return concat("cosine(", lr, ", total_steps=", total_steps, ", warmup=", warmup, ", final=", final, ")");
+    case Kind::kCosine:
+      return concat("cosine(", lr, ", total_steps=", total_steps, ", warmup=", warmup, ", final=", final, ")");
     case Kind::kNoam: return concat("noam(", d_model, ", warmup=", warmup, ", factor=", factor, ")");
   }
   return "";

@@ -26,7 +26,8 @@ Index check_samples(const char* call, const Tensors& inputs, const Tensor* targe
   const Index samples = inputs[0].dim(0);
   if (target != nullptr) {
     check_min_rank(call, "target", *target, 1, "(samples, ...)");
-    if (target->dim(0) != samples) value_error(call, ": target has ", target->dim(0), " samples but inputs have ", samples);
+    if (target->dim(0) != samples)
+      value_error(call, ": target has ", target->dim(0), " samples but inputs have ", samples);
   }
   if (samples == 0) value_error(call, ": inputs have no samples");
   if (batch_size < 1) value_error(call, ": batch_size is ", batch_size, " but must be 1 or more");
@@ -56,7 +57,11 @@ class Mode {
 
 Trainer::Trainer(std::shared_ptr<nn::Module> model, std::shared_ptr<Loss> loss, std::shared_ptr<Optimizer> optimizer,
                  std::uint64_t seed, double clip_norm)
-    : model_(std::move(model)), loss_(std::move(loss)), optimizer_(std::move(optimizer)), seed_(seed), clip_norm_(clip_norm) {
+    : model_(std::move(model)),
+      loss_(std::move(loss)),
+      optimizer_(std::move(optimizer)),
+      seed_(seed),
+      clip_norm_(clip_norm) {
   if (!model_ || !loss_ || !optimizer_) type_error("Trainer: model, loss and optimizer must not be None");
   if (!(clip_norm >= 0)) value_error("Trainer: clip_norm is ", clip_norm, " but must be above 0, or None");
   std::vector<Tensor> parameters;
@@ -117,7 +122,8 @@ History Trainer::fit(const Tensors& inputs, const Tensor& target, Index epochs, 
   return history;
 }
 
-Evaluation Trainer::evaluate(const Tensors& inputs, const Tensor& target, Index batch_size, const std::function<void()>& poll) {
+Evaluation Trainer::evaluate(const Tensors& inputs, const Tensor& target, Index batch_size,
+                             const std::function<void()>& poll) {
   const Index samples = check_samples("evaluate", inputs, &target, batch_size);
   const Mode mode(*model_, false);
   const NoGrad no_grad;
@@ -167,7 +173,8 @@ Tensor Trainer::predict(const Tensors& inputs, Index batch_size, const std::func
     Shape expected = all.shape();
     expected[0] = end - begin;
     check_shape("predict", "the model's output", part, expected);
-    std::memcpy(all.raw() + static_cast<size_t>(begin) * (all.bytes() / static_cast<size_t>(samples)), part.raw(), part.bytes());
+    std::memcpy(all.raw() + static_cast<size_t>(begin) * (all.bytes() / static_cast<size_t>(samples)), part.raw(),
+                part.bytes());
   }
   return all;
 }

@@ -31,11 +31,12 @@ struct Callbacks {
 
 class Trainer {
  public:
-  Trainer(std::shared_ptr<nn::Module> model, std::shared_ptr<Loss> loss, std::shared_ptr<Optimizer> optimizer, std::uint64_t seed,
-          double clip_norm);
+  Trainer(std::shared_ptr<nn::Module> model, std::shared_ptr<Loss> loss, std::shared_ptr<Optimizer> optimizer,
+          std::uint64_t seed, double clip_norm);
 
   // Every tensor's axis 0 is the samples. The last batch of an epoch may be short.
-  History fit(const Tensors& inputs, const Tensor& target, Index epochs, Index batch_size, bool shuffle, const Callbacks& callbacks);
+  History fit(const Tensors& inputs, const Tensor& target, Index epochs, Index batch_size, bool shuffle,
+              const Callbacks& callbacks);
   Evaluation evaluate(const Tensors& inputs, const Tensor& target, Index batch_size, const std::function<void()>& poll);
   // The model's first output for each sample, in evaluation mode.
   Tensor predict(const Tensors& inputs, Index batch_size, const std::function<void()>& poll);

@@ -1,0 +1,32 @@
+"""Types that several modules name; read by type checkers only."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from types import EllipsisType
+from typing import Any, SupportsIndex, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ._core import Tensor
+from .masks import Mask
+
+#: What an operation takes: a Tensor, an array, anything with ``__array__`` or ``__dlpack__``, a list, a number.
+TensorLike: TypeAlias = Tensor | ArrayLike
+#: What comes back for arrays: float32 or float64.
+FloatArray: TypeAlias = NDArray[np.floating[Any]]
+#: True = may attend.
+MaskLike: TypeAlias = Mask | ArrayLike
+#: "float32" or "float64".
+FloatDType: TypeAlias = str | type[np.floating[Any]] | np.dtype[np.floating[Any]]
+#: An axis, several, or None for all.
+Axis: TypeAlias = SupportsIndex | Sequence[SupportsIndex] | None
+Shape: TypeAlias = SupportsIndex | Sequence[SupportsIndex]
+_Index: TypeAlias = SupportsIndex | slice | EllipsisType | None
+#: What stands between the brackets of ``x[...]``.
+Key: TypeAlias = _Index | tuple[_Index, ...]
+#: One number for both axes of an image, or (height, width).
+Pair: TypeAlias = int | tuple[int, int]
+PathLike: TypeAlias = str | os.PathLike[str]

@@ -1,0 +1,28 @@
+"""What every test shares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+pytest.register_assert_rewrite("op_check")
+
+
+@pytest.fixture(scope="session")
+def torch() -> Any:
+    """PyTorch, to compare with; no dependency, so the tests that ask for it are skipped where it is missing."""
+    module = pytest.importorskip("torch", reason="parity is checked where PyTorch is installed")
+    module.set_num_threads(1)  # its workers spin between calls and would slow every other test down
+    return module
+
+
+@pytest.fixture(autouse=True)
+def restored_threads() -> Iterator[None]:
+    """A test may change the number of threads; the next one starts with the number there was."""
+    import attendo as at
+
+    before = at.get_num_threads()
+    yield
+    at.set_num_threads(before)

@@ -1,0 +1,36 @@
+"""linear: y = x Wᵀ + b."""
+
+import numpy as np
+from op_check import SIZES, case, op_tests, wrong
+
+TestLinear = op_tests(
+    "linear",
+    "x weight bias",
+    [
+        case((4, 3), (5, 3), (5,)),
+        case((7,), (3, 7), (3,)),
+        case((2, 1, 3, 4), (5, 4), None),
+        *(case((n, 7), (5, 7), (5,)) for n in SIZES),
+        *(case((6, n), (5, n), (5,)) for n in SIZES),
+        *(case((6, 9), (n, 9), (n,)) for n in SIZES),
+        case((33, 100), (65, 100), (65,)),
+    ],
+    large=[
+        case((500, 200), (300, 200), (300,)),
+        case((3, 1000), (900, 1000), None),
+        case((20000, 17), (3, 17), (3,)),
+    ],
+    torch=lambda torch, x, weight, bias: torch.nn.functional.linear(x, weight, bias),
+    errors=[
+        wrong((4, 3), (5, 2), None, says="x has 3 features but weight expects 2"),
+        wrong((), (5, 2), None, says="x has shape () but must have at least 1 axis"),
+        wrong((4, 3), (3,), None, says="weight has shape (3,) but must have 2 axes"),
+        wrong((4, 3), (1, 5, 3), None, says="weight has shape (1, 5, 3) but must have 2 axes"),
+        wrong((4, 3), (5, 3), (4,), says="bias has shape (4,) but must have shape (5,)"),
+        wrong((4, 3), (5, 3), (5, 1), says="bias has shape (5, 1)"),
+        wrong((4, 3), (5, 3), (1,), says="bias has shape (1,)"),
+        wrong((4, 3), None, None, raises=TypeError, says="weight is None"),
+        wrong(None, (5, 3), None, raises=TypeError, says="x is None"),
+    ],
+    huge=lambda: (np.zeros((2**23, 0), np.float32), np.zeros((2**23, 0), np.float32), {}),
+)
