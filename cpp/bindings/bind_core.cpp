@@ -234,13 +234,13 @@ void bind_tensor(py::module_& m) {
   cls.def(
       "__pow__", [](const Tensor& x, double p) { return without_gil([&] { return power(x, p); }); }, py::is_operator());
 
-  using Reduction = Tensor (*)(const Tensor&, std::vector<int>, bool);
+  using Reduction = Tensor (*)(const Tensor&, const Axes&, bool);
   const std::pair<const char*, Reduction> reductions[] = {{"sum", sum}, {"mean", mean}, {"max", max}};
   for (const auto& [name, reduce] : reductions) {
     cls.def(
         name,
         [name = name, reduce = reduce](const Tensor& x, const py::object& axis, bool keepdims) {
-          const std::vector<int> axes = axes_arg(name, axis);
+          const Axes axes = axis.is_none() ? Axes() : Axes(axes_arg(name, axis));
           return without_gil([&] { return reduce(x, axes, keepdims); });
         },
         py::arg("axis") = py::none(), py::arg("keepdims") = false, "As NumPy's.");
@@ -302,7 +302,7 @@ void bind_core(py::module_& m) {
       "slice",
       [](const py::object& x, const py::object& key) {
         const Call call("slice", {x});
-        return call.result(get_item(call.tensor(x, "x", Want::kAny), key).clone());
+        return call.result(get_item(call.tensor(x, "x", Want::kAny), key));
       },
       py::arg("x"), py::arg("key"), "x[key] for integers and slices.");
 

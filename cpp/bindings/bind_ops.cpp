@@ -20,7 +20,7 @@ namespace {
 using Object = const py::object&;
 using Unary = Tensor (*)(const Tensor&);
 using Binary = Tensor (*)(const Tensor&, const Tensor&);
-using Reduce = Tensor (*)(const Tensor&, std::vector<int>, bool);
+using Reduce = Tensor (*)(const Tensor&, const Axes&, bool);
 
 void def_unary(py::module_& m, const char* name, Unary function) {
   m.def(
@@ -56,7 +56,7 @@ void def_reduce(py::module_& m, const char* name, Reduce function) {
       [name, function](Object x, Object axis, bool keepdims) {
         const Call call(name, {x});
         const Tensor in = call.tensor(x, "x");
-        const std::vector<int> axes = axes_arg(name, axis);
+        const Axes axes = axis.is_none() ? Axes() : Axes(axes_arg(name, axis));
         return call.result(without_gil([&] { return function(in, axes, keepdims); }));
       },
       py::arg("x"), py::arg("axis") = py::none(), py::arg("keepdims") = false);
@@ -156,18 +156,23 @@ void bind_ops(py::module_& m) {
       "batch_norm",
       [](Object x, Object weight, Object bias, Object running_mean, Object running_var, bool training, Object momentum,
          Object eps) {
-        const Call call("batch_norm", {x, weight, bias});
+        const Call call("batch_norm", {x, weight, bias, running_mean, running_var});
         auto running = [training](Object object, const char* arg) -> Tensor {
           if (object.is_none()) return {};
-          if (training && !is_tensor(object)) {
-            if (!py::isinstance<py::array>(object))
-              type_error("batch_norm: ", arg, " must be an array, since training updates it in place");
-            const auto array = py::reinterpret_borrow<py::array>(object);
-            if (!array.writeable()) value_error("batch_norm: ", arg, " is read-only, but training updates it in place");
-            if (!(array.flags() & py::array::c_style))
-              value_error("batch_norm: ", arg, " must be contiguous, since training updates it in place");
+          const Tensor out = to_tensor(object, "batch_norm", arg, Want::kFloat, Memory::kBorrow);
+          if (!training || is_tensor(object)) return out;
+          // A copy made on the way in would take the update with it.
+          const bool in_place = py::isinstance<py::array>(object) &&
+                                static_cast<const void*>(out.raw()) == py::reinterpret_borrow<py::array>(object).data();
+          if (!in_place) {
+            value_error("batch_norm: ", arg,
+                        " must be a contiguous float32 or float64 array in the machine's byte order, ",
+                        "since training updates it in place");
           }
-          return to_tensor(object, "batch_norm", arg, Want::kFloat, Memory::kBorrow);
+          if (!py::reinterpret_borrow<py::array>(object).writeable()) {
+            value_error("batch_norm: ", arg, " is read-only, but training updates it in place");
+          }
+          return out;
         };
         const Tensor in = call.tensor(x, "x"), w = call.optional_tensor(weight, "weight"),
                      b = call.optional_tensor(bias, "bias");
@@ -201,6 +206,8 @@ void bind_ops(py::module_& m) {
         } else {
           if (!py::isinstance<py::sequence>(shape))
             type_error("reshape: shape must be an integer or a sequence of integers");
+          if (py::len(shape) > kMaxRank)
+            value_error("reshape: shape has ", py::len(shape), " axes but at most ", kMaxRank, " are supported");
           for (const py::handle dim : shape) wanted.push_back(index_arg("reshape", "shape", dim));
         }
         const Tensor y = reshape(call.tensor(x, "x", Want::kAny), wanted);

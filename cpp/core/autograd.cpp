@@ -34,6 +34,9 @@ void add_into(const Tensor& out, Index offset, const Tensor& x) {
   }
 }
 
+// False while another tensor holds the same gradient (add passes one on to both inputs): adding in place would change both.
+bool is_exclusive(const Tensor& grad) { return grad.impl().use_count() == 1 && grad.impl()->data.use_count() == 1; }
+
 std::vector<Node*> collect(Node* root) {
   const std::uint64_t visit = next_visit++;
   std::vector<Node*> nodes;
@@ -108,8 +111,7 @@ void accumulate(const Tensor& x, const Tensor& grad) {
     impl.grad = grad;
     return;
   }
-  // Another tensor may hold the same buffer as its gradient (add passes one on to both inputs): then copy first.
-  if (!impl.grad_pinned && impl.grad.impl()->data.use_count() > 1) impl.grad = impl.grad.clone();
+  if (!impl.grad_pinned && !is_exclusive(impl.grad)) impl.grad = impl.grad.clone();
   add_into(impl.grad, 0, grad);
 }
 
@@ -122,7 +124,7 @@ GradTarget grad_target(const Tensor& x) {
     return {Tensor::borrow({base.buffer.impl()->data, first}, impl.shape, impl.dtype), true};
   }
   if (impl.grad.defined()) {
-    if (!impl.grad_pinned && impl.grad.impl()->data.use_count() > 1) impl.grad = impl.grad.clone();
+    if (!impl.grad_pinned && !is_exclusive(impl.grad)) impl.grad = impl.grad.clone();
     return {impl.grad, true};
   }
   impl.grad = Tensor::empty(impl.shape, impl.dtype);

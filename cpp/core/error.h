@@ -2,6 +2,7 @@
 // the person who made the call: `linear: x has 3 features but weight expects 4`.
 #pragma once
 
+#include <new>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -16,9 +17,14 @@ struct TypeError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// Thrown when a callback (Ctrl-C, a Python exception) asks a long loop to stop.
-struct Interrupted : std::runtime_error {
-  using std::runtime_error::runtime_error;
+// Python's MemoryError.
+class OutOfMemory : public std::bad_alloc {
+ public:
+  explicit OutOfMemory(std::string message) : message_(std::move(message)) {}
+  const char* what() const noexcept override { return message_.c_str(); }
+
+ private:
+  std::string message_;
 };
 
 template <typename... Parts>

@@ -9,6 +9,8 @@
 #include <unordered_map>
 #include <vector>
 
+#include "core/error.h"
+
 namespace attendo {
 namespace {
 
@@ -38,7 +40,7 @@ class Pool {
     if (block == nullptr) {
       release();
       block = std::aligned_alloc(kAlignment, bytes);
-      if (block == nullptr) throw std::bad_alloc();
+      if (block == nullptr) throw OutOfMemory(concat("no memory for an array of ", bytes, " bytes"));
     }
     const std::lock_guard lock(mutex_);
     stats_.live_bytes += bytes;
@@ -99,7 +101,7 @@ static size_t physical_memory() {
 }
 
 std::shared_ptr<std::byte> allocate(size_t bytes) {
-  if (bytes > physical_memory()) throw std::bad_alloc();
+  if (bytes > physical_memory()) throw OutOfMemory(concat("an array of ", bytes, " bytes does not fit in memory"));
   const size_t rounded = size_class(bytes == 0 ? 1 : bytes);
   auto* block = static_cast<std::byte*>(pool().take(rounded));
   return {block, [rounded](std::byte* p) { pool().give(p, rounded); }};

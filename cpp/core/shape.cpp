@@ -1,19 +1,15 @@
 #include "core/shape.h"
 
-#include <new>
-
 namespace attendo {
 
 Index Shape::size() const {
-  // 2^46 elements is far above any machine's memory and far below overflow of sizes in bytes.
-  constexpr Index kLimit = Index{1} << 46;
   Index n = 1;
   for (Index dim : *this) {
     if (dim == 0) return 0;
   }
   for (Index dim : *this) {
     if (dim < 0) value_error("shape: ", str(), " has a negative axis");
-    if (n > kLimit / dim) throw std::bad_alloc();
+    if (n > kMaxElements / dim) throw OutOfMemory(concat("an array of shape ", str(), " does not fit in memory"));
     n *= dim;
   }
   return n;
@@ -29,19 +25,25 @@ std::string Shape::str() const {
   return text + ")";
 }
 
-Shape broadcast_shapes(const char* op, const char* a_name, const Shape& a, const char* b_name, const Shape& b) {
+bool try_broadcast(const Shape& a, const Shape& b, Shape& out) {
   const int rank = std::max(a.rank(), b.rank());
-  Shape out;
+  out = Shape();
   for (int i = 0; i < rank; ++i) {
     const int ia = i - (rank - a.rank());
     const int ib = i - (rank - b.rank());
     const Index da = ia < 0 ? 1 : a[ia];
     const Index db = ib < 0 ? 1 : b[ib];
-    if (da != db && da != 1 && db != 1) {
-      value_error(op, ": ", a_name, " has shape ", a, " and ", b_name, " has shape ", b,
-                  "; they do not broadcast (axes must be equal or 1)");
-    }
+    if (da != db && da != 1 && db != 1) return false;
     out.push_back(da == 1 ? db : da);
+  }
+  return true;
+}
+
+Shape broadcast_shapes(const char* op, const char* a_name, const Shape& a, const char* b_name, const Shape& b) {
+  Shape out;
+  if (!try_broadcast(a, b, out)) {
+    value_error(op, ": ", a_name, " has shape ", a, " and ", b_name, " has shape ", b,
+                "; they do not broadcast (axes must be equal or 1)");
   }
   return out;
 }

@@ -14,6 +14,8 @@ namespace attendo {
 using Index = std::ptrdiff_t;
 
 inline constexpr int kMaxRank = 8;
+// Far above any machine's memory, and far below overflow of sizes in bytes.
+inline constexpr Index kMaxElements = Index{1} << 46;
 
 class Shape {
  public:
@@ -63,6 +65,9 @@ class Shape {
 };
 
 inline std::ostream& operator<<(std::ostream& out, const Shape& shape) { return out << shape.str(); }
+
+// NumPy's rule: false when the two do not broadcast.
+bool try_broadcast(const Shape& a, const Shape& b, Shape& out);
 
 // The shape two arrays broadcast to by NumPy's rule; `op` names the caller in the error.
 Shape broadcast_shapes(const char* op, const char* a_name, const Shape& a, const char* b_name, const Shape& b);

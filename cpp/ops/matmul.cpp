@@ -117,7 +117,11 @@ Tensor matmul(const Tensor& a, const Tensor& b) {
   }
   const Shape a_batch = a.shape().slice(0, a.rank() - 2);
   const Shape b_batch = b.shape().slice(0, b.rank() - 2);
-  Shape shape = broadcast_shapes("matmul", "a", a_batch, "b", b_batch);
+  Shape shape;
+  if (!try_broadcast(a_batch, b_batch, shape)) {
+    value_error("matmul: a has shape ", a.shape(), " and b has shape ", b.shape(),
+                "; their leading axes do not broadcast");
+  }
   MatmulSaved s;
   s.a = a, s.b = b;
   s.m = a.dim(-2), s.n = b.dim(-1), s.k = a.dim(-1);

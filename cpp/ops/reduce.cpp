@@ -84,10 +84,11 @@ struct Plan {
   Index rows = 1, n = 1;
 };
 
-Plan plan(const char* op, const Tensor& x, std::vector<int> axes, bool keepdims) {
+Plan plan(const char* op, const Tensor& x, const Axes& given, bool keepdims) {
   check_float(op, "x", x);
   const int rank = x.rank();
-  if (axes.empty()) {
+  std::vector<int> axes = given.value_or(std::vector<int>{});
+  if (!given) {
     for (int i = 0; i < rank; ++i) axes.push_back(i);
   }
   std::array<bool, kMaxRank> reduced{};
@@ -118,8 +119,8 @@ Plan plan(const char* op, const Tensor& x, std::vector<int> axes, bool keepdims)
   return p;
 }
 
-Tensor scaled_sum(const char* op, const Tensor& x, std::vector<int> axes, bool keepdims, bool divide) {
-  const Plan p = plan(op, x, std::move(axes), keepdims);
+Tensor scaled_sum(const char* op, const Tensor& x, const Axes& axes, bool keepdims, bool divide) {
+  const Plan p = plan(op, x, axes, keepdims);
   if (divide && p.n == 0) value_error(op, ": x has shape ", x.shape(), "; the mean of nothing is not defined");
   const double factor = divide ? 1.0 / static_cast<double>(p.n) : 1.0;
   Tensor y = Tensor::empty(p.shape, x.dtype());
@@ -145,16 +146,12 @@ Tensor scaled_sum(const char* op, const Tensor& x, std::vector<int> axes, bool k
 
 }  // namespace
 
-Tensor sum(const Tensor& x, std::vector<int> axes, bool keepdims) {
-  return scaled_sum("sum", x, std::move(axes), keepdims, false);
-}
+Tensor sum(const Tensor& x, const Axes& axes, bool keepdims) { return scaled_sum("sum", x, axes, keepdims, false); }
 
-Tensor mean(const Tensor& x, std::vector<int> axes, bool keepdims) {
-  return scaled_sum("mean", x, std::move(axes), keepdims, true);
-}
+Tensor mean(const Tensor& x, const Axes& axes, bool keepdims) { return scaled_sum("mean", x, axes, keepdims, true); }
 
-Tensor max(const Tensor& x, std::vector<int> axes, bool keepdims) {
-  const Plan p = plan("max", x, std::move(axes), keepdims);
+Tensor max(const Tensor& x, const Axes& axes, bool keepdims) {
+  const Plan p = plan("max", x, axes, keepdims);
   if (p.n == 0) value_error("max: x has shape ", x.shape(), "; the maximum of nothing is not defined");
   Tensor y = Tensor::empty(p.shape, x.dtype());
   std::vector<Index> where(static_cast<size_t>(p.rows));

@@ -1,15 +1,18 @@
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "core/autograd.h"
 
 namespace attendo {
 
-// Empty `axes`: all of them.
-Tensor sum(const Tensor& x, std::vector<int> axes = {}, bool keepdims = false);
-Tensor mean(const Tensor& x, std::vector<int> axes = {}, bool keepdims = false);
-Tensor max(const Tensor& x, std::vector<int> axes = {}, bool keepdims = false);
+// Without `axes`: all of them.
+using Axes = std::optional<std::vector<int>>;
+
+Tensor sum(const Tensor& x, const Axes& axes = std::nullopt, bool keepdims = false);
+Tensor mean(const Tensor& x, const Axes& axes = std::nullopt, bool keepdims = false);
+Tensor max(const Tensor& x, const Axes& axes = std::nullopt, bool keepdims = false);
 
 // Index of the first maximum along the last axis, int64; NaN counts as the largest. Off the tape.
 Tensor argmax_last(const Tensor& x);

@@ -88,6 +88,8 @@ Tensor reshape(const Tensor& x, const Shape& wanted) {
       unknown = i;
     } else if (shape[i] < 0) {
       value_error("reshape: shape ", wanted, " has a negative axis");
+    } else if (shape[i] != 0 && known > kMaxElements / shape[i]) {
+      value_error("reshape: ", x.size(), " elements of shape ", x.shape(), " do not fit the shape ", wanted);
     } else {
       known *= shape[i];
     }

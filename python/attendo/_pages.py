@@ -2,7 +2,7 @@
 
 A page is a class in Python with the signatures and docstrings of a class in C++, and no code:
 
-    @page(Linear)
+    @page(Linear, "attendo.nn")
     class _Linear:
         '''Affine map of the last axis ...'''
 
@@ -19,11 +19,10 @@ from types import FunctionType
 from typing import Any
 
 
-def page(cls: type) -> Callable[[type], None]:
-    """Give ``cls`` the page that follows, and as its module the nearest public one."""
+def page(cls: type, module: str) -> Callable[[type], None]:
+    """Give ``cls`` the page that follows, and the public module it is found in."""
 
     def write(source: type) -> None:
-        module = source.__module__.split("._")[0]
         name = cls.__name__
         cls.__doc__ = source.__doc__
         cls.__module__ = module

@@ -1,6 +1,79 @@
-"""Operations as functions."""
+"""Operations as functions.
 
-from ._core import (  # noqa: F401
-    add, batch_norm, concatenate, conv2d, cross_entropy, divide, dropout, embedding, exp, gelu, layer_norm, linear, log,
-    log_softmax, matmul, max, max_pool2d, mean, multiply, relu, reshape, sigmoid, slice, softmax, sqrt, subtract, sum, tanh, transpose,
-)
+NumPy arrays in, NumPy arrays out; with a :class:`attendo.Tensor` among them, a tracked Tensor comes out.
+
+Each takes arrays, anything with ``__array__`` or ``__dlpack__`` (PyTorch and JAX CPU arrays), nested lists
+(float64) and Tensors, and never changes its inputs. float32 and float64 are computed as they are; two dtypes
+are never mixed silently. What each computes is written in NumPy in :mod:`attendo.reference`, under the same
+name.
+
+>>> import numpy as np
+>>> import attendo as at
+>>> x = np.array([[1.0, 2.0]])
+>>> at.functional.relu(at.functional.linear(x, weight=[[1.0, 1.0], [1.0, -1.0]]))
+array([[3., 0.]])
+
+The gradient, with Tensors:
+
+>>> w = at.tensor([[1.0, 1.0], [1.0, -1.0]], requires_grad=True)
+>>> at.functional.relu(at.functional.linear(x, w)).sum().backward()
+>>> w.grad
+Tensor([[1., 2.],
+       [0., 0.]])
+"""
+
+from ._functional.activations import gelu, relu, sigmoid, tanh
+from ._functional.arithmetic import add, divide, exp, log, multiply, sqrt, subtract
+from ._functional.batch_norm import batch_norm
+from ._functional.conv2d import conv2d
+from ._functional.cross_entropy import cross_entropy
+from ._functional.dropout import dropout
+from ._functional.embedding import embedding
+from ._functional.layer_norm import layer_norm
+from ._functional.linear import linear
+from ._functional.matmul import matmul
+from ._functional.max_pool2d import max_pool2d
+from ._functional.reduce import max, mean, sum
+from ._functional.shape import concatenate, reshape, slice, transpose
+from ._functional.softmax import log_softmax, softmax
+
+__all__ = [
+    "add",
+    "batch_norm",
+    "concatenate",
+    "conv2d",
+    "cross_entropy",
+    "divide",
+    "dropout",
+    "embedding",
+    "exp",
+    "gelu",
+    "layer_norm",
+    "linear",
+    "log",
+    "log_softmax",
+    "matmul",
+    "max",
+    "max_pool2d",
+    "mean",
+    "multiply",
+    "relu",
+    "reshape",
+    "sigmoid",
+    "slice",
+    "softmax",
+    "sqrt",
+    "subtract",
+    "sum",
+    "tanh",
+    "transpose",
+]
+
+
+for _name in __all__:
+    globals()[_name].__module__ = __name__  # where they are documented, found and pickled
+del _name
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,10 +1,15 @@
-"""Layers."""
+"""Layers: modules with parameters, put together to models.
 
-from __future__ import annotations
+Every layer takes and gives ``(batch, ..., features)`` and is called like a function; write your own by subclassing
+:class:`Module`. Arrays become Tensors on the way in, and Tensors come out.
 
-from typing import Any
+>>> import numpy as np
+>>> import attendo as at
+>>> model = at.nn.Sequential(at.nn.Linear(4, 16), at.nn.ReLU(), at.nn.Linear(16, 2))
+>>> model(np.zeros((3, 4), dtype="float32")).shape
+(3, 2)
+"""
 
-from . import _core
 from ._core import (
     Activation,
     BatchNorm1d,
@@ -28,45 +33,46 @@ from ._core import (
     PositionalEncoding,
     Sequential,
     SinusoidalPositionalEncoding,
-    Tensor,
 )
-from ._state import save
+from ._nn import transformer as _transformer  # noqa: F401  (its pages)
+from ._nn.layers import GELU, ReLU, Sigmoid, Softmax, Tanh
+from ._nn.module import Parameter
 
 __all__ = [
-    "GELU", "Activation", "BatchNorm1d", "BatchNorm2d", "Conv2d", "Decoder", "DecoderLayer", "Dropout", "Embedding", "Encoder",
-    "EncoderLayer", "FeedForward", "Flatten", "LayerNorm", "LearnedPositionalEncoding", "Linear", "MaxPool2d", "Module",
-    "ModuleList", "MultiHeadAttention", "Parameter", "PositionalEncoding", "ReLU", "Sequential", "Sigmoid",
-    "SinusoidalPositionalEncoding", "Softmax", "Tanh",
+    "GELU",
+    "Activation",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "Conv2d",
+    "Decoder",
+    "DecoderLayer",
+    "Dropout",
+    "Embedding",
+    "Encoder",
+    "EncoderLayer",
+    "FeedForward",
+    "Flatten",
+    "LayerNorm",
+    "LearnedPositionalEncoding",
+    "Linear",
+    "MaxPool2d",
+    "Module",
+    "ModuleList",
+    "MultiHeadAttention",
+    "Parameter",
+    "PositionalEncoding",
+    "ReLU",
+    "Sequential",
+    "Sigmoid",
+    "SinusoidalPositionalEncoding",
+    "Softmax",
+    "Tanh",
 ]
 
-Module.save = save  # type: ignore[method-assign]
+for _name in __all__:
+    globals()[_name].__module__ = __name__  # where they are documented and found
+del _name
 
 
-def Parameter(data: Any, dtype: Any = None) -> Tensor:
-    """A Tensor that a Module trains once it is assigned to it: a copy of the data that requires a gradient."""
-    return _core.tensor(data, dtype, True)
-
-
-def ReLU() -> Activation:
-    """``max(x, 0)`` as a layer."""
-    return _core._activation("ReLU")
-
-
-def GELU() -> Activation:
-    """``x Φ(x)`` as a layer."""
-    return _core._activation("GELU")
-
-
-def Tanh() -> Activation:
-    """``tanh x`` as a layer."""
-    return _core._activation("Tanh")
-
-
-def Sigmoid() -> Activation:
-    """``1 / (1 + exp(-x))`` as a layer."""
-    return _core._activation("Sigmoid")
-
-
-def Softmax() -> Activation:
-    """softmax over the last axis as a layer."""
-    return _core._activation("Softmax")
+def __dir__() -> list[str]:
+    return __all__

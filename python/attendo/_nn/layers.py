@@ -1,0 +1,592 @@
+"""Layers of one step."""
+# mypy: disable-error-code="empty-body"
+
+from typing import TYPE_CHECKING
+
+from .. import _core
+from .._core import (
+    Activation,
+    BatchNorm1d,
+    BatchNorm2d,
+    Conv2d,
+    Dropout,
+    Embedding,
+    Flatten,
+    LayerNorm,
+    Linear,
+    MaxPool2d,
+    Tensor,
+)
+from .._pages import page
+
+if TYPE_CHECKING:
+    from .._typing import FloatDType, Pair, TensorLike
+
+
+@page(Linear, "attendo.nn")
+class _Linear:
+    r"""Affine map of the last axis.
+
+    Parameters
+    ----------
+    in_features, out_features : int
+        Lengths of the last axis before and after, 1 or more.
+    bias : bool
+        Add a bias.
+    dtype : {"float32", "float64"}
+        Of the parameters; the input must have it too.
+    seed : int, optional
+        Decides the parameters; taken from the operating system when not given.
+
+    Raises
+    ------
+    ValueError
+        When a length is below 1; at the call, when x's last axis is not in_features.
+    TypeError
+        When dtype is neither; at the call, when x has another.
+
+    Notes
+    -----
+    .. math:: y = x W^\top + b
+
+    Parameters: ``weight`` (out_features, in_features) and ``bias`` (out_features,), drawn uniformly from
+    :math:`\pm 1/\sqrt{\text{in\_features}}`. The gradients: :func:`attendo.functional.linear`.
+
+    References
+    ----------
+    Article 000 §3.2 step 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import attendo as at
+    >>> layer = at.nn.Linear(3, 2, seed=0)
+    >>> layer(np.ones((5, 3), dtype="float32")).shape
+    (5, 2)
+
+    Source: cpp/nn/layers.cpp
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        dtype: "FloatDType" = "float32",
+        seed: int | None = None,
+    ) -> None: ...
+
+    def forward(self, x: "TensorLike") -> Tensor:
+        """x (..., in_features) -> (..., out_features)."""
+
+
+@page(Embedding, "attendo.nn")
+class _Embedding:
+    r"""A trained vector for each id.
+
+    Parameters
+    ----------
+    num_embeddings : int
+        Size V of the vocabulary, 1 or more.
+    embedding_dim : int
+        Length d of a vector, 1 or more.
+    padding_idx : int, optional
+        The id whose vector is zero and stays so.
+    dtype : {"float32", "float64"}
+        Of the table.
+    seed : int, optional
+        Decides the table.
+
+    Raises
+    ------
+    ValueError
+        When a size is below 1 or padding_idx outside 0 to V - 1; at the call, when an id is.
+    TypeError
+        When dtype is neither; at the call, when ids are not integers.
+
+    Notes
+    -----
+    .. math:: y_n = W_{ids_n}
+
+    Parameter: ``weight`` (V, d), drawn from the standard normal distribution. The gradient:
+    :func:`attendo.functional.embedding`.
+
+    References
+    ----------
+    Vaswani et al. 2017, §3.4. Article 004 §3.2.
+
+    Examples
+    --------
+    >>> import attendo as at
+    >>> table = at.nn.Embedding(100, 8, padding_idx=0, seed=0)
+    >>> table([[5, 7, 0]]).shape, table([0]).tolist()
+    ((1, 3, 8), [[0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]])
+
+    Source: cpp/nn/layers.cpp
+    """
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        *,
+        padding_idx: int | None = None,
+        dtype: "FloatDType" = "float32",
+        seed: int | None = None,
+    ) -> None: ...
+
+    def forward(self, ids: "TensorLike") -> Tensor:
+        """ids (...) of int -> (..., embedding_dim)."""
+
+
+@page(LayerNorm, "attendo.nn")
+class _LayerNorm:
+    r"""Each row to mean 0 and variance 1, then a trained gain and shift of each feature.
+
+    Parameters
+    ----------
+    normalized_shape : int
+        Length n of the last axis, 1 or more.
+    eps : float
+        Added to the variance, 0 or more.
+    dtype : {"float32", "float64"}
+        Of the parameters; the input must have it too.
+
+    Raises
+    ------
+    ValueError
+        When normalized_shape is below 1; at the call, when x's last axis is not of that length or eps is
+        negative.
+    TypeError
+        When dtype is neither; at the call, when x has another.
+
+    Notes
+    -----
+    .. math:: y = \gamma \odot \frac{x - \mu}{\sqrt{\sigma^2 + \varepsilon}} + \beta
+
+    Parameters: ``weight`` :math:`\gamma` (n,), ones at first, and ``bias`` :math:`\beta` (n,), zeros at
+    first. The gradients: :func:`attendo.functional.layer_norm`.
+
+    References
+    ----------
+    Ba et al. 2016, eq. 3. Article 002 §5.2.
+
+    Examples
+    --------
+    >>> import attendo as at
+    >>> norm = at.nn.LayerNorm(3, dtype="float64")
+    >>> norm([[1.0, 2.0, 3.0]]).numpy().round(3)
+    array([[-1.225,  0.   ,  1.225]])
+
+    Source: cpp/nn/layers.cpp
+    """
+
+    def __init__(
+        self, normalized_shape: int, *, eps: float = 1e-5, dtype: "FloatDType" = "float32"
+    ) -> None: ...
+
+    def forward(self, x: "TensorLike") -> Tensor:
+        """x (..., n) -> the same shape."""
+
+
+@page(BatchNorm1d, "attendo.nn")
+class _BatchNorm1d:
+    r"""Each channel to mean 0 and variance 1 over the batch and its positions, then a trained gain and shift.
+
+    Parameters
+    ----------
+    num_features : int
+        Channels C, 1 or more.
+    eps : float
+        Added to the variance, above 0.
+    momentum : float
+        The share of a new batch in the running statistics, 0 to 1.
+    dtype : {"float32", "float64"}
+        Of the parameters; the input must have it too.
+
+    Raises
+    ------
+    ValueError
+        When num_features is below 1; at the call, when x is not (B, C) or (B, C, L), or in training mode
+        there is but one value a channel.
+    TypeError
+        When dtype is neither; at the call, when x has another.
+
+    Notes
+    -----
+    .. math:: y = \gamma_c \frac{x - \mu_c}{\sqrt{\sigma_c^2 + \varepsilon}} + \beta_c
+
+    In training mode with the statistics of the batch, which also move the running ones; in evaluation mode
+    with those. Parameters: ``weight`` and ``bias`` (C,). Buffers: ``running_mean`` and ``running_var`` (C,).
+    The gradients: :func:`attendo.functional.batch_norm`.
+
+    References
+    ----------
+    Ioffe and Szegedy 2015, algorithm 1. Article 000 §4.3.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import attendo as at
+    >>> norm = at.nn.BatchNorm1d(1, dtype="float64")
+    >>> norm(np.array([[1.0], [3.0]])).numpy().round(3)
+    array([[-1.],
+           [ 1.]])
+    >>> norm.state_dict()["running_mean"]
+    array([0.2])
+
+    Source: cpp/nn/layers.cpp
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        *,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        dtype: "FloatDType" = "float32",
+    ) -> None: ...
+
+    def forward(self, x: "TensorLike") -> Tensor:
+        """x (B, C) or (B, C, L) -> the same shape."""
+
+
+@page(BatchNorm2d, "attendo.nn")
+class _BatchNorm2d:
+    r"""Batch norm of images: each channel over the batch and all its pixels.
+
+    Parameters
+    ----------
+    num_features : int
+        Channels C, 1 or more.
+    eps : float
+        Added to the variance, above 0.
+    momentum : float
+        The share of a new batch in the running statistics, 0 to 1.
+    dtype : {"float32", "float64"}
+        Of the parameters; the input must have it too.
+
+    Raises
+    ------
+    ValueError
+        When num_features is below 1; at the call, when x is not (B, C, H, W), or in training mode there is
+        but one value a channel.
+    TypeError
+        When dtype is neither; at the call, when x has another.
+
+    Notes
+    -----
+    The formula and the names of the state are those of :class:`BatchNorm1d`.
+
+    References
+    ----------
+    Ioffe and Szegedy 2015, §3.2. Article 000 §4.3.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import attendo as at
+    >>> norm = at.nn.BatchNorm2d(3)
+    >>> norm(np.ones((2, 3, 4, 4), dtype="float32")).shape
+    (2, 3, 4, 4)
+
+    Source: cpp/nn/layers.cpp
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        *,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        dtype: "FloatDType" = "float32",
+    ) -> None: ...
+
+    def forward(self, x: "TensorLike") -> Tensor:
+        """x (B, C, H, W) -> the same shape."""
+
+
+@page(Dropout, "attendo.nn")
+class _Dropout:
+    r"""In training mode, drop each element with probability p and scale up the others; in evaluation mode, nothing.
+
+    Parameters
+    ----------
+    p : float
+        Probability of being dropped, 0 or more and below 1.
+
+    Raises
+    ------
+    ValueError
+        When p is outside that.
+
+    Notes
+    -----
+    .. math:: y_i = x_i / (1 - p) \text{ where kept, else } 0
+
+    Each dropout layer has its own stream of random bits. In a :class:`attendo.train.Trainer` the seed, the
+    step and the layer's place in the model decide them.
+
+    References
+    ----------
+    Srivastava et al. 2014, §4. Article 002 §9 question 2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import attendo as at
+    >>> layer = at.nn.Dropout(0.5)
+    >>> np.unique(layer(np.ones(1000)).numpy())
+    array([0., 2.])
+    >>> layer.eval()(np.ones(3)).numpy()
+    array([1., 1., 1.])
+
+    Source: cpp/nn/layers.cpp
+    """
+
+    def __init__(self, p: float = 0.1) -> None: ...
+
+    @property
+    def p(self) -> float:
+        """Probability of being dropped."""
+
+    def forward(self, x: "TensorLike") -> Tensor:
+        """x of any shape -> the same shape."""
+
+
+@page(Conv2d, "attendo.nn")
+class _Conv2d:
+    r"""Slide trained kernels over images.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+        C and O, 1 or more.
+    kernel_size, stride, padding : int or (int, int)
+        Height and width of the kernels; step from window to window; rows and columns of zeros on each side.
+    bias : bool
+        Add a bias to each channel.
+    dtype : {"float32", "float64"}
+        Of the parameters; the input must have it too.
+    seed : int, optional
+        Decides the parameters.
+
+    Raises
+    ------
+    ValueError
+        When channels, kernel_size or stride are below 1; at the call, when x is not (B, C, H, W), padding is
+        negative, or the kernel is larger than the padded image.
+    TypeError
+        When dtype is neither; at the call, when x has another.
+
+    Notes
+    -----
+    .. math:: y_{oij} = b_o + \sum_{c,u,v} W_{ocuv}\, x_{c,\,is+u,\,js+v}
+
+    Parameters: ``weight`` (O, C, kh, kw) and ``bias`` (O,), drawn uniformly from
+    :math:`\pm 1/\sqrt{C\,k_h k_w}`. The gradients: :func:`attendo.functional.conv2d`.
+
+    References
+    ----------
+    LeCun et al. 1998, §II.A. Article 000 §5.2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import attendo as at
+    >>> layer = at.nn.Conv2d(3, 16, kernel_size=3, padding=1, seed=0)
+    >>> layer(np.zeros((2, 3, 8, 8), dtype="float32")).shape
+    (2, 16, 8, 8)
+
+    Source: cpp/nn/layers.cpp
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: "Pair",
+        stride: "Pair" = 1,
+        padding: "Pair" = 0,
+        *,
+        bias: bool = True,
+        dtype: "FloatDType" = "float32",
+        seed: int | None = None,
+    ) -> None: ...
+
+    def forward(self, x: "TensorLike") -> Tensor:
+        """x (B, C, H, W) -> (B, O, H', W')."""
+
+
+@page(MaxPool2d, "attendo.nn")
+class _MaxPool2d:
+    r"""Maximum of each window of an image.
+
+    Parameters
+    ----------
+    kernel_size : int or (int, int)
+        Height and width of a window, 1 or more.
+    stride : int or (int, int), optional
+        Step from window to window; kernel_size when not given.
+    padding : int or (int, int)
+        Rows and columns added on each side, at most half of kernel_size; they never win.
+
+    Raises
+    ------
+    ValueError
+        At the call, when x is not (B, C, H, W), or a size is not what :func:`attendo.functional.max_pool2d`
+        asks for.
+
+    Notes
+    -----
+    .. math:: y_{cij} = \max_{u,v}\, x_{c,\,is+u,\,js+v}
+
+    References
+    ----------
+    LeCun et al. 1998, §II.B. Article 000 §5.2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import attendo as at
+    >>> at.nn.MaxPool2d(2)(np.zeros((2, 3, 8, 8))).shape
+    (2, 3, 4, 4)
+
+    Source: cpp/nn/layers.cpp
+    """
+
+    def __init__(self, kernel_size: "Pair", stride: "Pair | None" = None, padding: "Pair" = 0) -> None: ...
+
+    def forward(self, x: "TensorLike") -> Tensor:
+        """x (B, C, H, W) -> (B, C, H', W')."""
+
+
+@page(Flatten, "attendo.nn")
+class _Flatten:
+    """All axes but the first into one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import attendo as at
+    >>> at.nn.Flatten()(np.zeros((2, 3, 4, 5))).shape
+    (2, 60)
+
+    Source: cpp/nn/layers.cpp
+    """
+
+    def __init__(self) -> None: ...
+
+    def forward(self, x: "TensorLike") -> Tensor:
+        """x (B, ...) -> (B, features)."""
+
+
+@page(Activation, "attendo.nn")
+class _Activation:
+    """A function of each element (softmax: of each row) as a layer without parameters.
+
+    Made by ``ReLU()``, ``GELU()``, ``Tanh()``, ``Sigmoid()`` and ``Softmax()``.
+
+    Source: cpp/nn/layers.cpp
+    """
+
+    def forward(self, x: "TensorLike") -> Tensor:
+        """x of any shape -> the same shape."""
+
+
+def ReLU() -> Activation:
+    r"""The layer of the positive part, :math:`y = \max(x, 0)`: :func:`attendo.functional.relu`.
+
+    Returns
+    -------
+    Activation
+        Takes and gives any shape.
+
+    Examples
+    --------
+    >>> import attendo as at
+    >>> at.nn.ReLU()([-1.0, 2.0])
+    Tensor([0., 2.])
+
+    Source: cpp/ops/activations.cpp
+    """
+    return _core._activation("ReLU")
+
+
+def GELU() -> Activation:
+    r"""The layer of :math:`y = x\,\Phi(x)`: :func:`attendo.functional.gelu`, the exact one.
+
+    Returns
+    -------
+    Activation
+        Takes and gives any shape.
+
+    Examples
+    --------
+    >>> import attendo as at
+    >>> at.nn.GELU()([-1.0, 1.0]).numpy().round(4)
+    array([-0.1587,  0.8413])
+
+    Source: cpp/ops/activations.cpp
+    """
+    return _core._activation("GELU")
+
+
+def Tanh() -> Activation:
+    r"""The layer of the hyperbolic tangent, :math:`y = \tanh x`: :func:`attendo.functional.tanh`.
+
+    Returns
+    -------
+    Activation
+        Takes and gives any shape.
+
+    Examples
+    --------
+    >>> import attendo as at
+    >>> at.nn.Tanh()([0.0, 1.0]).numpy().round(4)
+    array([0.    , 0.7616])
+
+    Source: cpp/ops/activations.cpp
+    """
+    return _core._activation("Tanh")
+
+
+def Sigmoid() -> Activation:
+    r"""The layer of the logistic function, :math:`y = 1 / (1 + e^{-x})`: :func:`attendo.functional.sigmoid`.
+
+    Returns
+    -------
+    Activation
+        Takes and gives any shape.
+
+    Examples
+    --------
+    >>> import attendo as at
+    >>> at.nn.Sigmoid()([0.0, 1.0]).numpy().round(4)
+    array([0.5   , 0.7311])
+
+    Source: cpp/ops/activations.cpp
+    """
+    return _core._activation("Sigmoid")
+
+
+def Softmax() -> Activation:
+    r"""The layer of softmax over the last axis: :func:`attendo.functional.softmax`.
+
+    Not to be put before :class:`attendo.losses.CrossEntropy`, which takes logits.
+
+    Returns
+    -------
+    Activation
+        Takes and gives any shape but ().
+
+    Examples
+    --------
+    >>> import attendo as at
+    >>> at.nn.Softmax()([[0.0, 0.0]])
+    Tensor([[0.5, 0.5]])
+
+    Source: cpp/ops/softmax.cpp
+    """
+    return _core._activation("Softmax")
