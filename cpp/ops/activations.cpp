@@ -28,7 +28,10 @@ void relu_forward(T* y, const T* x, Index n) {
 }
 template <typename T>
 void relu_backward(T* d_x, const T* d_y, const T* x, Index n) {
-  for (Index i = 0; i < n; ++i) d_x[i] = x[i] > T(0) ? d_y[i] : T(0);
+  for (Index i = 0; i < n; ++i) {
+    const T g = d_y[i];  // read whatever x is: a load behind a condition keeps the loop from being vectorised
+    d_x[i] = x[i] > T(0) ? g : T(0);
+  }
 }
 
 template <typename T>

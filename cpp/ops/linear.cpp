@@ -59,7 +59,10 @@ namespace {
 template <typename T>
 void mask_where_zero(T* out, const T* d_y, const T* y, Index n) {
   parallel_ranges(n, 1 << 16, [=](Index begin, Index end) {
-    for (Index i = begin; i < end; ++i) out[i] = y[i] > T(0) ? d_y[i] : T(0);
+    for (Index i = begin; i < end; ++i) {
+      const T g = d_y[i];  // read whatever y is: a load behind a condition keeps the loop from being vectorised
+      out[i] = y[i] > T(0) ? g : T(0);
+    }
   });
 }
 

@@ -99,7 +99,7 @@ class _Tensor:
 
     @property
     def requires_grad(self) -> bool:
-        """Whether ``backward()`` leaves a gradient here, or passes through. Can be set on what no operation made."""
+        """Whether ``backward()`` leaves a gradient here, or passes through. Can be set on a leaf."""
 
     @property
     def is_leaf(self) -> bool:
@@ -180,7 +180,7 @@ class _Tensor:
         """max(x, 0), element by element."""
 
     def reshape(self, *shape: "Shape") -> Tensor:
-        """The same elements in another shape, on the same memory: ``x.reshape(2, -1)`` or ``x.reshape((2, -1))``."""
+        """The same elements in another shape, on the same memory: ``x.reshape(2, -1)``."""
 
     def view(self, *shape: "Shape") -> Tensor:
         """The same as :meth:`reshape`."""

@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument(
         "--seed", type=_at_least(0), default=0, help="of data, parameters and batches (default 0)"
     )
-    demo.add_argument("--steps", type=_at_least(1), default=4500, help="batches to train on (default 4500)")
+    demo.add_argument("--steps", type=_at_least(1), default=6000, help="batches to train on (default 6000)")
     demo.add_argument(
         "--out", default=_DEFAULT_FOLDER, metavar="DIR", help=f"where to write (default {_DEFAULT_FOLDER})"
     )

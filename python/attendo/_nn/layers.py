@@ -309,7 +309,7 @@ class _BatchNorm2d:
 
 @page(Dropout, "attendo.nn")
 class _Dropout:
-    r"""In training mode, drop each element with probability p and scale up the others; in evaluation mode, nothing.
+    r"""Drop each element with probability p and scale up the others. In evaluation mode, nothing.
 
     Parameters
     ----------

@@ -54,7 +54,9 @@ def Parameter(data: "TensorLike", dtype: "FloatDType | None" = None) -> Tensor:
 
 @page(Module, "attendo.nn")
 class _Module:
-    """What every layer and model is: parameters and other modules under names. Subclass it to write your own.
+    """What every layer and model is: parameters and other modules under names.
+
+    Subclass it to write your own.
 
     Call ``super().__init__()`` first. A Tensor that requires a gradient (a :func:`Parameter`) becomes a
     parameter by being assigned to an attribute, and another Module a child. Then write ``forward``; call the
@@ -109,7 +111,7 @@ class _Module:
         """Run :meth:`forward`; arrays among the arguments become Tensors."""
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """What the module computes: yours to write. It takes Tensors and gives a Tensor, or a tuple of them."""
+        """What the module computes: yours to write. Tensors in, a Tensor or a tuple of them out."""
 
     @property
     def training(self) -> bool:

@@ -24,7 +24,7 @@ _MISTAKES_PRINTED = 20
 
 def run(
     seed: int = 0,
-    steps: int = 4500,
+    steps: int = 6000,
     out: str | os.PathLike[str] = "attendo-demo",
     quick: bool = False,
     *,
@@ -35,7 +35,7 @@ def run(
     num_layers: int = 2,
     dff: int = 256,
     dropout: float = 0.0,
-    peak_lr: float = 3e-3,
+    peak_lr: float = 1.5e-3,
     warmup: int = 400,
     n_validation: int = 1000,
     n_test: int = 2800,

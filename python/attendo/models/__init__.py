@@ -1,5 +1,348 @@
 """Models: whole networks, built of the layers in :mod:`attendo.nn`, trained and run in C++."""
+# mypy: disable-error-code="empty-body"
 
-from .._core import CnnAttention, FeatureAttention, Transformer
+from typing import TYPE_CHECKING, Any, Literal
+
+from .._core import CnnAttention, FeatureAttention, Tensor, Transformer
+from .._pages import page
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from .._typing import FloatArray, FloatDType, Pair, TensorLike
 
 __all__ = ["CnnAttention", "FeatureAttention", "Transformer"]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+@page(Transformer, "attendo.models")
+class _Transformer:
+    r"""The encoder-decoder Transformer: a sequence of ids in, the logits of another out.
+
+    Parameters
+    ----------
+    d_model : int
+        Features d of the model, a multiple of nhead.
+    nhead : int
+        Attention heads, 1 or more.
+    num_encoder_layers, num_decoder_layers : int
+        0 or more.
+    dff : int
+        Features inside the feed-forward networks, 1 or more.
+    input_vocab_size, target_vocab_size : int
+        Ids of source and target are below these.
+    max_len : int
+        Positions of the longest sequence.
+    dropout : float
+        Probability, in training mode, 0 or more and below 1: of embeddings, attention weights, features inside the
+        feed-forward networks, and what each part adds.
+    activation : {"relu", "gelu"}
+        Of the feed-forward networks.
+    norm_first : bool
+        Pre-norm layers, with a last norm after each stack, not post-norm ones.
+    pad_id : int
+        The id of padding, of both vocabularies. Padding of the source is never attended to; that of the target stands
+        behind the end of its row, where causal attention does not look.
+    dtype : {"float32", "float64"}
+        Of all parameters.
+    seed : int, optional
+        Decides the parameters.
+
+    Attributes
+    ----------
+    config : dict
+        The arguments above but for the seed: what ``save`` writes beside the parameters.
+
+    Raises
+    ------
+    ValueError
+        When a size is out of range, d_model is not a multiple of nhead, or pad_id is not an id of both vocabularies; at the
+        call, when an id is not of its vocabulary, a sequence is longer than max_len, or the batches differ.
+    TypeError
+        When dtype is neither; at the call, when ids are not integers.
+
+    Notes
+    -----
+    .. math::
+
+        \text{memory} = \mathrm{encoder}\bigl(\sqrt d\, E_{src}[src] + PE\bigr), \qquad
+        \text{logits} = \mathrm{decoder}\bigl(\sqrt d\, E_{tgt}[tgt] + PE,\ \text{memory}\bigr)\, W^\top + b
+
+    The logits at position t are for the token after ``tgt[:, t]``: train on ``tgt[:, :-1]`` and ``tgt[:, 1:]``, tgt beginning
+    with a token of its own. The names in ``state_dict()``, E being each of ``encoder.layers.0``, ...:
+
+    =================================  =========================================================================
+    ``src_embedding.weight``           (input_vocab_size, d), drawn with deviation :math:`1/\sqrt d`
+    ``tgt_embedding.weight``           (target_vocab_size, d), likewise; a row of zeros for padding in both
+    E ``.self_attn.*``                 a :class:`attendo.nn.MultiHeadAttention`
+    E ``.feed_forward.linear1, 2.*``   two :class:`attendo.nn.Linear`
+    E ``.norm1, norm2.*``              two :class:`attendo.nn.LayerNorm`
+    ``decoder.layers.0.*``, ...        the same, with ``cross_attn.*`` after ``self_attn.*``, and ``norm3.*``
+    ``encoder, decoder.norm.*``        with ``norm_first``
+    ``generator.weight, bias``         (target_vocab_size, d) and (target_vocab_size,)
+    =================================  =========================================================================
+
+    References
+    ----------
+    Vaswani et al. 2017, §3. Articles 002 §5.2 (corrected) and 003 §5.2.
+
+    Examples
+    --------
+    Reverse a sequence: ids 3 to 9, with 0 for padding, 1 before the beginning and 2 after the end.
+
+    >>> import numpy as np
+    >>> import attendo as at
+    >>> src = np.random.default_rng(0).integers(3, 10, size=(256, 4))
+    >>> tgt = np.pad(np.pad(src[:, ::-1], ((0, 0), (1, 0)), constant_values=1), ((0, 0), (0, 1)), constant_values=2)
+    >>> model = at.models.Transformer(32, 2, 1, 1, 64, 10, 10, max_len=8, dropout=0.0, seed=0)
+    >>> trainer = at.train.Trainer(model, at.losses.CrossEntropy(ignore_index=0), at.optim.Adam(lr=3e-3))
+    >>> history = trainer.fit((src, tgt[:, :-1]), tgt[:, 1:], epochs=20, progress=False)
+    >>> model.translate([[5, 3, 4, 9]], bos_id=1, eos_id=2)
+    array([[9, 4, 3, 5, 2]])
+    >>> model.cross_attention([[5, 3, 4, 9]], [[1, 9, 4, 3, 5]]).shape
+    (1, 1, 2, 5, 4)
+
+    Source: cpp/models/transformer.cpp
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        nhead: int,
+        num_encoder_layers: int,
+        num_decoder_layers: int,
+        dff: int,
+        input_vocab_size: int,
+        target_vocab_size: int,
+        max_len: int,
+        *,
+        dropout: float = 0.1,
+        activation: Literal["relu", "gelu"] = "relu",
+        norm_first: bool = False,
+        pad_id: int = 0,
+        dtype: "FloatDType" = "float32",
+        seed: int | None = None,
+    ) -> None: ...
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The constructor's arguments but for the seed."""
+
+    def forward(self, src: "TensorLike", tgt: "TensorLike") -> Tensor:
+        """Logits of each target position's next token.
+
+        Parameters
+        ----------
+        src : array_like of int, shape (B, S)
+            Source ids.
+        tgt : array_like of int, shape (B, T)
+            Target ids so far, the first being that before the beginning.
+
+        Returns
+        -------
+        Tensor, shape (B, T, target_vocab_size)
+        """
+
+    def encode(self, src: "TensorLike") -> Tensor:
+        """The memory: what the encoder makes of src (B, S), shape (B, S, d_model)."""
+
+    def cross_attention(self, src: "TensorLike", tgt: "TensorLike") -> "FloatArray":
+        """Where each target position looks in the source.
+
+        Parameters
+        ----------
+        src : array_like of int, shape (B, S)
+        tgt : array_like of int, shape (B, T)
+
+        Returns
+        -------
+        ndarray, shape (num_decoder_layers, B, nhead, T, S)
+            Weights after softmax; each row sums to one over the source's positions that are not padding.
+        """
+
+    def translate(
+        self, src: "TensorLike", *, bos_id: int, eos_id: int, max_len: int | None = None
+    ) -> "NDArray[np.int64]":
+        """Greedy decoding: the likeliest token at each step, with the keys and values of earlier steps kept.
+
+        Parameters
+        ----------
+        src : array_like of int, shape (B, S)
+            Source ids.
+        bos_id, eos_id : int
+            The ids before the beginning and after the end.
+        max_len : int, optional
+            The most tokens to give, 1 to the model's max_len.
+
+        Returns
+        -------
+        ndarray of int64, shape (B, T)
+            Without bos_id; each row up to and with eos_id (or cut at max_len), then padding.
+
+        Raises
+        ------
+        ValueError
+            When an id or max_len is out of range.
+        KeyboardInterrupt
+            On Ctrl-C, between two steps.
+        """
+
+
+@page(FeatureAttention, "attendo.models")
+class _FeatureAttention:
+    r"""One head of attention over positions, with four trained projections.
+
+    Parameters
+    ----------
+    in_features, out_features : int
+        Features before and after, 1 or more.
+    dtype : {"float32", "float64"}
+        Of the parameters; the input must have it too.
+    seed : int, optional
+        Decides the parameters.
+
+    Raises
+    ------
+    ValueError
+        When a size is below 1; at the call, when x is not (B, N, in_features).
+    TypeError
+        When dtype is neither; at the call, when x has another.
+
+    Notes
+    -----
+    With D = out_features,
+
+    .. math::
+
+        y = \mathrm{softmax}\bigl(Q K^\top / \sqrt D\bigr) V\, W^\top + b, \quad
+        Q = x W_Q^\top + b_Q, \ K = x W_K^\top + b_K, \ V = x W_V^\top + b_V
+
+    Children, with the article's names: ``W_Q``, ``W_K``, ``W_V``, ``fc``.
+
+    References
+    ----------
+    Article 000 §5.2 (corrected: the article's product of q and k lacks the transpose).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import attendo as at
+    >>> layer = at.models.FeatureAttention(8, 4, seed=0)
+    >>> layer(np.zeros((2, 9, 8), dtype="float32")).shape
+    (2, 9, 4)
+
+    Source: cpp/models/cnn_attention.cpp
+    """
+
+    def __init__(
+        self, in_features: int, out_features: int, *, dtype: "FloatDType" = "float32", seed: int | None = None
+    ) -> None: ...
+
+    def forward(
+        self, x: "TensorLike", *, return_weights: bool = False
+    ) -> "Tensor | tuple[Tensor, Tensor]":
+        """x (B, N, in_features) -> (B, N, out_features), and with ``return_weights`` the weights (B, N, N)."""
+
+
+@page(CnnAttention, "attendo.models")
+class _CnnAttention:
+    r"""Image classifier: two convolutions, attention over the positions of their map, the mean, a linear layer.
+
+    Parameters
+    ----------
+    in_channels : int
+        Channels of an image.
+    num_classes : int
+        Classes to tell apart.
+    image_size : int or (int, int)
+        Height and width, at least 4: two poolings halve them.
+    channels : (int, int)
+        Of the two convolutions.
+    features : int
+        Of a position, before attention.
+    attention_features : int
+        Of a position, after it.
+    dtype : {"float32", "float64"}
+        Of all parameters; the images must have it too.
+    seed : int, optional
+        Decides the parameters.
+
+    Attributes
+    ----------
+    config : dict
+        The arguments above but for the seed: what ``save`` writes beside the parameters.
+
+    Raises
+    ------
+    ValueError
+        When a size is out of range; at the call, when images are not (B, in_channels, height, width).
+    TypeError
+        When dtype is neither; at the call, when images have another.
+
+    Notes
+    -----
+    .. math::
+
+        m = \mathrm{pool}(\mathrm{relu}(\mathrm{conv}(\cdot))) \text{ twice}, \quad
+        f_n = \mathrm{relu}(W_1 m_n + b_1), \quad
+        \text{logits} = W\, \frac1N \sum_n \mathrm{attention}(f)_n + b
+
+    over the :math:`N = \lfloor h/4 \rfloor \lfloor w/4 \rfloor` positions n of the map. The article lets the images of a
+    batch attend to each other, so that an answer depends on its neighbours; here the positions of one image do. Children:
+    ``conv1``, ``conv2``, ``pool``, ``fc1``, ``attention`` (a :class:`FeatureAttention`), ``fc``.
+
+    References
+    ----------
+    Article 000 §4.3, §5.2 (corrected).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import attendo as at
+    >>> model = at.models.CnnAttention(1, 10, image_size=8, channels=(8, 16), features=32, attention_features=16, seed=0)
+    >>> images = np.zeros((5, 1, 8, 8), dtype="float32")
+    >>> logits, weights = model(images, return_weights=True)
+    >>> logits.shape, weights.shape
+    ((5, 10), (5, 4, 4))
+
+    Source: cpp/models/cnn_attention.cpp
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        num_classes: int,
+        image_size: "Pair",
+        *,
+        channels: "Pair" = (64, 128),
+        features: int = 512,
+        attention_features: int = 256,
+        dtype: "FloatDType" = "float32",
+        seed: int | None = None,
+    ) -> None: ...
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The constructor's arguments but for the seed."""
+
+    def forward(
+        self, images: "TensorLike", *, return_weights: bool = False
+    ) -> "Tensor | tuple[Tensor, Tensor]":
+        """Classify.
+
+        Parameters
+        ----------
+        images : array_like or Tensor, shape (B, in_channels, height, width)
+        return_weights : bool
+            Return the attention weights as well.
+
+        Returns
+        -------
+        logits : Tensor, shape (B, num_classes)
+        weights : Tensor, shape (B, N, N)
+            Only with ``return_weights``: where each position of the map looks.
+        """
