@@ -6,13 +6,24 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
-pytest.register_assert_rewrite("op_check")
+pytest.register_assert_rewrite("op_check", "layer_check")
+
+# The same examples in every run, and no clock: a slow machine is no failure.
+settings.register_profile(
+    "attendo",
+    deadline=None,
+    derandomize=True,
+    max_examples=40,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("attendo")
 
 
 @pytest.fixture(scope="session")
 def torch() -> Any:
-    """PyTorch, to compare with; no dependency, so the tests that ask for it are skipped where it is missing."""
+    """PyTorch, to compare with: no dependency, so tests that ask for it are skipped where it is missing."""
     module = pytest.importorskip("torch", reason="parity is checked where PyTorch is installed")
     module.set_num_threads(1)  # its workers spin between calls and would slow every other test down
     return module

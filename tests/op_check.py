@@ -13,10 +13,11 @@ The class it gives tests, over all cases and dtypes,
 - the gradients on the tape against the reference's backward pass, and against central differences;
 - the same bits on 1, 2 and 4 threads;
 - forward and gradient against PyTorch, where it is installed;
-- the contract: dtypes, ranks, shapes, memory layouts, read-only, empty, NaN, inf, huge; inputs stay as they were, results
-  own their memory, and every error names the operation and the argument.
+- the contract: dtypes, ranks, shapes, memory layouts, read-only, empty, NaN, inf, huge; inputs stay as they
+  were, results own their memory, and every error names the operation and the argument.
 
-The memory layouts and dtypes of the contract are tried on the first case. Tolerances stand here and nowhere else.
+The memory layouts and dtypes of the contract are tried on the first case. Tolerances stand here and nowhere
+else.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -38,14 +39,27 @@ Maker: TypeAlias = Callable[[np.random.Generator], Array]
 
 DTYPES = (np.dtype("float32"), np.dtype("float64"))
 THREADS = (1, 2, 4)
-SIZES = (0, 1, 3, 7, 16, 17, 33, 64, 65, 100)  # none, one, odd ones, whole vectors and what is left behind them
+SIZES = (
+    0,
+    1,
+    3,
+    7,
+    16,
+    17,
+    33,
+    64,
+    65,
+    100,
+)  # none, one, odd ones, whole vectors and what is left behind them
 
 # ------------------------------------------------------------------------------------------------- tolerances
 
 ROUNDING = 40  # how many rounding errors of the largest entry a result may be off
 ENTRYWISE = 8  # how many of its own, where an operation works entry by entry
 EPS_64 = float(np.finfo(np.float64).eps)
-STEP = EPS_64 ** (1 / 3)  # of central differences: balances the truncation error h² with the rounding error eps / h
+STEP = EPS_64 ** (
+    1 / 3
+)  # of central differences: balances the truncation error h² with the rounding error eps / h
 DIFFERENCE = 1000 * EPS_64 ** (2 / 3)
 
 
@@ -68,7 +82,7 @@ def assert_close(
     entrywise: bool = False,
     what: str = "",
 ) -> None:
-    """Equal but for rounding in `dtype` (of `got` if not given): NaN and inf in the same places, one shape, one dtype.
+    """Equal but for rounding in `dtype` (by default that of `got`); NaN and inf in the same places.
 
     `scale` is the size of the numbers that were added up on the way, by default that of the expected result.
     """
@@ -136,6 +150,16 @@ def made(x: Any, rng: np.random.Generator, dtype: Any) -> Array | None:
 class Case:
     inputs: tuple[Any, ...]
     options: dict[str, Any] = field(default_factory=dict)
+    excluded: tuple[str, ...] = ()
+    scale: float | None = None
+
+    def but_not(self, *tests: str) -> Case:
+        """The same case, left out of the tests of these names (without test_)."""
+        return replace(self, excluded=tests)
+
+    def of_scale(self, scale: float) -> Case:
+        """The same case, in which numbers of this size cancel: rounding errors are multiples of them."""
+        return replace(self, scale=scale)
 
     def arrays(self, dtype: Any) -> list[Array | None]:
         rng = np.random.default_rng(20170612)
@@ -146,7 +170,10 @@ class Case:
             x = made(x, np.random.default_rng(0), np.float64)
             return "None" if x is None else "x".join(map(str, x.shape)) or "()"
 
-        options = [f"{name}={value}" for name, value in self.options.items()]
+        options = [
+            f"{name}={text(value) if isinstance(value, np.ndarray) else value}"
+            for name, value in self.options.items()
+        ]
         return "-".join([*map(text, self.inputs), *options]).replace(" ", "")
 
 
@@ -196,7 +223,7 @@ def read_only(x: Array) -> Array:
 
 
 def unaligned(x: Array) -> Array:
-    data = np.frombuffer(b"\0" + x.tobytes(), dtype=np.uint8)[1:]
+    data = np.frombuffer(bytearray(1) + x.tobytes(), dtype=np.uint8)[1:]
     return data.view(x.dtype).reshape(x.shape)
 
 
@@ -266,13 +293,12 @@ WRONG_TYPES: dict[str, Callable[[Array], Any]] = {
 # ------------------------------------------------------------------------------------------------ the helper
 
 
-def optional(arrays: Sequence[Array | None]) -> list[int]:
-    """Where the float inputs stand."""
-    return [i for i, x in enumerate(arrays) if x is not None and x.dtype.kind == "f"]
+def is_float(x: Array | None) -> bool:
+    return x is not None and x.dtype.kind == "f"
 
 
 def in_double(arrays: Sequence[Array | None]) -> list[Array | None]:
-    return [x.astype(np.float64) if x is not None and x.dtype.kind == "f" else x for x in arrays]
+    return [x.astype(np.float64) if x is not None and is_float(x) else x for x in arrays]
 
 
 def upstream(y: Any) -> Array:
@@ -292,7 +318,12 @@ class Op:
     reference: Callable[..., Any]
     backward: Callable[..., Any]
     torch: Callable[..., Any] | None
+    constants: tuple[str, ...]
     entrywise: bool
+
+    def leaves(self, arrays: Sequence[Array | None]) -> list[int]:
+        """Where the inputs stand that have a gradient."""
+        return [i for i, x in enumerate(arrays) if is_float(x) and self.arguments[i] not in self.constants]
 
     def expected(self, arrays: Sequence[Array | None], options: dict[str, Any]) -> Array:
         with np.errstate(all="ignore"):
@@ -304,7 +335,7 @@ class Op:
         """y as a Tensor, and the inputs that require a gradient: all float ones, or `of`."""
         inputs: list[Any] = list(arrays)
         leaves = {}
-        for i in optional(arrays) if of is None else of:
+        for i in self.leaves(arrays) if of is None else of:
             inputs[i] = leaves[i] = at.tensor(arrays[i], requires_grad=True)
         return self.function(*inputs, **options), leaves
 
@@ -325,13 +356,15 @@ class OpTests:
 
     def pytest_generate_tests(self, metafunc: Any) -> None:
         first = self.op.cases[0]
-        floats = [self.op.arguments[i] for i in optional(first.arrays(np.float64))]
+        arrays = first.arrays(np.float64)
+        test = metafunc.function.__name__.removeprefix("test_")
         values = {
-            "case": self.op.cases,
+            "case": [case for case in self.op.cases if test not in case.excluded],
             "large": self.op.large,
             "dtype": DTYPES,
             "error": self.op.errors,
-            "argument": floats,
+            "argument": [name for name, x in zip(self.op.arguments, arrays, strict=True) if is_float(x)],
+            "leaf": [self.op.arguments[i] for i in self.op.leaves(arrays)],
             "layout": LAYOUTS,
             "wrong_type": WRONG_TYPES,
         }
@@ -346,7 +379,8 @@ class OpTests:
         before = [None if x is None else x.copy() for x in arrays]
         y = self.op.function(*arrays, **case.options)
         assert type(y) is np.ndarray
-        assert_close(y, self.op.expected(arrays, case.options), dtype, entrywise=self.op.entrywise)
+        expected = self.op.expected(arrays, case.options)
+        assert_close(y, expected, dtype, scale=case.scale, entrywise=self.op.entrywise)
         for x, x_before in zip(arrays, before, strict=True):
             if x is not None:
                 assert_same_bits(x, x_before, "an input was changed")
@@ -363,7 +397,7 @@ class OpTests:
         present = [g for g in expected if g is not None]
         assert len(present) == len(leaves)
         for i, g in zip(leaves, present, strict=True):
-            assert_close(got[i], g, dtype, what=f"gradient of {self.op.arguments[i]}")
+            assert_close(got[i], g, dtype, scale=case.scale, what=f"gradient of {self.op.arguments[i]}")
 
     def test_central_differences(self, case: Case) -> None:
         arrays = case.arrays(np.float64)
@@ -401,25 +435,25 @@ class OpTests:
     def test_torch(self, case: Case, dtype: Any, torch: Any) -> None:
         arrays = case.arrays(dtype)
         inputs = [None if x is None else torch.tensor(x) for x in arrays]
-        for i in optional(arrays):
+        for i in self.op.leaves(arrays):
             inputs[i].requires_grad_()
         assert self.op.torch is not None
         expected = self.op.torch(torch, *inputs, **case.options)
         y = self.op.function(*arrays, **case.options)
-        assert_close(y, expected.detach().numpy(), dtype)
+        assert_close(y, expected.detach().numpy(), dtype, scale=case.scale)
         got = self.op.gradients(arrays, case.options)
         expected.backward(torch.tensor(upstream(y)))
         for i, gradient in got.items():
             grad = inputs[i].grad  # None where PyTorch knows that the result does not depend on it
             theirs = np.zeros_like(arrays[i]) if grad is None else grad.numpy()
-            assert_close(gradient, theirs, dtype, what=f"gradient of {self.op.arguments[i]}")
+            assert_close(gradient, theirs, dtype, scale=case.scale, what=self.op.arguments[i])
 
     # -- the tape
 
-    def test_gradient_of_one_input_alone(self, dtype: Any, argument: str) -> None:
+    def test_gradient_of_one_input_alone(self, dtype: Any, leaf: str) -> None:
         first = self.op.cases[0]
         arrays = first.arrays(dtype)
-        i = self.op.arguments.index(argument)
+        i = self.op.arguments.index(leaf)
         alone = self.op.gradients(arrays, first.options, of=[i])
         assert_same_bits(alone[i], self.op.gradients(arrays, first.options)[i])
 
@@ -433,10 +467,10 @@ class OpTests:
         for i, leaf in leaves.items():
             assert_close(leaf.grad, 2.0 * once[i], dtype)
 
-    def test_writing_to_an_array_later_does_not_reach_the_tape(self, argument: str) -> None:
+    def test_writing_to_an_array_later_does_not_reach_the_tape(self, leaf: str) -> None:
         first = self.op.cases[0]
         arrays = first.arrays(np.float64)
-        i = self.op.arguments.index(argument)
+        i = self.op.arguments.index(leaf)
         expected = self.op.gradients(arrays, first.options, of=[i])[i]
         y, leaves = self.op.tracked(arrays, first.options, of=[i])
         d_y = upstream(y)
@@ -449,7 +483,7 @@ class OpTests:
     def test_nothing_is_recorded_without_gradient(self) -> None:
         first = self.op.cases[0]
         arrays = first.arrays(np.float64)
-        plain = [at.tensor(x) if x is not None and x.dtype.kind == "f" else x for x in arrays]
+        plain = [at.tensor(x) if is_float(x) else x for x in arrays]
         y = self.op.function(*plain, **first.options)
         assert isinstance(y, at.Tensor) and not y.requires_grad and y.is_leaf
         with at.no_grad():
@@ -502,7 +536,7 @@ class OpTests:
         arrays: list[Any] = list(first.arrays(np.float64))
         i = self.op.arguments.index(argument)
         arrays[i] = arrays[i].astype(np.float32)
-        if len(optional(first.arrays(np.float64))) == 1:
+        if sum(map(is_float, first.arrays(np.float64))) == 1:
             assert self.op.function(*arrays, **first.options).dtype == np.float32
         else:
             with pytest.raises(TypeError, match=rf"^{self.op.name}: .*float32.*float64|.*float64.*float32"):
@@ -565,6 +599,7 @@ def op_tests(
     function: Callable[..., Any] | None = None,
     reference_function: Callable[..., Any] | None = None,
     backward: Callable[..., Any] | None = None,
+    constants: str = "",
     entrywise: bool = False,
 ) -> type[OpTests]:
     """All tests of attendo.functional.<name>, whose first inputs are `arguments`.
@@ -576,7 +611,8 @@ def op_tests(
     errors : calls that must fail in the operation's own way; dtypes and too many axes are tried anyhow.
     huge : inputs and options of a call whose result would fit in no memory.
     torch : (torch, *inputs, **options) -> the same by PyTorch.
-    function, reference_function, backward : where they are not attendo.functional's and attendo.reference's of that name.
+    function, reference_function, backward : where they are not those of that name.
+    constants : the float inputs that have no gradient.
     entrywise : the error of an entry is measured by that entry, not by the largest.
     """
     op = Op(
@@ -590,6 +626,7 @@ def op_tests(
         reference_function or getattr(reference, name),
         backward or getattr(reference, f"{name}_backward"),
         torch,
+        tuple(constants.split()),
         entrywise,
     )
     without: dict[str, None] = {}

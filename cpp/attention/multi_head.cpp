@@ -21,8 +21,13 @@ Tensor project(const Tensor& x, const MultiHeadWeights& w, Index first, Index la
   return linear(x, w.in_weight.rows(first * e, last * e), w.in_bias ? w.in_bias.rows(first * e, last * e) : Tensor());
 }
 
-void check_input(const char* name, const Tensor& x, const Tensor& query, Index e) {
+void check_input(const char* name, const Tensor& x, const Tensor& query, const Tensor& weight) {
+  const Index e = weight.dim(1);
   check_float("MultiHeadAttention", name, x);
+  if (x.dtype() != weight.dtype()) {
+    type_error("MultiHeadAttention: ", name, " has dtype ", dtype_name(x.dtype()), " but the layer is ",
+               dtype_name(weight.dtype()));
+  }
   check_rank("MultiHeadAttention", name, x, 3, "(batch, length, d_model)");
   if (x.dim(2) != e) value_error("MultiHeadAttention: ", name, " has ", x.dim(2), " features but d_model is ", e);
   if (x.dim(0) != query.dim(0)) {
@@ -35,9 +40,9 @@ void check_input(const char* name, const Tensor& x, const Tensor& query, Index e
 AttentionResult multi_head(const Tensor& query, const Tensor& key, const Tensor& value, const MultiHeadWeights& w,
                            Index num_heads, const AttentionOptions& options, bool return_weights) {
   const Index e = w.in_weight.dim(1);
-  check_input("query", query, query, e);
-  check_input("key", key, query, e);
-  check_input("value", value, query, e);
+  check_input("query", query, query, w.in_weight);
+  check_input("key", key, query, w.in_weight);
+  check_input("value", value, query, w.in_weight);
   if (key.dim(1) != value.dim(1)) {
     value_error("MultiHeadAttention: value has ", value.dim(1), " positions but key has ", key.dim(1));
   }

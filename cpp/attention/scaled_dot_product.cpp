@@ -1,13 +1,12 @@
 // Scaled dot-product attention
 //
 //   s_ij = scale q_i·k_j + b_ij      P_i = softmax over the allowed j of s_ij      o_i = Σ_j P_ij v_j
-//   lse_i = log Σ_j exp(s_ij)
 //
 //   backward   D_i = Σ_c do_ic o_ic (+ Σ_j dP_ij P_ij where the weights themselves were used)
 //              dv_j = Σ_i P_ij do_i        dS_ij = P_ij (do_i·v_j + dP_ij - D_i)
 //              dq_i = scale Σ_j dS_ij k_j  dk_j = scale Σ_i dS_ij q_i      db_ij = dS_ij
 //
-// q: (B, H, L, D).  k: (B, Hkv, S, D).  v: (B, Hkv, S, Dv).  Head h reads kv head h / (H / Hkv).  Only o and lse are kept.
+// q: (B, H, L, D).  k: (B, Hkv, S, D).  v: (B, Hkv, S, Dv).  Head h reads kv head h / (H / Hkv).  Kept: o, and of each row its largest score and the sum of exponentials.
 // A query that may attend to nothing gives zeros and zero gradients.   Vaswani et al. 2017, eq. 1; Dao et al. 2022.
 #include "attention/scaled_dot_product.h"
 
@@ -98,21 +97,29 @@ void for_query_blocks(const Problem& p, const Body& body) {
   });
 }
 
+// What backward needs of each row, besides the output: two numbers (see kernels/attention.h).
 template <typename T>
-void attention_forward(T* out, T* lse, const Problem& p) {
+struct RowStatistics {
+  T *max, *inverse;
+  RowStatistics(const Tensor& saved) : max(saved.data<T>()), inverse(max + saved.size() / 2) {}
+};
+
+template <typename T>
+void attention_forward(T* out, const RowStatistics<T>& rows, const Problem& p) {
   for_query_blocks<T>(p, [&](Index b, Index h, Index begin, Index end, T* scratch) {
-    kernels::attention_kernels<T>().forward(head_of<T>(p, b, h), begin, end,
-                                            out + b * p.out_layout.batch + h * p.out_layout.head, p.out_layout.row,
-                                            lse + (b * p.heads + h) * p.length, scratch);
+    kernels::attention_kernels<T>().forward(
+        head_of<T>(p, b, h), begin, end, out + b * p.out_layout.batch + h * p.out_layout.head, p.out_layout.row,
+        rows.max + (b * p.heads + h) * p.length, rows.inverse + (b * p.heads + h) * p.length, scratch);
   });
 }
 
 template <typename T>
-void attention_weights(T* weights, const T* lse, const Problem& p) {
+void attention_weights(T* weights, const RowStatistics<T>& rows, const Problem& p) {
   for_query_blocks<T>(p, [&](Index b, Index h, Index begin, Index end, T* scratch) {
     const Index bh = b * p.heads + h;
-    kernels::attention_kernels<T>().weights(head_of<T>(p, b, h), begin, end, lse + bh * p.length,
-                                            weights + bh * p.length * p.keys, p.keys, p.keys, scratch);
+    kernels::attention_kernels<T>().weights(head_of<T>(p, b, h), begin, end, rows.max + bh * p.length,
+                                            rows.inverse + bh * p.length, weights + bh * p.length * p.keys, p.keys,
+                                            p.keys, scratch);
   });
 }
 
@@ -120,7 +127,8 @@ template <typename T>
 struct Gradients {
   T *d_q, *d_k, *d_v;  // laid out as q, k and v
   T* d_bias;           // (B, H, L, S), zeroed, or null
-  const T *d_out, *out, *lse;
+  const T *d_out, *out;
+  RowStatistics<T> rows;
   const T *weights, *d_weights;  // (B, H, L, S), or null
 };
 
@@ -175,7 +183,8 @@ void attention_backward(const Gradients<T>& g, const Problem& p) {
         kernels::AttentionGradient<T> one;
         one.d_out = g.d_out + b * p.out_layout.batch + h * p.out_layout.head;
         one.d_out_row = p.out_layout.row;
-        one.lse = g.lse + bh * p.length;
+        one.row_max = g.rows.max + bh * p.length;
+        one.row_inverse = g.rows.inverse + bh * p.length;
         one.delta = delta.get() + bh * p.length;
         if (g.d_weights != nullptr) one.d_weights = g.d_weights + bh * p.length * p.keys, one.d_weights_row = p.keys;
         one.d_q = chunks > 1 ? partial.get() + (unit * p.group() + member) * d_q_size : own.get();
@@ -283,18 +292,18 @@ AttentionResult attend(const Problem& p, const Shape& out_shape, bool return_wei
   AttentionResult result;
   const DType dtype = p.q.dtype();
   result.out = Tensor::empty(out_shape, dtype);
-  Tensor lse = Tensor::empty({p.batch * p.heads * p.length}, dtype);
+  const Tensor rows = Tensor::empty({2, p.batch * p.heads * p.length}, dtype);
   if (return_weights) result.weights = Tensor::empty(p.weights_shape, dtype);
   dispatch_float("attention", "q", p.q, [&](auto zero) {
     using T = decltype(zero);
-    attention_forward<T>(result.out.data<T>(), lse.data<T>(), p);
-    if (return_weights) attention_weights<T>(result.weights.data<T>(), lse.data<T>(), p);
+    attention_forward<T>(result.out.data<T>(), rows, p);
+    if (return_weights) attention_weights<T>(result.weights.data<T>(), rows, p);
   });
   if (!needs_grad({&p.q, &p.k, &p.v, &p.bias})) return result;
   Tensors outputs{result.out};
   if (return_weights) outputs.push_back(result.weights);
   record("attention", {p.q, p.k, p.v, p.bias}, outputs,
-         [p, shared, lse, out = result.out.detach(),
+         [p, shared, rows, out = result.out.detach(),
           weights = return_weights ? result.weights.detach() : Tensor()](const Tensors& d) {
            const Tensor d_out = d[0] ? d[0] : Tensor::zeros(out.shape(), out.dtype());
            const Tensor d_weights = d.size() > 1 ? d[1] : Tensor();
@@ -307,12 +316,15 @@ AttentionResult attend(const Problem& p, const Shape& out_shape, bool return_wei
            if (p.bias && p.bias.requires_grad()) d_bias = Tensor::zeros(p.weights_shape, p.q.dtype());
            dispatch_float("attention", "q", p.q, [&](auto zero) {
              using T = decltype(zero);
-             Gradients<T> g;
-             g.d_q = d_q.data<T>(), g.d_k = d_k.data<T>(), g.d_v = d_v.data<T>();
-             g.d_bias = d_bias ? d_bias.data<T>() : nullptr;
-             g.d_out = d_out.data<T>(), g.out = out.data<T>(), g.lse = lse.data<T>();
-             g.weights = d_weights ? weights.data<T>() : nullptr;
-             g.d_weights = d_weights ? d_weights.data<T>() : nullptr;
+             Gradients<T> g{d_q.data<T>(),
+                            d_k.data<T>(),
+                            d_v.data<T>(),
+                            d_bias ? d_bias.data<T>() : nullptr,
+                            d_out.data<T>(),
+                            out.data<T>(),
+                            rows,
+                            d_weights ? weights.data<T>() : nullptr,
+                            d_weights ? d_weights.data<T>() : nullptr};
              attention_backward<T>(g, p);
            });
            accumulate(p.q, d_q);

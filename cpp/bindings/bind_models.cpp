@@ -21,7 +21,7 @@ Tensor ids_of(Object ids, const char* name) { return to_tensor(ids, "Transformer
 void bind_transformer(py::module_& m) {
   const auto none = py::none();
   py::classh<Transformer, nn::Module, PyLayer<Transformer>>(
-      m, "Transformer", "Encoder, decoder and a linear layer to the target vocabulary.")
+      m, "Transformer", "Encoder, decoder and a linear layer to the target vocabulary.", collectable())
       .def(layer_init<Transformer>(+[](Object d_model, Object nhead, Object encoder_layers, Object decoder_layers,
                                        Object dff, Object input_vocab, Object target_vocab, Object max_len,
                                        Object dropout, const std::string& activation, bool norm_first, Object pad_id,
@@ -93,16 +93,8 @@ void bind_transformer(py::module_& m) {
             const Index bos = index_arg("translate", "bos_id", bos_id), eos = index_arg("translate", "eos_id", eos_id);
             const Index longest =
                 max_len.is_none() ? self.options().max_len : index_arg("translate", "max_len", max_len);
-            const bool training = self.training();
-            self.train(false);
-            try {
-              const Tensor out = without_gil([&] { return self.translate(s, bos, eos, longest, check_signals); });
-              self.train(training);
-              return to_numpy(out, true);
-            } catch (...) {
-              self.train(training);
-              throw;
-            }
+            const nn::ModeGuard mode(self, false);
+            return to_numpy(without_gil([&] { return self.translate(s, bos, eos, longest, check_signals); }), true);
           },
           py::arg("src"), py::kw_only(), py::arg("bos_id"), py::arg("eos_id"), py::arg("max_len") = none,
           "Greedy decoding: ids (B, T), each row up to and with eos_id, then padding.");
@@ -112,7 +104,7 @@ void bind_cnn(py::module_& m) {
   const auto none = py::none();
   using models::FeatureAttention;
   py::classh<FeatureAttention, nn::Module, PyLayer<FeatureAttention>>(
-      m, "FeatureAttention", "W_Q, W_K, W_V, attention over the positions, fc.")
+      m, "FeatureAttention", "W_Q, W_K, W_V, attention over the positions, fc.", collectable())
       .def(layer_init<FeatureAttention>(+[](Object i, Object o, Object dtype, Object seed) {
              return Made{std::tuple(index_arg("Attention", "in_features", i), index_arg("Attention", "out_features", o),
                                     dtype_arg("Attention", dtype)),
@@ -130,7 +122,7 @@ void bind_cnn(py::module_& m) {
           },
           py::arg("x"), py::kw_only(), py::arg("return_weights") = false);
   py::classh<CnnAttention, nn::Module, PyLayer<CnnAttention>>(
-      m, "CnnAttention", "Two convolutions, attention over the positions of their map, linear.")
+      m, "CnnAttention", "Two convolutions, attention over the positions of their map, linear.", collectable())
       .def(layer_init<CnnAttention>(+[](Object in_channels, Object num_classes, Object image_size, Object channels,
                                         Object features, Object attention_features, Object dtype, Object seed) {
              const char* op = "CnnAttention";

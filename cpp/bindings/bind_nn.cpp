@@ -40,13 +40,19 @@ py::object call_module(const py::object& self, const py::args& args, const py::k
   return self.attr("forward")(*inputs, **kwargs);
 }
 
-Module& self_module(const py::object& self) {
+// Null before super().__init__() has run.
+Module* module_or_null(const py::object& self) {
   try {
-    return *self.cast<Module*>();
+    return self.cast<Module*>();
   } catch (const py::cast_error&) {
-    PyErr_SetString(PyExc_AttributeError, "call super().__init__() before assigning parameters or modules");
-    throw py::error_already_set();
+    return nullptr;
   }
+}
+
+Module& self_module(const py::object& self) {
+  if (Module* module = module_or_null(self)) return *module;
+  PyErr_SetString(PyExc_AttributeError, "call super().__init__() before assigning parameters or modules");
+  throw py::error_already_set();
 }
 
 bool is_registered(const Module& m, const std::string& name) {
@@ -81,12 +87,7 @@ void set_attribute(const py::object& self, const std::string& name, const py::ob
   } else if (is_tensor(value) && py::cast<Tensor>(value).requires_grad() && py::cast<Tensor>(value).is_leaf()) {
     self_module(self).register_parameter(name, py::cast<Tensor>(value));
   } else if (name != "training") {
-    Module* m = nullptr;
-    try {
-      m = self.cast<Module*>();
-    } catch (const py::cast_error&) {
-      // Not initialised yet: a plain attribute is fine before super().__init__().
-    }
+    Module* m = module_or_null(self);  // a plain attribute may come before super().__init__()
     if (m != nullptr && is_registered(*m, name)) m->unregister(name);
   }
   if (PyObject_GenericSetAttr(self.ptr(), py::str(name).ptr(), value.ptr()) < 0) throw py::error_already_set();
@@ -94,8 +95,8 @@ void set_attribute(const py::object& self, const std::string& name, const py::ob
 
 // What C++ registered: children and parameters of models that were built there.
 py::object get_attribute(const py::object& self, const std::string& name) {
-  if (name.rfind("__", 0) != 0) {
-    const Module& m = self_module(self);
+  if (const Module* module = module_or_null(self); module != nullptr && name.rfind("__", 0) != 0) {
+    const Module& m = *module;
     for (const auto& [key, value] : m.own_parameters()) {
       if (key == name) return py::cast(value);
     }
@@ -168,7 +169,7 @@ py::list values(const std::vector<Module::NamedTensor>& list) {
 
 void bind_module(py::module_& m) {
   py::classh<Module, PyModule> cls(m, "Module", "Parameters and children with names; subclass it and write forward.",
-                                   py::dynamic_attr());
+                                   py::dynamic_attr(), collectable());
   cls.def(py::init<>());
   cls.def(
       "forward",
@@ -312,7 +313,8 @@ using BatchNorm2d = BatchNormOf<2>;
 
 template <typename Norm>
 void bind_batch_norm(py::module_& m, const char* name) {
-  py::classh<Norm, Module, PyLayer<Norm>>(m, name, "Batch norm: each channel over the batch and all positions.")
+  py::classh<Norm, Module, PyLayer<Norm>>(m, name, "Batch norm: each channel over the batch and all positions.",
+                                          collectable())
       .def(layer_init<Norm>(+[](Object n, Object eps, Object momentum, Object dtype) {
              const char* op = "BatchNorm";
              return Made{std::tuple(index_arg(op, "num_features", n), number_arg(op, "eps", eps),
@@ -335,7 +337,7 @@ std::vector<std::shared_ptr<Module>> modules_arg(const char* name, const py::arg
 
 void bind_layers(py::module_& m) {
   const auto none = py::none();
-  py::classh<nn::Linear, Module, PyLayer<nn::Linear>>(m, "Linear", "y = x Wᵀ + b.")
+  py::classh<nn::Linear, Module, PyLayer<nn::Linear>>(m, "Linear", "y = x Wᵀ + b.", collectable())
       .def(layer_init<nn::Linear>(+[](Object i, Object o, bool bias, Object dtype, Object seed) {
              return Made{std::tuple(index_arg("Linear", "in_features", i), index_arg("Linear", "out_features", o), bias,
                                     dtype_arg("Linear", dtype)),
@@ -350,7 +352,8 @@ void bind_layers(py::module_& m) {
             return without_gil([&] { return self(in); });
           },
           py::arg("x"));
-  py::classh<nn::Embedding, Module, PyLayer<nn::Embedding>>(m, "Embedding", "A row of a table for each id.")
+  py::classh<nn::Embedding, Module, PyLayer<nn::Embedding>>(m, "Embedding", "A row of a table for each id.",
+                                                            collectable())
       .def(layer_init<nn::Embedding>(+[](Object n, Object d, Object padding_idx, Object dtype, Object seed) {
              Index padding = kNoPadding;
              if (!padding_idx.is_none()) {
@@ -364,7 +367,8 @@ void bind_layers(py::module_& m) {
            py::arg("num_embeddings"), py::arg("embedding_dim"), py::kw_only(), py::arg("padding_idx") = none,
            py::arg("dtype") = "float32", py::arg("seed") = none)
       .def("forward", call_tensor<nn::Embedding>("Embedding"), py::arg("ids"));
-  py::classh<nn::LayerNorm, Module, PyLayer<nn::LayerNorm>>(m, "LayerNorm", "Layer norm over the last axis.")
+  py::classh<nn::LayerNorm, Module, PyLayer<nn::LayerNorm>>(m, "LayerNorm", "Layer norm over the last axis.",
+                                                            collectable())
       .def(layer_init<nn::LayerNorm>(+[](Object n, Object eps, Object dtype) {
              return Made{std::tuple(index_arg("LayerNorm", "normalized_shape", n), number_arg("LayerNorm", "eps", eps),
                                     dtype_arg("LayerNorm", dtype)),
@@ -374,13 +378,14 @@ void bind_layers(py::module_& m) {
       .def("forward", call_tensor<nn::LayerNorm>("LayerNorm"), py::arg("x"));
   bind_batch_norm<BatchNorm1d>(m, "BatchNorm1d");
   bind_batch_norm<BatchNorm2d>(m, "BatchNorm2d");
-  py::classh<nn::Dropout, Module, PyLayer<nn::Dropout>>(m, "Dropout", "Inverted dropout, in training mode only.")
+  py::classh<nn::Dropout, Module, PyLayer<nn::Dropout>>(m, "Dropout", "Inverted dropout, in training mode only.",
+                                                        collectable())
       .def(layer_init<nn::Dropout>(
                +[](Object p) { return Made{std::tuple(number_arg("Dropout", "p", p)), std::nullopt}; }),
            py::arg("p") = 0.1)
       .def_property_readonly("p", &nn::Dropout::p)
       .def("forward", call_tensor<nn::Dropout>("Dropout"), py::arg("x"));
-  py::classh<nn::Conv2d, Module, PyLayer<nn::Conv2d>>(m, "Conv2d", "Convolution of images (B, C, H, W).")
+  py::classh<nn::Conv2d, Module, PyLayer<nn::Conv2d>>(m, "Conv2d", "Convolution of images (B, C, H, W).", collectable())
       .def(layer_init<nn::Conv2d>(+[](Object i, Object o, Object kernel_size, Object stride, Object padding, bool bias,
                                       Object dtype, Object seed) {
              return Made{std::tuple(index_arg("Conv2d", "in_channels", i), index_arg("Conv2d", "out_channels", o),
@@ -391,18 +396,19 @@ void bind_layers(py::module_& m) {
            py::arg("padding") = 0, py::kw_only(), py::arg("bias") = true, py::arg("dtype") = "float32",
            py::arg("seed") = none)
       .def("forward", call_tensor<nn::Conv2d>("Conv2d"), py::arg("x"));
-  py::classh<nn::MaxPool2d, Module, PyLayer<nn::MaxPool2d>>(m, "MaxPool2d",
-                                                            "Maximum over windows of images (B, C, H, W).")
+  py::classh<nn::MaxPool2d, Module, PyLayer<nn::MaxPool2d>>(
+      m, "MaxPool2d", "Maximum over windows of images (B, C, H, W).", collectable())
       .def(layer_init<nn::MaxPool2d>(+[](Object kernel_size, Object stride, Object padding) {
              return Made{std::tuple(window("MaxPool2d", kernel_size, stride, padding)), std::nullopt};
            }),
            py::arg("kernel_size"), py::arg("stride") = none, py::arg("padding") = 0)
       .def("forward", call_tensor<nn::MaxPool2d>("MaxPool2d"), py::arg("x"));
-  py::classh<nn::Flatten, Module, PyLayer<nn::Flatten>>(m, "Flatten", "(B, ...) to (B, features).")
+  py::classh<nn::Flatten, Module, PyLayer<nn::Flatten>>(m, "Flatten", "(B, ...) to (B, features).", collectable())
       .def(py::init<>())
       .def("forward", call_tensor<nn::Flatten>("Flatten"), py::arg("x"));
 
-  py::classh<nn::Activation, Module> activation(m, "Activation", "An element-by-element function as a layer.");
+  py::classh<nn::Activation, Module> activation(m, "Activation", "An element-by-element function as a layer.",
+                                                collectable());
   activation.def("forward", call_tensor<nn::Activation>("Activation"), py::arg("x"));
   m.def(
       "_activation",
@@ -425,7 +431,8 @@ void bind_layers(py::module_& m) {
     return self.children()[static_cast<size_t>(i < 0 ? i + n : i)].second;
   };
   auto length = [](Module& self) { return self.children().size(); };
-  py::classh<nn::Sequential, Module, PyLayer<nn::Sequential>>(m, "Sequential", "Modules, one after the other.")
+  py::classh<nn::Sequential, Module, PyLayer<nn::Sequential>>(m, "Sequential", "Modules, one after the other.",
+                                                              collectable())
       .def(layer_init<nn::Sequential>(
           +[](const py::args& args) { return Made{std::tuple(modules_arg("Sequential", args)), std::nullopt}; }))
       .def("forward",
@@ -440,7 +447,7 @@ void bind_layers(py::module_& m) {
            })
       .def("__getitem__", at, py::arg("index"))
       .def("__len__", length);
-  py::classh<nn::ModuleList, Module, PyLayer<nn::ModuleList>>(m, "ModuleList", "Modules by index.")
+  py::classh<nn::ModuleList, Module, PyLayer<nn::ModuleList>>(m, "ModuleList", "Modules by index.", collectable())
       .def(layer_init<nn::ModuleList>(
           +[](const py::args& args) { return Made{std::tuple(modules_arg("ModuleList", args)), std::nullopt}; }))
       .def("__getitem__", at, py::arg("index"))
@@ -484,7 +491,7 @@ void bind_transformer_layers(py::module_& m) {
   const auto none = py::none();
   using nn::MultiHeadAttention;
   py::classh<MultiHeadAttention, Module, PyLayer<MultiHeadAttention>>(
-      m, "MultiHeadAttention", "Attention in several heads, with input and output projections.")
+      m, "MultiHeadAttention", "Attention in several heads, with input and output projections.", collectable())
       .def(
           layer_init<MultiHeadAttention>(+[](Object d, Object h, Object dropout, bool bias, Object dtype, Object seed) {
             return Made{std::tuple(index_arg("MultiHeadAttention", "d_model", d),
@@ -516,7 +523,7 @@ void bind_transformer_layers(py::module_& m) {
           py::arg("bias") = none, py::arg("q_offset") = none, py::arg("return_weights") = false);
 
   py::classh<nn::PositionalEncoding, Module> position(m, "PositionalEncoding",
-                                                      "Adds a row of a table to each position.");
+                                                      "Adds a row of a table to each position.", collectable());
   position.def(
       "forward",
       [](nn::PositionalEncoding& self, Object x, Object offset) {
@@ -529,7 +536,7 @@ void bind_transformer_layers(py::module_& m) {
       "table", [](const nn::PositionalEncoding& self) { return to_numpy(self.table(), false); },
       "(max_len, d_model), read-only.");
   py::classh<nn::SinusoidalPositionalEncoding, nn::PositionalEncoding, PyLayer<nn::SinusoidalPositionalEncoding>>(
-      m, "SinusoidalPositionalEncoding", "Sines and cosines of many wavelengths.")
+      m, "SinusoidalPositionalEncoding", "Sines and cosines of many wavelengths.", collectable())
       .def(layer_init<nn::SinusoidalPositionalEncoding>(+[](Object d, Object n, Object dtype) {
              const char* op = "SinusoidalPositionalEncoding";
              return Made{std::tuple(index_arg(op, "d_model", d), index_arg(op, "max_len", n), dtype_arg(op, dtype)),
@@ -537,7 +544,7 @@ void bind_transformer_layers(py::module_& m) {
            }),
            py::arg("d_model"), py::arg("max_len"), py::kw_only(), py::arg("dtype") = "float32");
   py::classh<nn::LearnedPositionalEncoding, nn::PositionalEncoding, PyLayer<nn::LearnedPositionalEncoding>>(
-      m, "LearnedPositionalEncoding", "A trained vector a position.")
+      m, "LearnedPositionalEncoding", "A trained vector a position.", collectable())
       .def(layer_init<nn::LearnedPositionalEncoding>(+[](Object d, Object n, Object dtype, Object seed) {
              const char* op = "LearnedPositionalEncoding";
              return Made{std::tuple(index_arg(op, "d_model", d), index_arg(op, "max_len", n), dtype_arg(op, dtype)),
@@ -546,7 +553,7 @@ void bind_transformer_layers(py::module_& m) {
            py::arg("d_model"), py::arg("max_len"), py::kw_only(), py::arg("dtype") = "float32", py::arg("seed") = none);
 
   py::classh<nn::FeedForward, Module, PyLayer<nn::FeedForward>>(m, "FeedForward",
-                                                                "Linear, activation, dropout, linear.")
+                                                                "Linear, activation, dropout, linear.", collectable())
       .def(layer_init<nn::FeedForward>(+[](Object d, Object dff, Object dropout, const std::string& activation,
                                            Object dtype, Object seed) {
              return Made{
@@ -559,7 +566,7 @@ void bind_transformer_layers(py::module_& m) {
       .def("forward", call_tensor<nn::FeedForward>("FeedForward"), py::arg("x"));
 
   py::classh<nn::EncoderLayer, Module, PyLayer<nn::EncoderLayer>>(
-      m, "EncoderLayer", "Self-attention and a feed-forward network, each with residual and norm.")
+      m, "EncoderLayer", "Self-attention and a feed-forward network, each with residual and norm.", collectable())
       .def(layer_init<nn::EncoderLayer>(+[](Object d, Object h, Object dff, Object dropout,
                                             const std::string& activation, bool norm_first, Object dtype, Object seed) {
              return Made{std::tuple(layer_options("EncoderLayer", d, h, dff, dropout, activation, norm_first, dtype)),
@@ -578,7 +585,7 @@ void bind_transformer_layers(py::module_& m) {
             return py::make_tuple(r.out, r.weights);
           },
           py::arg("x"), py::arg("mask") = none, py::kw_only(), py::arg("return_weights") = true);
-  py::classh<nn::Encoder, Module, PyLayer<nn::Encoder>>(m, "Encoder", "A stack of encoder layers.")
+  py::classh<nn::Encoder, Module, PyLayer<nn::Encoder>>(m, "Encoder", "A stack of encoder layers.", collectable())
       .def(layer_init<nn::Encoder>(+[](Object n, Object d, Object h, Object dff, Object dropout,
                                        const std::string& activation, bool norm_first, Object dtype, Object seed) {
              return Made{std::tuple(index_arg("Encoder", "num_layers", n),
@@ -608,7 +615,7 @@ void bind_transformer_layers(py::module_& m) {
     return out;
   };
   py::classh<nn::DecoderLayer, Module, PyLayer<nn::DecoderLayer>>(
-      m, "DecoderLayer", "Causal self-attention, attention to the memory, a feed-forward network.")
+      m, "DecoderLayer", "Causal self-attention, attention to the memory, a feed-forward network.", collectable())
       .def(layer_init<nn::DecoderLayer>(+[](Object d, Object h, Object dff, Object dropout,
                                             const std::string& activation, bool norm_first, Object dtype, Object seed) {
              return Made{std::tuple(layer_options("DecoderLayer", d, h, dff, dropout, activation, norm_first, dtype)),
@@ -631,7 +638,7 @@ void bind_transformer_layers(py::module_& m) {
           },
           py::arg("x"), py::arg("memory"), py::arg("mask") = none, py::arg("memory_mask") = none, py::kw_only(),
           py::arg("return_weights") = true);
-  py::classh<nn::Decoder, Module, PyLayer<nn::Decoder>>(m, "Decoder", "A stack of decoder layers.")
+  py::classh<nn::Decoder, Module, PyLayer<nn::Decoder>>(m, "Decoder", "A stack of decoder layers.", collectable())
       .def(layer_init<nn::Decoder>(+[](Object n, Object d, Object h, Object dff, Object dropout,
                                        const std::string& activation, bool norm_first, Object dtype, Object seed) {
              return Made{std::tuple(index_arg("Decoder", "num_layers", n),

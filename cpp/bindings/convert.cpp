@@ -238,6 +238,20 @@ Tensors tensors_of(py::handle result, const std::string& module) {
   return out;
 }
 
+int traverse_module(PyObject* self, visitproc visit, void* arg) {
+  PyTypeObject* type = Py_TYPE(self);
+  // A Python subclass has CPython's traverse, which has seen to the dict before it calls this one.
+  if (PY_VERSION_HEX < 0x030B0000 || type->tp_traverse == traverse_module) {
+#if PY_VERSION_HEX >= 0x030D0000
+    PyObject_VisitManagedDict(self, visit, arg);
+#else
+    if (PyObject** dict = _PyObject_GetDictPtr(self)) Py_VISIT(*dict);
+#endif
+  }
+  Py_VISIT(type);
+  return 0;
+}
+
 std::shared_ptr<nn::Module> module_arg(const char* op, const char* arg, py::handle object) {
   if (!py::isinstance<nn::Module>(object)) {
     type_error(op, ": ", arg, " is a ", type_of(object), " but must be an attendo.nn.Module");

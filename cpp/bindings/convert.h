@@ -100,6 +100,13 @@ class PyLayer : public Base, public py::trampoline_self_life_support {
   }
 };
 
+// For every class with attributes of its own: CPython visits the dict of a Python subclass itself (from 3.11 on), and a
+// second visit here would make the garbage collector count one reference twice and never free a cycle.
+int traverse_module(PyObject* self, visitproc visit, void* arg);
+inline py::custom_type_setup collectable() {
+  return py::custom_type_setup([](PyHeapTypeObject* type) { type->ht_type.tp_traverse = traverse_module; });
+}
+
 // What a constructor's Python arguments amount to: those of C++, and the seed.
 template <typename... Args>
 struct Made {

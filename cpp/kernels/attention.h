@@ -36,7 +36,8 @@ template <typename T>
 struct AttentionGradient {
   const T* d_out = nullptr;
   ptrdiff_t d_out_row = 0;
-  const T* lse = nullptr;        // (L,) natural log-sum-exp of each row; -inf where nothing is attended
+  const T* row_max = nullptr;  // (L,) as forward left them
+  const T* row_inverse = nullptr;
   const T* delta = nullptr;      // (L,) Σ_c dO∘O (+ Σ_j dP∘P for gradients of the weights)
   const T* d_weights = nullptr;  // (L, S) or null
   ptrdiff_t d_weights_row = 0;
@@ -54,12 +55,14 @@ template <typename T>
 struct AttentionKernels {
   ptrdiff_t panel;                                           // queries of a block
   ptrdiff_t (*forward_scratch)(ptrdiff_t d, ptrdiff_t d_v);  // elements
-  // out rows [begin, end) and their lse. begin is a multiple of `panel`.
-  void (*forward)(const AttentionHead<T>& head, ptrdiff_t begin, ptrdiff_t end, T* out, ptrdiff_t out_row, T* lse,
-                  T* scratch);
-  // weights[i, j] = exp(s_ij - lse_i) for rows [begin, end), all S columns.
-  void (*weights)(const AttentionHead<T>& head, ptrdiff_t begin, ptrdiff_t end, const T* lse, T* weights,
-                  ptrdiff_t weights_row, ptrdiff_t key_length, T* scratch);
+  // out rows [begin, end). begin is a multiple of `panel`. Of each row it leaves the largest score, in units of log2 e, and
+  // 1 / Σ_j 2^(s_ij - max_i): the weights are then 2^(s_ij - max_i) · inverse_i, at most 1 however large the scores are,
+  // where exp(s_ij - lse_i) would be off by the rounding of lse. Nothing attended: -inf and 0.
+  void (*forward)(const AttentionHead<T>& head, ptrdiff_t begin, ptrdiff_t end, T* out, ptrdiff_t out_row, T* row_max,
+                  T* row_inverse, T* scratch);
+  // Rows [begin, end) of the weights, all S columns.
+  void (*weights)(const AttentionHead<T>& head, ptrdiff_t begin, ptrdiff_t end, const T* row_max, const T* row_inverse,
+                  T* weights, ptrdiff_t weights_row, ptrdiff_t key_length, T* scratch);
   ptrdiff_t (*backward_scratch)(ptrdiff_t query_length, ptrdiff_t d, ptrdiff_t d_v);
   ptrdiff_t (*d_q_scratch)(ptrdiff_t query_length, ptrdiff_t d);
   // Gradients of keys [key_begin, key_end) and this range's part of d_q (in the layout of finish_d_q).

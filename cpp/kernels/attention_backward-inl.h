@@ -1,6 +1,6 @@
-// Attention backward for one head: keys outside, queries inside, the weights computed again from the log-sum-exp.
+// Attention backward for one head: keys outside, queries inside, the weights computed again.
 //
-//   P_ij = exp(s_ij - lse_i)          D_i = Σ_c dO_ic O_ic
+//   P_ij = 2^(s_ij - max_i) / l_i     D_i = Σ_c dO_ic O_ic
 //   dV_j = Σ_i P_ij dO_i              dP_ij = dO_i · V_j
 //   dS_ij = P_ij (dP_ij - D_i)        dQ_i = scale Σ_j dS_ij K_j        dK_j = scale Σ_i dS_ij Q_i
 #if defined(ATTENDO_KERNELS_ATTENTION_BACKWARD_INL_H_) == defined(HWY_TARGET_TOGGLE)
@@ -87,23 +87,14 @@ HWY_NOINLINE void BackwardTile(const AttentionHead<T>& h, const AttentionGradien
   const T* d_out_rows = p.d_out_rows + q0 * p.dv_pad;
 
   HWY_ALIGN T shift[kWidth];
+  HWY_ALIGN T inverse[kWidth];
   HWY_ALIGN T delta[kWidth];
-  for (Index i = 0; i < kWidth; ++i) {
-    // An unattended row, or a lane beyond the last query: weights 2^(s - inf) = 0.
-    const bool attended = i < count && g.lse[q0 + i] != MinusInfinity<T>();
-    shift[i] = attended ? g.lse[q0 + i] * T(kLog2E) : T(__builtin_inf());
-    delta[i] = attended ? g.delta[q0 + i] : T(0);
-  }
+  RowStatistics<T>(count, kWidth, g.row_max + q0, g.row_inverse + q0, shift, inverse);
+  for (Index i = 0; i < kWidth; ++i) delta[i] = i < count ? g.delta[q0 + i] : T(0);
 
   // Pass 1: P from the scores.
   const bool masked = ScoreTile<T, kVectors>(h, queries, q0, count, j0, nk, p.s, p.temp);
-  for (Index j = 0; j < nk; ++j) {
-#pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) {
-      T* at = p.s + j * kWidth + v * kLanes<T>;
-      hn::StoreU(Exp2<T>(hn::LoadU(d, at) - hn::Load(d, shift + v * kLanes<T>)), d, at);
-    }
-  }
+  WeightTile<T, kVectors>(nk, shift, inverse, p.s);
   // Pass 2: dP = V·dOᵀ.
   ForEachRowTile<kVectors>(
       nk, ProductBody<T>{h.d_v, h.v + j0 * h.v_row, h.v_row, 1, d_outs, kWidth, p.dp, kWidth, false, false});

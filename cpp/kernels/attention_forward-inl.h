@@ -1,7 +1,7 @@
 // Attention forward for one block of queries, keys in blocks, softmax on line (Milakov and Gimelshein 2018):
 //
 //   m' = max(m, max_j s_j)   l' = l 2^(m - m') + Σ_j 2^(s_j - m')   o' = o 2^(m - m') + Σ_j 2^(s_j - m') v_j
-//   out = o / l              lse = ln 2 · (m + log2 l)
+//   out = o / l
 #if defined(ATTENDO_KERNELS_ATTENTION_FORWARD_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef ATTENDO_KERNELS_ATTENTION_FORWARD_INL_H_
 #undef ATTENDO_KERNELS_ATTENTION_FORWARD_INL_H_
@@ -61,8 +61,8 @@ struct ValueBody {
 };
 
 template <typename T, int kVectors>
-HWY_NOINLINE void ForwardBlock(const AttentionHead<T>& h, Index q0, Index count, T* out, Index out_row, T* lse,
-                               T* scratch) {
+HWY_NOINLINE void ForwardBlock(const AttentionHead<T>& h, Index q0, Index count, T* out, Index out_row, T* row_max,
+                               T* row_inverse, T* scratch) {
   const Tag<T> d;
   constexpr Index kWidth = kVectors * kLanes<T>;
   T* queries = scratch;
@@ -117,7 +117,6 @@ HWY_NOINLINE void ForwardBlock(const AttentionHead<T>& h, Index q0, Index count,
 
   HWY_ALIGN T inverse[kWidth];
   HWY_ALIGN T top[kWidth];
-  HWY_ALIGN T sum[kWidth];
   const auto one = hn::Set(d, T(1));
 #pragma GCC unroll 4
   for (int v = 0; v < kVectors; ++v) {
@@ -125,7 +124,6 @@ HWY_NOINLINE void ForwardBlock(const AttentionHead<T>& h, Index q0, Index count,
     const auto none = hn::Eq(l[v], hn::Zero(d));
     hn::Store(hn::IfThenZeroElse(none, one / l[v]), d, inverse + v * kLanes<T>);
     hn::Store(m[v], d, top + v * kLanes<T>);
-    hn::Store(l[v], d, sum + v * kLanes<T>);
   }
   if (key_end <= 0) {
     for (Index i = 0; i < count; ++i) {
@@ -144,51 +142,31 @@ HWY_NOINLINE void ForwardBlock(const AttentionHead<T>& h, Index q0, Index count,
     Transpose<T>(o, kWidth, h.d_v, count, out, out_row, T(1));
   }
   for (Index i = 0; i < count; ++i) {
-    lse[i] = sum[i] == T(0) ? MinusInfinity<T>()
-                            : T(kLn2 * (static_cast<double>(top[i]) + __builtin_log2(static_cast<double>(sum[i]))));
+    row_max[i] = top[i];
+    row_inverse[i] = inverse[i];
   }
 }
 
 template <typename T, int kVectors>
-HWY_NOINLINE void WeightsBlock(const AttentionHead<T>& h, Index q0, Index count, const T* lse, T* weights, Index row,
-                               Index key_length, T* scratch) {
-  const Tag<T> d;
+HWY_NOINLINE void WeightsBlock(const AttentionHead<T>& h, Index q0, Index count, const T* row_max, const T* row_inverse,
+                               T* weights, Index row, Index key_length, T* scratch) {
   constexpr Index kWidth = kVectors * kLanes<T>;
   T* queries = scratch;
   T* s = queries + h.d * kWidth;
   T* temp = s + kForwardKeys * kWidth;
   PackQueries<T>(h.q + q0 * h.q_row, h.q_row, count, h.d, queries, kWidth, h.scale * T(kLog2E));
   HWY_ALIGN T shift[kWidth];
-  for (Index i = 0; i < kWidth; ++i) {
-    shift[i] = i < count && lse[i] != MinusInfinity<T>() ? lse[i] * T(kLog2E) : T(__builtin_inf());
-  }
+  HWY_ALIGN T inverse[kWidth];
+  RowStatistics<T>(count, kWidth, row_max, row_inverse, shift, inverse);
   const Index key_end = KeyEnd(h, q0, count);
   for (Index j0 = 0; j0 < key_end; j0 += kForwardKeys) {
     const Index nk = Min(kForwardKeys, key_end - j0);
     ScoreTile<T, kVectors>(h, queries, q0, count, j0, nk, s, temp);
-    for (Index j = 0; j < nk; ++j) {
-#pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) {
-        T* at = s + j * kWidth + v * kLanes<T>;
-        hn::StoreU(Exp2<T>(hn::LoadU(d, at) - hn::Load(d, shift + v * kLanes<T>)), d, at);
-      }
-    }
+    WeightTile<T, kVectors>(nk, shift, inverse, s);
     Transpose<T>(s, kWidth, nk, count, weights + j0, row, T(1));
   }
-  // The log-sum-exp is rounded in proportion to its size; dividing by the row's own sum takes that error out.
   for (Index i = 0; i < count; ++i) {
-    T* w = weights + i * row;
-    for (Index j = key_end; j < key_length; ++j) w[j] = T(0);
-    auto acc = hn::Zero(d);
-    Index j = 0;
-    for (; j + kLanes<T> <= key_end; j += kLanes<T>) acc = acc + hn::LoadU(d, w + j);
-    T sum = SumLanes<T>(acc);
-    for (; j < key_end; ++j) sum += w[j];
-    if (sum == T(0)) continue;
-    const T factor = T(1) / sum;
-    for (j = 0; j + kLanes<T> <= key_end; j += kLanes<T>)
-      hn::StoreU(hn::LoadU(d, w + j) * hn::Set(d, factor), d, w + j);
-    for (; j < key_end; ++j) w[j] *= factor;
+    for (Index j = key_end; j < key_length; ++j) weights[i * row + j] = T(0);
   }
 }
 

@@ -19,7 +19,6 @@ namespace HWY_NAMESPACE {
 namespace {
 
 constexpr double kLog2E = 1.44269504088896340736;
-constexpr double kLn2 = 0.693147180559945309417;
 
 template <typename T>
 HWY_INLINE T MinusInfinity() {
@@ -152,6 +151,33 @@ HWY_INLINE bool ScoreTile(const AttentionHead<T>& h, const T* queries, Index q0,
 template <typename T>
 HWY_INLINE Index KeyEnd(const AttentionHead<T>& h, Index q0, Index count) {
   return h.causal ? Max(0, Min(h.keys, q0 + count + h.offset)) : h.keys;
+}
+
+// What forward left of `count` rows, for all lanes. An unattended row, or a lane beyond the last query: weights
+// 2^(s - inf) · 0 = 0.
+template <typename T>
+HWY_INLINE void RowStatistics(Index count, Index width, const T* row_max, const T* row_inverse, T* shift, T* inverse) {
+  for (Index i = 0; i < width; ++i) {
+    const bool attended = i < count && row_max[i] != MinusInfinity<T>();
+    shift[i] = attended ? row_max[i] : T(__builtin_inf());
+    // NaN in a row that saw nothing but NaN must stay.
+    inverse[i] = i < count ? row_inverse[i] : T(0);
+  }
+}
+
+// 2^(s - max) · inverse in place: the weights of a tile.
+template <typename T, int kVectors>
+HWY_INLINE void WeightTile(Index nk, const T* shift, const T* inverse, T* s) {
+  const Tag<T> d;
+  constexpr Index kWidth = kVectors * kLanes<T>;
+  for (Index j = 0; j < nk; ++j) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+      T* at = s + j * kWidth + v * kLanes<T>;
+      const auto p = Exp2<T>(hn::LoadU(d, at) - hn::Load(d, shift + v * kLanes<T>));
+      hn::StoreU(p * hn::Load(d, inverse + v * kLanes<T>), d, at);
+    }
+  }
 }
 
 // tile[j, i] = kept ? tile[j, i] · keep_scale : 0

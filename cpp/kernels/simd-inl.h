@@ -195,7 +195,7 @@ HWY_INLINE Vector<T> Expm1(Vector<T> x) {
 template <typename T>
 HWY_INLINE Vector<T> Tanh(Vector<T> x) {
   const Tag<T> d;
-  const auto bound = hn::Set(d, T(20));
+  const auto bound = hn::Set(d, sizeof(T) == 4 ? T(20) : T(40));  // tanh(bound / 2) is 1 to the last bit
   const auto e = Expm1<T>(hn::Min(bound, hn::Max(hn::Neg(bound), x + x)));
   const auto y = e / (e + hn::Set(d, T(2)));
   const auto saturated =

@@ -38,6 +38,14 @@ AttentionResult FeatureAttention::operator()(const Tensor& x, bool return_weight
 }
 
 CnnAttention::CnnAttention(const CnnAttentionOptions& o) : o_(o) {
+  const std::pair<const char*, Index> positive[] = {{"in_channels", o.in_channels},
+                                                    {"num_classes", o.num_classes},
+                                                    {"channels", std::min(o.channels1, o.channels2)},
+                                                    {"features", o.features},
+                                                    {"attention_features", o.attention_features}};
+  for (const auto& [name, value] : positive) {
+    if (value < 1) value_error("CnnAttention: ", name, " is ", value, " but must be 1 or more");
+  }
   if (o.image_height < 4 || o.image_width < 4) {
     value_error("CnnAttention: image_size is (", o.image_height, ", ", o.image_width,
                 ") but must be at least 4: two poolings halve it");
@@ -60,6 +68,13 @@ CnnAttention::CnnAttention(const CnnAttentionOptions& o) : o_(o) {
 AttentionResult CnnAttention::operator()(const Tensor& images, bool return_weights) {
   check_float("CnnAttention", "images", images);
   check_rank("CnnAttention", "images", images, 4, "(batch, channels, height, width)");
+  if (images.dtype() != o_.dtype) {
+    type_error("CnnAttention: images has dtype ", dtype_name(images.dtype()), " but the model is ",
+               dtype_name(o_.dtype));
+  }
+  if (images.dim(1) != o_.in_channels) {
+    value_error("CnnAttention: images has ", images.dim(1), " channels but in_channels is ", o_.in_channels);
+  }
   if (images.dim(2) != o_.image_height || images.dim(3) != o_.image_width) {
     value_error("CnnAttention: images are ", images.dim(2), " × ", images.dim(3), " but image_size is (",
                 o_.image_height, ", ", o_.image_width, ")");

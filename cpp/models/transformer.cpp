@@ -50,13 +50,19 @@ Transformer::Transformer(const TransformerOptions& o) : o_(o) {
   register_module("generator", generator_);
 }
 
-void Transformer::check_ids(const char* name, const Tensor& ids) const {
+void Transformer::check_ids(const char* name, const Tensor& ids, Index vocabulary) const {
   check_rank("Transformer", name, ids, 2, "(batch, length)");
   if (ids.dtype() != DType::kInt64) {
     type_error("Transformer: ", name, " has dtype ", dtype_name(ids.dtype()), " but must be int64 token ids");
   }
   if (ids.dim(1) > o_.max_len)
     value_error("Transformer: ", name, " has ", ids.dim(1), " positions but max_len is ", o_.max_len);
+  const std::int64_t* id = ids.data<std::int64_t>();
+  for (Index i = 0; i < ids.size(); ++i) {
+    if (id[i] < 0 || id[i] >= vocabulary) {
+      value_error("Transformer: ", name, " holds ", id[i], " but must hold 0 to ", vocabulary - 1);
+    }
+  }
 }
 
 Transformer::Source Transformer::source(const Tensor& src, bool trim) const {
@@ -99,8 +105,8 @@ Tensor Transformer::embed(nn::Embedding& table, const Tensor& ids, Index offset)
 }
 
 nn::StackResult Transformer::run(const Tensor& src, const Tensor& tgt, bool trim, bool return_weights) {
-  check_ids("src", src);
-  check_ids("tgt", tgt);
+  check_ids("src", src, o_.input_vocab_size);
+  check_ids("tgt", tgt, o_.target_vocab_size);
   if (src.dim(0) != tgt.dim(0))
     value_error("Transformer: tgt has a batch of ", tgt.dim(0), " but src has one of ", src.dim(0));
   const Source s = source(src, trim);
@@ -117,14 +123,14 @@ Tensor Transformer::operator()(const Tensor& src, const Tensor& tgt) { return ru
 nn::StackResult Transformer::with_attention(const Tensor& src, const Tensor& tgt) { return run(src, tgt, false, true); }
 
 Tensor Transformer::encode(const Tensor& src) {
-  check_ids("src", src);
+  check_ids("src", src, o_.input_vocab_size);
   // Not trimmed: the memory has a row for each position that was given.
   return (*encoder_)(embed(*src_embedding_, src, 0), source_options(source(src, false)), false).out;
 }
 
 Tensor Transformer::translate(const Tensor& src, Index bos_id, Index eos_id, Index max_len,
                               const std::function<void()>& interrupted) {
-  check_ids("src", src);
+  check_ids("src", src, o_.input_vocab_size);
   const std::pair<const char*, Index> special[] = {{"bos_id", bos_id}, {"eos_id", eos_id}};
   for (const auto& [name, id] : special) {
     if (id < 0 || id >= o_.target_vocab_size) {

@@ -44,7 +44,7 @@ class Transformer : public nn::Module {
   AttentionOptions source_options(const Source& s) const;
   Tensor embed(nn::Embedding& table, const Tensor& ids, Index offset);
   nn::StackResult run(const Tensor& src, const Tensor& tgt, bool trim, bool return_weights);
-  void check_ids(const char* name, const Tensor& ids) const;
+  void check_ids(const char* name, const Tensor& ids, Index vocabulary) const;
 
   TransformerOptions o_;
   std::shared_ptr<nn::Embedding> src_embedding_, tgt_embedding_;

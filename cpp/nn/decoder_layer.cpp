@@ -38,6 +38,9 @@ DecoderLayer::DecoderLayer(const LayerOptions& o)
 DecoderLayer::Result DecoderLayer::operator()(const Tensor& x, const Tensor& memory,
                                               const AttentionOptions& self_options,
                                               const AttentionOptions& cross_options, bool return_weights) {
+  const DType dtype = self_attn_->weights().in_weight.dtype();
+  check_input("DecoderLayer", "x", x, 3, self_attn_->d_model(), dtype);
+  check_input("DecoderLayer", "memory", memory, 3, self_attn_->d_model(), dtype);
   AttentionResult self, cross;
   Tensor y;
   if (norm_first_) {

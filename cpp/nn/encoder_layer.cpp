@@ -27,6 +27,7 @@ EncoderLayer::EncoderLayer(const LayerOptions& o)
 }
 
 AttentionResult EncoderLayer::operator()(const Tensor& x, const AttentionOptions& options, bool return_weights) {
+  check_input("EncoderLayer", "x", x, 3, self_attn_->d_model(), self_attn_->weights().in_weight.dtype());
   AttentionResult result;
   Tensor a;
   if (norm_first_) {

@@ -27,6 +27,7 @@ FeedForward::FeedForward(Index d_model, Index dff, double dropout, const std::st
 }
 
 Tensor FeedForward::operator()(const Tensor& x) {
+  check_input("FeedForward", "x", x, 0, linear1_->weight().dim(1), linear1_->weight().dtype());
   const Tensor hidden = kind_ == ActivationKind::kRelu ? (*linear1_)(x, true) : gelu((*linear1_)(x));  // (…, dff)
   return (*linear2_)((*dropout_)(hidden));
 }

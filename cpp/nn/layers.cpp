@@ -17,6 +17,10 @@ void check_positive(const char* layer, const char* arg, Index value) {
   if (value < 1) value_error(layer, ": ", arg, " is ", value, " but must be 1 or more");
 }
 
+void check_padding(const char* layer, Index padding) {
+  if (padding < 0) value_error(layer, ": padding is ", padding, " but must be 0 or more");
+}
+
 void reset_norm(const std::vector<Module::NamedTensor>& parameters) {
   const double values[] = {1.0, 0.0};
   for (size_t i = 0; i < 2; ++i) {
@@ -36,7 +40,10 @@ Linear::Linear(Index in_features, Index out_features, bool bias, DType dtype) {
   reset_own(generator());
 }
 
-Tensor Linear::operator()(const Tensor& x, bool relu) { return linear(x, weight(), bias(), relu); }
+Tensor Linear::operator()(const Tensor& x, bool relu) {
+  check_input("Linear", "x", x, 0, weight().dim(1), weight().dtype());
+  return linear(x, weight(), bias(), relu);
+}
 
 std::string Linear::extra_repr() const {
   return concat("in_features=", weight().dim(1), ", out_features=", weight().dim(0), bias() ? "" : ", bias=False");
@@ -71,12 +78,15 @@ void Embedding::reset_own(Generator& generator) {
 
 LayerNorm::LayerNorm(Index normalized_shape, double eps, DType dtype) : eps_(eps) {
   check_positive("LayerNorm", "normalized_shape", normalized_shape);
+  if (!(eps >= 0)) value_error("LayerNorm: eps is ", eps, " but must be 0 or more");
   make_parameter("weight", {normalized_shape}, dtype);
   make_parameter("bias", {normalized_shape}, dtype);
   reset_own(generator());
 }
 
 Tensor LayerNorm::operator()(const Tensor& x) {
+  const Tensor& weight = own_parameters()[0].second;
+  check_input("LayerNorm", "x", x, 0, weight.size(), weight.dtype());
   return layer_norm(x, own_parameters()[0].second, own_parameters()[1].second, eps_);
 }
 
@@ -87,6 +97,8 @@ void LayerNorm::reset_own(Generator&) { reset_norm(own_parameters()); }
 BatchNorm::BatchNorm(Index num_features, int spatial, double eps, double momentum, DType dtype)
     : spatial_(spatial), eps_(eps), momentum_(momentum) {
   check_positive("BatchNorm", "num_features", num_features);
+  if (!(eps > 0)) value_error("BatchNorm: eps is ", eps, " but must be more than 0");
+  if (!(momentum >= 0 && momentum <= 1)) value_error("BatchNorm: momentum is ", momentum, " but must be 0 to 1");
   make_parameter("weight", {num_features}, dtype);
   make_parameter("bias", {num_features}, dtype);
   register_buffer("running_mean", Tensor::zeros({num_features}, dtype));
@@ -131,6 +143,7 @@ Conv2d::Conv2d(Index in_channels, Index out_channels, const Options& options, bo
   check_positive("Conv2d", "out_channels", out_);
   check_positive("Conv2d", "kernel_size", std::min(o_.kernel_h, o_.kernel_w));
   check_positive("Conv2d", "stride", std::min(o_.stride_h, o_.stride_w));
+  check_padding("Conv2d", std::min(o_.padding_h, o_.padding_w));
   make_parameter("weight", {out_, in_, o_.kernel_h, o_.kernel_w}, dtype);
   if (bias) make_parameter("bias", {out_}, dtype);
   reset_own(generator());
@@ -148,6 +161,16 @@ std::string Conv2d::extra_repr() const {
 
 void Conv2d::reset_own(Generator& generator) {
   for (const auto& [name, value] : own_parameters()) init_uniform(value, in_ * o_.kernel_h * o_.kernel_w, generator);
+}
+
+MaxPool2d::MaxPool2d(const Conv2d::Options& options) : o_(options) {
+  check_positive("MaxPool2d", "kernel_size", std::min(o_.kernel_h, o_.kernel_w));
+  check_positive("MaxPool2d", "stride", std::min(o_.stride_h, o_.stride_w));
+  check_padding("MaxPool2d", std::min(o_.padding_h, o_.padding_w));
+  if (2 * o_.padding_h > o_.kernel_h || 2 * o_.padding_w > o_.kernel_w) {
+    value_error("MaxPool2d: padding is (", o_.padding_h, ", ", o_.padding_w,
+                ") but must be at most half of kernel_size (", o_.kernel_h, ", ", o_.kernel_w, ")");
+  }
 }
 
 Tensor MaxPool2d::operator()(const Tensor& x) {

@@ -94,7 +94,7 @@ class Conv2d : public Module {
 
 class MaxPool2d : public Module {
  public:
-  explicit MaxPool2d(const Conv2d::Options& options) : o_(options) {}
+  explicit MaxPool2d(const Conv2d::Options& options);
   Tensor operator()(const Tensor& x);
   Tensors forward(const Tensors& inputs) override { return {(*this)(only_input("MaxPool2d", inputs))}; }
   std::string type_name() const override { return "MaxPool2d"; }

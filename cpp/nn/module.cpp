@@ -143,6 +143,30 @@ std::string Module::repr(int indent) const {
   return text + "\n" + std::string(static_cast<size_t>(indent), ' ') + ")";
 }
 
+ModeGuard::ModeGuard(Module& root, bool training) {
+  for (auto& [name, module] : root.named_modules()) {
+    before_.emplace_back(module, module->training_);
+    module->training_ = training;
+  }
+}
+
+ModeGuard::~ModeGuard() {
+  for (auto& [module, training] : before_) module->training_ = training;
+}
+
+void check_input(const char* layer, const char* arg, const Tensor& x, int rank, Index features, DType dtype) {
+  check_float(layer, arg, x);
+  if (rank > 0) {
+    check_rank(layer, arg, x, rank, "(batch, length, d_model)");
+  } else {
+    check_min_rank(layer, arg, x, 1, "(..., features)");
+  }
+  if (x.dim(-1) != features) value_error(layer, ": ", arg, " has ", x.dim(-1), " features but must have ", features);
+  if (x.dtype() != dtype) {
+    type_error(layer, ": ", arg, " has dtype ", dtype_name(x.dtype()), " but the layer is ", dtype_name(dtype));
+  }
+}
+
 const Tensor& only_input(const char* layer, const Tensors& inputs) {
   if (inputs.size() != 1) value_error(layer, ": ", inputs.size(), " inputs were given but it takes one");
   return inputs[0];

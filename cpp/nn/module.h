@@ -60,6 +60,7 @@ class Module {
   Tensor make_parameter(const std::string& name, const Shape& shape, DType dtype);
 
  private:
+  friend class ModeGuard;
   template <typename Visit>
   void visit(const std::string& prefix, const Visit& body) const;
 
@@ -68,6 +69,21 @@ class Module {
   std::vector<NamedModule> children_;
   bool training_ = true;
   Generator generator_;
+};
+
+// x must be (…, features) in the layer's dtype; the error names the layer.
+void check_input(const char* layer, const char* arg, const Tensor& x, int rank, Index features, DType dtype);
+
+// Puts a tree in a mode, and every module of it back in its own when it goes.
+class ModeGuard {
+ public:
+  ModeGuard(Module& root, bool training);
+  ~ModeGuard();
+  ModeGuard(const ModeGuard&) = delete;
+  ModeGuard& operator=(const ModeGuard&) = delete;
+
+ private:
+  std::vector<std::pair<Module*, bool>> before_;
 };
 
 const Tensor& only_input(const char* layer, const Tensors& inputs);

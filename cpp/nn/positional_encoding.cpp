@@ -34,8 +34,9 @@ Tensor PositionalEncoding::operator()(const Tensor& x, Index offset) {
   check_rank(name.c_str(), "x", x, 3, "(batch, length, d_model)");
   const Index length = x.dim(1), longest = table().dim(0);
   if (x.dim(2) != table().dim(1)) value_error(name, ": x has ", x.dim(2), " features but d_model is ", table().dim(1));
-  if (offset < 0 || offset + length > longest) {
-    value_error(name, ": x ends at position ", offset + length, " but max_len is ", longest);
+  if (offset < 0) value_error(name, ": offset is ", offset, " but must be 0 or more");
+  if (offset > longest - length) {
+    value_error(name, ": x has ", length, " positions from ", offset, " on but max_len is ", longest);
   }
   return add(x, table().rows(offset, offset + length));
 }

@@ -40,19 +40,6 @@ Tensors take_batch(const Tensors& inputs, const std::vector<Index>& order, Index
   return batch;
 }
 
-// Puts the model in a mode for as long as it lives.
-class Mode {
- public:
-  Mode(nn::Module& model, bool training) : model_(model), before_(model.training()) { model_.train(training); }
-  ~Mode() { model_.train(before_); }
-  Mode(const Mode&) = delete;
-  Mode& operator=(const Mode&) = delete;
-
- private:
-  nn::Module& model_;
-  bool before_;
-};
-
 }  // namespace
 
 Trainer::Trainer(std::shared_ptr<nn::Module> model, std::shared_ptr<Loss> loss, std::shared_ptr<Optimizer> optimizer,
@@ -74,7 +61,7 @@ History Trainer::fit(const Tensors& inputs, const Tensor& target, Index epochs, 
   const Index samples = check_samples("fit", inputs, &target, batch_size);
   if (epochs < 1) value_error("fit: epochs is ", epochs, " but must be 1 or more");
   const Index batches = (samples + batch_size - 1) / batch_size;
-  const Mode mode(*model_, true);
+  const nn::ModeGuard mode(*model_, true);
   History history;
   Progress progress;
   progress.epochs = epochs;
@@ -125,7 +112,7 @@ History Trainer::fit(const Tensors& inputs, const Tensor& target, Index epochs, 
 Evaluation Trainer::evaluate(const Tensors& inputs, const Tensor& target, Index batch_size,
                              const std::function<void()>& poll) {
   const Index samples = check_samples("evaluate", inputs, &target, batch_size);
-  const Mode mode(*model_, false);
+  const nn::ModeGuard mode(*model_, false);
   const NoGrad no_grad;
   const std::vector<Index> order = epoch_order(samples, false, 0, 0);
   double loss = 0, count = 0, right = 0;
@@ -151,7 +138,7 @@ Evaluation Trainer::evaluate(const Tensors& inputs, const Tensor& target, Index 
 
 Tensor Trainer::predict(const Tensors& inputs, Index batch_size, const std::function<void()>& poll) {
   const Index samples = check_samples("predict", inputs, nullptr, batch_size);
-  const Mode mode(*model_, false);
+  const nn::ModeGuard mode(*model_, false);
   const NoGrad no_grad;
   const std::vector<Index> order = epoch_order(samples, false, 0, 0);
   Tensor all;

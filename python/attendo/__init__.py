@@ -1,28 +1,45 @@
 """attendo: attention, from the formula to a trained model.
 
+Functions take NumPy arrays and give NumPy arrays; given a :class:`Tensor` they give one, with a gradient.
+
 >>> import numpy as np
 >>> import attendo as at
 >>> q = k = v = np.eye(3)
->>> at.attention(q, k, v).shape
-(3, 3)
+>>> out, weights = at.attention(q, k, v, mask=at.masks.causal(), return_weights=True)
+>>> weights.round(2)
+array([[1.  , 0.  , 0.  ],
+       [0.36, 0.64, 0.  ],
+       [0.26, 0.26, 0.47]])
+
+========================  ==========================================================================
+:func:`attention`         attention as one function, with :mod:`masks`
+:mod:`functional`         the other operations
+:mod:`nn`                 layers, and :class:`nn.Module` to write your own
+:mod:`models`             whole networks: the Transformer
+:mod:`train`              the Trainer, with :mod:`losses`, :mod:`optim`, :mod:`schedules` and :mod:`callbacks`
+:mod:`viz`                pictures of attention and training
+:mod:`reference`          every formula in plain NumPy
+:func:`load`              a model that ``model.save`` wrote
+========================  ==========================================================================
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from . import callbacks, functional, losses, masks, models, nn, optim, schedules, train
-from ._core import (
-    Generator,
-    Tensor,
+from ._grad import enable_grad, no_grad
+from ._info import (
+    __version__,
     get_num_threads,
+    info,
     memory_stats,
     release_cached_memory,
     set_num_threads,
-    tensor,
 )
-from ._grad import enable_grad, no_grad
-from ._info import __version__, info
 from ._lazy import lazy_modules
 from ._state import load, load_state_dict
+from ._tensor import Generator, Tensor, tensor
 from .attention import attention
 
 __all__ = [
@@ -53,5 +70,11 @@ __all__ = [
     "viz",
 ]
 
-# Read on first use: nothing in them is needed to compute.
-__getattr__ = lazy_modules(__name__, ("reference", "viz"))
+if TYPE_CHECKING:
+    from . import reference, viz
+else:  # read on first use: nothing in them is needed to compute
+    __getattr__ = lazy_modules(__name__, ("reference", "viz"))
+
+
+def __dir__() -> list[str]:
+    return __all__

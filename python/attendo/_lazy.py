@@ -1,4 +1,4 @@
-"""Submodules that are imported when they are first used, and extras that say their name when they are missing."""
+"""Submodules imported when they are first used, and extras that say their name when they are missing."""
 
 from __future__ import annotations
 

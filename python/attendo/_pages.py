@@ -8,7 +8,7 @@ A page is a class in Python with the signatures and docstrings of a class in C++
 
         def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None: ...
 
-The methods of the C++ class then carry the page's signatures. The page itself is gone: its name is bound to None.
+The methods of the C++ class then carry the page's signatures. The page itself is gone: its name is None.
 """
 
 from __future__ import annotations
@@ -23,31 +23,43 @@ def page(cls: type, module: str) -> Callable[[type], None]:
     """Give ``cls`` the page that follows, and the public module it is found in."""
 
     def write(source: type) -> None:
-        name = cls.__name__
         cls.__doc__ = source.__doc__
         cls.__module__ = module
-        for key, entry in vars(source).items():
+        for name, entry in vars(source).items():
             if isinstance(entry, FunctionType):
-                setattr(cls, key, _method(getattr(cls, key), entry, module, f"{name}.{key}"))
+                method = _method(cls, name, entry)
+                setattr(cls, name, _Forward(vars(cls)[name], method) if name == "forward" else method)
             elif isinstance(entry, property):
-                core = getattr(cls, key)
-                setattr(cls, key, property(core.fget, core.fset, core.fdel, entry.__doc__))
+                core = getattr(cls, name)
+                setattr(cls, name, property(core.fget, core.fset, core.fdel, entry.__doc__))
         forward = vars(source).get("forward")
         if forward is not None and "__call__" not in vars(source):
-            call = _method(cls.__call__, forward, module, f"{name}.__call__")
-            call.__name__, call.__doc__ = "__call__", "The same as :meth:`forward`; arrays become Tensors."
-            setattr(cls, "__call__", call)  # noqa: B010  (assigning to a class's method is no news to mypy)
+            setattr(cls, "__call__", _method(cls, "__call__", forward))  # noqa: B010  (not type's own)
 
     return write
 
 
-def _method(core: Callable[..., Any], source: FunctionType, module: str, name: str) -> FunctionType:
-    # A plain function: pydoc, inspect (by __wrapped__) and subclasses know what to do with it.
+def _method(cls: type, name: str, source: FunctionType) -> FunctionType:
+    """The core's method as a Python function: what subclasses, pydoc and inspect know how to handle."""
+    core = getattr(cls, name)
+
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
         return core(self, *args, **kwargs)
 
-    update_wrapper(method, source)
-    method.__module__ = module
-    method.__qualname__ = name
+    update_wrapper(method, source)  # inspect.signature follows __wrapped__
+    method.__name__, method.__module__ = name, cls.__module__
+    method.__qualname__ = f"{cls.__name__}.{name}"
     assert isinstance(method, FunctionType)
     return method
+
+
+class _Forward:
+    # On the class it has its page; on a layer it is the core's own, by which C++ sees that Python did not
+    # override it.
+
+    def __init__(self, core: Any, method: FunctionType) -> None:
+        self._core = core
+        self._method = method
+
+    def __get__(self, layer: object | None, cls: type | None = None) -> Any:
+        return self._method if layer is None else self._core.__get__(layer, cls)

@@ -1,36 +1,56 @@
-"""Models on disk: parameters as safetensors, with the model's class and constructor arguments as JSON in its header.
+"""Models on disk: parameters as safetensors, with class and constructor arguments as JSON in the header.
 
 Nothing is ever unpickled or executed: a file can name one of attendo's own models, and hold numbers.
 """
 
 from __future__ import annotations
 
-import json
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import _core
 from ._core import Module
 
+# json, pathlib and safetensors are imported where a file is read or written: nothing else needs them.
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from ._typing import PathLike
 
 _FORMAT = 1
 _KEY = "attendo_config"
 _MODELS = {"Transformer": _core.Transformer, "CnnAttention": _core.CnnAttention}
 
 
-def save(self: Module, path: str | os.PathLike[str]) -> None:
-    """Write the module's parameters and buffers, and what builds it again, to one file.
+def save(self: Module, path: PathLike) -> None:
+    """Write the parameters and buffers, and what builds the module again, to one file.
 
     Parameters
     ----------
-    path : path
-        The file, by custom ``*.safetensors``. It is written beside the target and renamed: an old file stays whole until
-        the new one is.
+    path : str or path
+        The file, by custom ``*.safetensors``. It is written beside the target and renamed: an old file stays
+        whole until the new one is.
+
+    Raises
+    ------
+    OSError
+        When the file cannot be written.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> import attendo as at
+    >>> model = at.models.Transformer(8, 2, 1, 1, 16, 10, 10, max_len=4, seed=0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     model.save(os.path.join(folder, "model.safetensors"))
+    ...     again = at.load(os.path.join(folder, "model.safetensors"))
+    >>> again.config == model.config, again.training
+    (True, False)
     """
+    import json
+    from pathlib import Path
+
     from safetensors.numpy import save as dump
 
     config = {"format": _FORMAT, "class": type(self).__name__, "config": getattr(self, "config", None)}
@@ -47,7 +67,10 @@ def save(self: Module, path: str | os.PathLike[str]) -> None:
         partial.unlink(missing_ok=True)
 
 
-def _read(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[np.generic]], dict[str, Any]]:
+def _read(path: PathLike) -> tuple[dict[str, NDArray[np.generic]], dict[str, Any]]:
+    import json
+    from pathlib import Path
+
     from safetensors import SafetensorError, safe_open
 
     file = Path(path)
@@ -70,12 +93,12 @@ def _read(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[np.generic]],
     return state, config
 
 
-def load(path: str | os.PathLike[str]) -> Module:
+def load(path: PathLike) -> Module:
     """Read a model that ``model.save`` wrote.
 
     Parameters
     ----------
-    path : path
+    path : str or path
         The file.
 
     Returns
@@ -88,8 +111,12 @@ def load(path: str | os.PathLike[str]) -> Module:
     FileNotFoundError
         When there is no such file.
     ValueError
-        When the file is damaged, was not written by attendo, or holds a class of your own: build that yourself and call
-        ``model.load_state_dict(at.load_state_dict(path))``.
+        When the file is damaged, was not written by attendo, or holds a class of your own: build that
+        yourself and call ``model.load_state_dict(at.load_state_dict(path))``.
+
+    Examples
+    --------
+    See :meth:`attendo.nn.Module.save`.
     """
     state, config = _read(path)
     name, arguments = config.get("class"), config.get("config")
@@ -106,6 +133,38 @@ def load(path: str | os.PathLike[str]) -> Module:
     return model.eval()
 
 
-def load_state_dict(path: str | os.PathLike[str]) -> dict[str, NDArray[np.generic]]:
-    """The parameters in a file that ``model.save`` wrote, by name."""
+def load_state_dict(path: PathLike) -> dict[str, NDArray[np.generic]]:
+    """Read the parameters and buffers in a file that ``model.save`` wrote: for models of your own.
+
+    Parameters
+    ----------
+    path : str or path
+        The file.
+
+    Returns
+    -------
+    dict of str to ndarray
+        What ``state_dict()`` gave when it was written: hand it to ``model.load_state_dict``.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is no such file.
+    ValueError
+        When the file is damaged or was not written by attendo.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> import attendo as at
+    >>> class Net(at.nn.Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.out = at.nn.Linear(2, 1)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Net().save(os.path.join(folder, "net.safetensors"))
+    ...     state = at.load_state_dict(os.path.join(folder, "net.safetensors"))
+    >>> Net().load_state_dict(state)
+    ([], [])
+    """
     return _read(path)[0]

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from ._core import Tensor
 from .masks import Mask
 
-#: What an operation takes: a Tensor, an array, anything with ``__array__`` or ``__dlpack__``, a list, a number.
+#: What an operation takes: a Tensor, an array, what has ``__array__`` or ``__dlpack__``, a list, a number.
 TensorLike: TypeAlias = Tensor | ArrayLike
 #: What comes back for arrays: float32 or float64.
 FloatArray: TypeAlias = NDArray[np.floating[Any]]

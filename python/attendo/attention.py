@@ -8,19 +8,19 @@ from . import _core
 
 if TYPE_CHECKING:
     from ._core import Generator
-    from .masks import Mask
+    from ._typing import MaskLike, TensorLike
 
 __all__ = ["attention"]
 
 
 @overload
 def attention(
-    q: Any,
-    k: Any,
-    v: Any,
+    q: TensorLike,
+    k: TensorLike,
+    v: TensorLike,
     *,
-    mask: Mask | Any | None = None,
-    bias: Any | None = None,
+    mask: MaskLike | None = None,
+    bias: TensorLike | None = None,
     scale: float | None = None,
     dropout: float = 0.0,
     generator: Generator | None = None,
@@ -29,12 +29,12 @@ def attention(
 ) -> Any: ...
 @overload
 def attention(
-    q: Any,
-    k: Any,
-    v: Any,
+    q: TensorLike,
+    k: TensorLike,
+    v: TensorLike,
     *,
-    mask: Mask | Any | None = None,
-    bias: Any | None = None,
+    mask: MaskLike | None = None,
+    bias: TensorLike | None = None,
     scale: float | None = None,
     dropout: float = 0.0,
     generator: Generator | None = None,
@@ -42,12 +42,12 @@ def attention(
     return_weights: Literal[True],
 ) -> tuple[Any, Any]: ...
 def attention(
-    q: Any,
-    k: Any,
-    v: Any,
+    q: TensorLike,
+    k: TensorLike,
+    v: TensorLike,
     *,
-    mask: Mask | Any | None = None,
-    bias: Any | None = None,
+    mask: MaskLike | None = None,
+    bias: TensorLike | None = None,
     scale: float | None = None,
     dropout: float = 0.0,
     generator: Generator | None = None,
@@ -56,7 +56,8 @@ def attention(
 ) -> Any:
     r"""Scaled dot-product attention.
 
-    Each query looks at all keys it may attend to, and gets the mean of their values, weighted by how well they match.
+    Each query looks at all keys it may attend to, and gets the mean of their values, weighted by how well
+    they match.
 
     Parameters
     ----------
@@ -84,15 +85,18 @@ def attention(
     Returns
     -------
     out : ndarray or Tensor, shape (..., H, L, Dv)
-        An array when all inputs are arrays; a tracked Tensor when one is a Tensor. A query that may attend to nothing
-        gives zeros.
+        An array when all inputs are arrays; a tracked Tensor when one is a Tensor. A query that may attend to
+        nothing gives zeros.
     weights : ndarray or Tensor, shape (..., H, L, S)
         Only with ``return_weights``: after softmax, before dropout, every head. Rows sum to one.
 
     Raises
     ------
     ValueError
-        When shapes do not fit, or a causal mask over unequal lengths lacks ``q_offset``.
+        When an input has fewer than two axes or q, k and v have not as many; when D, S, the heads or an axis
+        before them do not fit; when ``mask`` or ``bias`` does not broadcast to the weights; when scale is not
+        finite or dropout is out of range or lacks ``generator``; when a causal mask over unequal lengths
+        lacks ``q_offset``.
     TypeError
         When a dtype is not float32 or float64, dtypes differ, or ``mask`` is not bool.
 
@@ -111,12 +115,13 @@ def attention(
         dv_j = \sum_i P_{ij}\, do_i, \quad dS_{ij} = P_{ij} (do_i \cdot v_j - D_i), \quad
         dq_i = \text{scale} \sum_j dS_{ij} k_j, \quad dk_j = \text{scale} \sum_i dS_{ij} q_i
 
-    Cost: :math:`H L S (D + D_v)` multiply-adds; memory linear in L and S: the weights are never stored unless asked for.
-    Masked keys and values are left out, not multiplied by zero: a NaN behind a mask does not leak.
+    Cost: :math:`H L S (D + D_v)` multiply-adds; memory linear in L and S: the weights are never stored unless
+    asked for. Masked keys and values are left out, not multiplied by zero: a NaN behind a mask does not leak.
 
     References
     ----------
-    Vaswani et al. 2017, "Attention is all you need", eq. 1. Dao et al. 2022, "FlashAttention". Article 001 §4.
+    Vaswani et al. 2017, "Attention is all you need", eq. 1. Dao et al. 2022, "FlashAttention". Articles 000
+    §3.2, 001 §4.1, 003 §4.1.
 
     Examples
     --------
@@ -125,8 +130,8 @@ def attention(
     >>> q = np.array([[1.0, 0.0], [0.0, 1.0]])
     >>> out, weights = at.attention(q, q, q, mask=at.masks.causal(), return_weights=True)
     >>> weights.round(3)
-    array([[1.   , 0.   ],
-           [0.33 , 0.67 ]])
+    array([[1.  , 0.  ],
+           [0.33, 0.67]])
 
     Source: cpp/attention/scaled_dot_product.cpp
     """

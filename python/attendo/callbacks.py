@@ -1,4 +1,16 @@
-"""What a Trainer calls between batches. A callback may have any of the four methods of :class:`Callback`."""
+"""What a Trainer calls between batches: an object with any of the four methods of :class:`Callback`.
+
+>>> import numpy as np
+>>> import attendo as at
+>>> class Report(at.callbacks.Callback):
+...     def on_epoch_end(self, trainer, info):
+...         print(f"epoch {info['epoch'] + 1} of {info['epochs']}: {info['step']} steps")
+>>> x = np.ones((8, 1), dtype="float32")
+>>> trainer = at.train.Trainer(at.nn.Linear(1, 1), at.losses.MeanSquaredError(), at.optim.SGD(lr=0.1))
+>>> history = trainer.fit(x, x, epochs=2, batch_size=4, callbacks=[Report()], progress=False)
+epoch 1 of 2: 2 steps
+epoch 2 of 2: 4 steps
+"""
 
 from __future__ import annotations
 
@@ -9,6 +21,10 @@ if TYPE_CHECKING:
     from .train import Trainer
 
 __all__ = ["Callback", "Info", "ProgressBar"]
+
+
+def __dir__() -> list[str]:
+    return __all__
 
 
 class Info(TypedDict):
@@ -66,7 +82,8 @@ class ProgressBar(Callback):
             quiet = not (self._always or in_notebook or sys.stderr.isatty())
             self._bar = tqdm(total=info["steps"], unit="step", disable=quiet, dynamic_ncols=True)
         self._bar.update(info["step"] - self._bar.n)
-        self._bar.set_postfix(loss=f"{info['loss']:.4f}", lr=f"{info['lr']:.2e}", epoch=info["epoch"] + 1, refresh=False)
+        shown = {"loss": f"{info['loss']:.4f}", "lr": f"{info['lr']:.2e}", "epoch": info["epoch"] + 1}
+        self._bar.set_postfix(shown, refresh=False)
 
     def on_train_end(self, trainer: Trainer) -> None:
         """Leave the bar as it stands."""

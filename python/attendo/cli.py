@@ -190,6 +190,10 @@ def _question(text: str, language: str | None, translator: DateTranslator) -> tu
     if named is None and len(meanings) > 1:
         listed = "; ".join(f"{date} ({', '.join(languages)})" for date, languages in sorted(meanings.items()))
         raise ValueError(f"{text!r} means {len(meanings)} dates, say which with --language: {listed}")
+    # A weekday may settle which date is meant, but the model has no calendar: it is told the language all the same.
+    loose = readings(bare, translator.languages, check_weekday=False)
+    if named is None and len(meanings) == 1 and len(loose) > 1:
+        named = next(iter(meanings.values()))[0]
     note = ""
     unknown = translator.unknown(bare)
     if unknown:
@@ -197,7 +201,7 @@ def _question(text: str, language: str | None, translator: DateTranslator) -> tu
     elif not any(named is None or named in languages for languages in meanings.values()):
         forms = "forms" if named is None else f"{named} forms"
         note = f"{text!r} is none of the {forms} the model learnt; check the answer"
-    if named is None or len(meanings) == 1 or not may_name(named):
+    if named is None or len(loose) == 1 or not may_name(named):
         return bare, note
     return with_language(named, bare), note
 

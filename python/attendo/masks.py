@@ -1,7 +1,8 @@
 r"""Masks: which query may attend to which key. **True means may attend**, everywhere.
 
-Masks are objects. They combine with ``&`` (both allow), ``|`` (either allows) and ``~`` (the opposite), and they know their
-structure: a causal mask or one of lengths is never written out, the blocks it empties are never computed.
+Masks are objects. They combine with ``&`` (both allow), ``|`` (either allows) and ``~`` (the opposite), and
+they know their structure: a causal mask or one of lengths is never written out, the blocks it empties are
+never computed.
 
 >>> import attendo as at
 >>> (at.masks.causal() & at.masks.lengths([2])).dense(1, 1, 3, 3)[0, 0].astype(int)
@@ -21,14 +22,27 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     BoolArray = NDArray[np.bool_]
-    # causal?, lengths (batch,) or None, bool array broadcastable to (batch, heads, L, S) or None: their conjunction
+    # causal?, lengths (batch,) or None, bool broadcastable to (batch, heads, L, S) or None: all must allow
     Lowered = tuple[bool, NDArray[np.int64] | None, BoolArray | None]
 
 __all__ = ["Mask", "causal", "dense", "lengths"]
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 class Mask(ABC):
-    """Which query may attend to which key; combine with ``&``, ``|`` and ``~``."""
+    """Which query may attend to which key; combine with ``&``, ``|`` and ``~``.
+
+    Made by :func:`causal`, :func:`lengths` and :func:`dense`, and given to ``mask=``.
+
+    Examples
+    --------
+    >>> import attendo as at
+    >>> ~(at.masks.causal() | at.masks.lengths([2]))
+    ~(causal() | lengths([2]))
+    """
 
     #: True when the answer depends on the queries' absolute positions.
     _needs_offset = False
@@ -58,10 +72,10 @@ class Mask(ABC):
         out = self._dense(batch, heads, length, keys, q_offset)
         return np.broadcast_to(out, (batch, heads, length, keys)).copy()
 
-    def __and__(self, other: Mask) -> Mask:
+    def __and__(self, other: object) -> Mask:
         return _And(self, other) if isinstance(other, Mask) else NotImplemented
 
-    def __or__(self, other: Mask) -> Mask:
+    def __or__(self, other: object) -> Mask:
         return _Or(self, other) if isinstance(other, Mask) else NotImplemented
 
     def __invert__(self) -> Mask:
@@ -93,7 +107,8 @@ class _Lengths(Mask):
             raise ValueError(f"attention: lengths has {self._lengths.size} entries but the batch has {batch}")
         if self._lengths.size and int(self._lengths.max()) > keys:
             raise ValueError(
-                f"attention: lengths holds {self._lengths.max()} but must hold 0 to {keys}, the number of keys"
+                f"attention: lengths holds {self._lengths.max()} but must hold 0 to {keys}, "
+                "the number of keys"
             )
         return self._lengths
 
@@ -182,8 +197,8 @@ def causal() -> Mask:
     Returns
     -------
     Mask
-        Where there are as many queries as keys, ``q_offset`` is 0. Otherwise it must be given to the call: a causal mask
-        over unequal lengths has two readings.
+        Where there are as many queries as keys, ``q_offset`` is 0. Otherwise it must be given to the call: a
+        causal mask over unequal lengths has two readings.
 
     Examples
     --------
@@ -196,19 +211,25 @@ def causal() -> Mask:
 
 
 def lengths(lengths: ArrayLike) -> Mask:
-    """Keys from ``lengths[b]`` on are padding of batch entry ``b``.
+    r"""Keys from ``lengths[b]`` on are padding of batch entry ``b``.
 
     Parameters
     ----------
     lengths : array_like of int, shape (batch,)
         How many keys of each batch entry are real, 0 or more.
 
+    Returns
+    -------
+    Mask
+        Lets every query of entry b see the keys :math:`j < \text{lengths}_b`.
+
     Raises
     ------
     TypeError
         When they are not integers.
     ValueError
-        When they are not one-dimensional or one is negative; at the call, when there is not one for each batch entry.
+        When they are not one-dimensional or one is negative; at the call, when there is not one for each
+        batch entry.
 
     Examples
     --------
@@ -235,8 +256,14 @@ def dense(array: ArrayLike) -> Mask:
     array : array_like of bool, broadcastable to (batch, heads, L, S)
         True where the query may attend to the key. Copied.
 
+    Returns
+    -------
+    Mask
+
     Raises
     ------
+    ValueError
+        At the call, when it does not broadcast to the weights.
     TypeError
         When it is not bool: numbers to be added to the scores go to ``bias=``.
 

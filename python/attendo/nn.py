@@ -1,7 +1,7 @@
 """Layers: modules with parameters, put together to models.
 
-Every layer takes and gives ``(batch, ..., features)`` and is called like a function. Arrays become Tensors on the
-way in, and Tensors come out. Write your own by subclassing :class:`Module`.
+Every layer takes and gives ``(batch, ..., features)`` and is called like a function. Arrays become Tensors on
+the way in, and Tensors come out. Write your own by subclassing :class:`Module`.
 
 >>> import numpy as np
 >>> import attendo as at

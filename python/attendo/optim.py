@@ -120,7 +120,7 @@ class _SGD:
     .. math::
 
         g' = g + \lambda \theta, \quad u \leftarrow \mu u + g', \quad
-        \theta \leftarrow \theta - lr \cdot \begin{cases} g' + \mu u & \text{Nesterov} \\ u & \text{else} \end{cases}
+        \theta \leftarrow \theta - lr\, u, \quad \text{Nesterov: } \theta \leftarrow \theta - lr\,(g' + \mu u)
 
     The first velocity is the first gradient, as PyTorch's. Cost: one pass over the parameters, and a velocity
     for each.

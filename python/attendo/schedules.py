@@ -1,4 +1,4 @@
-"""Learning-rate schedules: give one to an optimizer as ``lr``, or call it with a step (1, 2, ...) to see the rate.
+"""Learning-rate schedules: give one to an optimizer as ``lr``, or call it with a step (1, 2, ...).
 
 >>> import attendo as at
 >>> schedule = at.schedules.noam(64, warmup=400)

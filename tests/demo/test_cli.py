@@ -161,7 +161,7 @@ def test_demo_passes_its_options_on(monkeypatch, tmp_path):
     assert cli.main(["demo", "--seed", "3", "--steps", "7", "--out", str(tmp_path / "o"), "--quick"]) == 0
     assert calls == [{"seed": 3, "steps": 7, "out": str(tmp_path / "o"), "quick": True}]
     assert cli.main(["demo"]) == 0
-    assert calls[1] == {"seed": 0, "steps": 4500, "out": "attendo-demo", "quick": False}
+    assert calls[1] == {"seed": 0, "steps": 6000, "out": "attendo-demo", "quick": False}
 
 
 def test_demo_into_a_bad_folder(monkeypatch, capsys, tmp_path):

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from op_check import SIZES, assert_close, assert_same_bits, between, case, op_tests, wrong
 
 import attendo as at
 from attendo import reference
+from op_check import SIZES, assert_close, assert_same_bits, between, case, op_tests, wrong
 
 
 def dropout(x, p, seed=1):
@@ -39,7 +39,9 @@ TestDropout = op_tests(
         wrong((4, 3), p="half", raises=TypeError, says="p is a str"),
         wrong((4, 3), p=None, raises=TypeError, says="p is a NoneType"),
         wrong((4, 3), p=0.5, seed=None, raises=TypeError, says="generator is None"),
-        wrong((4, 3), p=0.5, seed=np.random.default_rng(0), raises=TypeError, says="generator is a Generator"),
+        wrong(
+            (4, 3), p=0.5, seed=np.random.default_rng(0), raises=TypeError, says="generator is a Generator"
+        ),
         wrong(None, p=0.5, raises=TypeError, says="x is None"),
     ],
 )

@@ -3,9 +3,9 @@
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from op_check import SIZES, assert_close, case, op_tests, positive, wrong
 
 import attendo as at
+from op_check import SIZES, assert_close, case, op_tests, positive, wrong
 
 TestLayerNorm = op_tests(
     "layer_norm",
@@ -37,7 +37,9 @@ TestLayerNorm = op_tests(
 )
 
 
-@given(st.integers(1, 5), st.integers(2, 70), st.floats(-1e3, 1e3), st.floats(0.1, 1e3), st.integers(0, 2**32))
+@given(
+    st.integers(1, 5), st.integers(2, 70), st.floats(-1e3, 1e3), st.floats(0.1, 1e3), st.integers(0, 2**32)
+)
 def test_rows_have_mean_zero_and_variance_one(rows, n, mean, deviation, seed):
     x = mean + deviation * np.random.default_rng(seed).standard_normal((rows, n))
     y = at.functional.layer_norm(x, eps=0.0)

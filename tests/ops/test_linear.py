@@ -1,6 +1,7 @@
 """linear: y = x Wᵀ + b."""
 
 import numpy as np
+
 from op_check import SIZES, case, op_tests, wrong
 
 TestLinear = op_tests(

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from op_check import SIZES, assert_close, case, op_tests, wrong
 
 import attendo as at
+from op_check import SIZES, assert_close, case, op_tests, wrong
 
 TestMatmul = op_tests(
     "matmul",
@@ -41,4 +41,6 @@ TestMatmul = op_tests(
 def test_transposed_views_of_large_matrices(dtype):
     """Packing reads any strides: the powers of two are where caches and strides collide."""
     a = np.random.default_rng(0).standard_normal((256, 257)).astype(dtype)
-    assert_close(at.functional.matmul(a.T, a), a.T.astype(float) @ a.astype(float), dtype, scale=np.abs(a).sum())
+    assert_close(
+        at.functional.matmul(a.T, a), a.T.astype(float) @ a.astype(float), dtype, scale=np.abs(a).sum()
+    )

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
-from op_check import SIZES, assert_close, case, normal, op_tests, wrong
 
 import attendo as at
+from op_check import SIZES, assert_close, case, normal, op_tests, wrong
 
 CASES = [
     case((2, 4, 3)),

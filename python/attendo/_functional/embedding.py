@@ -51,8 +51,8 @@ def embedding(
 
         y_n = W_{ids_n}, \qquad dW_v = \sum_{n:\, ids_n = v} dy_n
 
-    where :math:`dW_v = 0` for v = padding_idx. Cost: d copies an id. The sums of the backward pass are taken in the order of the positions, on any number
-    of threads.
+    where :math:`dW_v = 0` for v = padding_idx. Cost: d copies an id. The sums of the backward pass are taken
+    in the order of the positions, on any number of threads.
 
     References
     ----------

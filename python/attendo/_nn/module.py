@@ -118,7 +118,7 @@ class _Module:
         """True between ``train()`` and ``eval()``, and at the beginning."""
 
     def train(self, mode: bool = True) -> Module:
-        """Into training mode, with all modules below: dropout drops, batch norm uses the batch. Gives the module."""
+        """Into training mode, with all below: dropout drops, batch norm uses the batch. Gives the module."""
 
     def eval(self) -> Module:
         """Into evaluation mode, with all modules below. Gives the module."""
@@ -209,6 +209,9 @@ class _Sequential:
     """
 
     def __init__(self, *modules: "Module | Sequence[Module]") -> None: ...
+
+    def forward(self, *inputs: Any) -> Any:
+        """What the last module gives; a tuple from one module is the arguments of the next."""
 
 
 @page(ModuleList, "attendo.nn")

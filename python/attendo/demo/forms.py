@@ -120,13 +120,22 @@ class Form:
         """Whether the reader must know which number is the month, so that the language may stand before."""
         return self.numeric and not self.pattern.startswith("y")
 
-    def write(self, days: Days, *, folded: bool = False) -> list[str]:
-        """Write every day; `folded` gives ``fold`` of the same, without the cost of folding each string."""
+    @property
+    def has_weekday(self) -> bool:
+        return any(field == "weekday" for field, _ in compiled(self, False))
+
+    def write(self, days: Days, *, folded: bool = False, weekday: int | None = None) -> list[str]:
+        """Write every day; `folded` gives ``fold`` of the same, without the cost of folding each string.
+
+        `weekday` (0 is Monday) stands in for every day's own.
+        """
         calendar = Calendar.of(days)
         columns: list[Iterable[str]] = []
         for field, table in compiled(self, folded):
             if field == "text":
                 columns.append(repeat(table[0], len(days)))
+            elif field == "weekday" and weekday is not None:
+                columns.append(repeat(table[weekday], len(days)))
             else:
                 columns.append(map(table.__getitem__, _index(calendar, field).tolist()))
         return list(
@@ -261,47 +270,57 @@ def may_name(language: str) -> bool:
 
 @dataclass(frozen=True)
 class Ambiguity:
-    """Which (form, day) write a string that another form, in any language, writes for another day."""
+    """Which (form, day) write a string that another form, in any language, writes for another day.
+
+    The weekday does not count: Friday, 03/04/2026 could only be 3 April, but to know that one must have a calendar.
+    """
 
     forms: tuple[Form, ...]
-    table: npt.NDArray[np.bool_]  # (forms, 14 kinds of year, 366 days of the year)
+    table: npt.NDArray[np.bool_]  # (forms, common or leap year, 366 days of the year)
 
     def of(self, form: int | npt.NDArray[np.int64], days: Days) -> npt.NDArray[np.bool_]:
         years = days.astype("datetime64[Y]")
         day_of_year = (days - years.astype("datetime64[D]")).astype(np.int64)
-        found: npt.NDArray[np.bool_] = self.table[form, _kind_of_year(years), day_of_year]
+        found: npt.NDArray[np.bool_] = self.table[form, _is_leap(years), day_of_year]
         return found
 
 
-def _kind_of_year(years: Days) -> npt.NDArray[np.int64]:
-    """There are 14 calendars: the weekday of 1 January, and whether the year is a leap year."""
-    start = years.astype("datetime64[D]").astype(np.int64)
-    length = (years + 1).astype("datetime64[D]").astype(np.int64) - start
-    return (start + 3) % 7 + 7 * (length - 365)
+def _is_leap(years: Days) -> npt.NDArray[np.int64]:
+    length = (years + 1).astype("datetime64[D]") - years.astype("datetime64[D]")
+    return length.astype(np.int64) - 365
+
+
+def _on_any_weekday(form: Form, days: Days) -> list[list[str]]:
+    """What the form writes, folded, with each weekday in turn; once for a form without one."""
+    return [
+        form.write(days, folded=True, weekday=weekday)
+        for weekday in (range(7) if form.has_weekday else [None])
+    ]
 
 
 @lru_cache(maxsize=4)
 def ambiguous(languages: tuple[str, ...] = LANGUAGES) -> Ambiguity:
-    """Write every day of every kind of year in every form, and see which strings occur for two days.
+    """Write every day of a common and of a leap year in every form, and see which strings occur for two days.
 
-    All forms write the year with its four digits, so strings of two years never meet, and two years of one
-    kind give the same table: 14 years stand for all.
+    All forms write the year with its four digits, so strings of two years never meet; and since the weekday does not
+    count, two years of one length give the same table.
     """
     forms = all_forms(languages)
-    table = np.zeros((len(forms), 14, 366), dtype=np.bool_)
-    years = np.arange("2000", "2028", dtype="datetime64[Y]")  # 28 years hold all 14 kinds
-    kinds, first = np.unique(_kind_of_year(years), return_index=True)
-    for kind, year in zip(kinds.tolist(), years[first], strict=True):
+    table = np.zeros((len(forms), 2, 366), dtype=np.bool_)
+    for year in np.array(["2001", "2000"], dtype="datetime64[Y]"):
         days = np.arange(year, year + 1, dtype="datetime64[D]")
-        written = [form.write(days, folded=True) for form in forms]
+        written = [_on_any_weekday(form, days) for form in forms]
         day_of: dict[str, int] = {}
         twice: set[str] = set()
-        for texts in written:
-            for day, text in enumerate(texts):
-                if day_of.setdefault(text, day) != day:
-                    twice.add(text)
-        for row, texts in enumerate(written):
-            table[row, kind, : len(days)] = [text in twice for text in texts]
+        for variants in written:
+            for texts in variants:
+                for day, text in enumerate(texts):
+                    if day_of.setdefault(text, day) != day:
+                        twice.add(text)
+        leap = len(days) - 365
+        for row, variants in enumerate(written):
+            for texts in variants:
+                table[row, leap, : len(days)] |= [text in twice for text in texts]
     return Ambiguity(forms, table)
 
 
@@ -331,8 +350,12 @@ def find_language(name: str, languages: Sequence[str] = LANGUAGES) -> str | None
     return by_name.get(name) or by_name.get(name.partition("-")[0])
 
 
-def readings(text: str, languages: Sequence[str] = LANGUAGES) -> dict[datetime.date, list[str]]:
+def readings(
+    text: str, languages: Sequence[str] = LANGUAGES, *, check_weekday: bool = True
+) -> dict[datetime.date, list[str]]:
     """Every date the text stands for, with the languages that write it so; {} when no form writes this text.
+
+    Without `check_weekday` also dates that fall on another weekday than the text says.
 
     >>> readings("le 3 mars 1999")
     {datetime.date(1999, 3, 3): ['fr']}
@@ -344,8 +367,9 @@ def readings(text: str, languages: Sequence[str] = LANGUAGES) -> dict[datetime.d
             continue
         days = np.arange(year, np.datetime64(year, "Y") + 1, dtype="datetime64[D]")
         for form in all_forms(languages):
-            for day, written in zip(days, form.write(days, folded=True), strict=True):
-                if written == folded:
+            variants = [form.write(days, folded=True)] if check_weekday else _on_any_weekday(form, days)
+            for day, *written in zip(days, *variants, strict=True):
+                if folded in written:
                     named = found.setdefault(day.item(), [])
                     if form.language not in named:
                         named.append(form.language)

@@ -38,15 +38,15 @@ class _Transformer:
     max_len : int
         Positions of the longest sequence.
     dropout : float
-        Probability, in training mode, 0 or more and below 1: of embeddings, attention weights, features inside the
-        feed-forward networks, and what each part adds.
+        Probability, in training mode, 0 or more and below 1: of embeddings, attention weights, features
+        inside the feed-forward networks, and what each part adds.
     activation : {"relu", "gelu"}
         Of the feed-forward networks.
     norm_first : bool
         Pre-norm layers, with a last norm after each stack, not post-norm ones.
     pad_id : int
-        The id of padding, of both vocabularies. Padding of the source is never attended to; that of the target stands
-        behind the end of its row, where causal attention does not look.
+        The id of padding, of both vocabularies. Padding of the source is never attended to; that of the
+        target stands behind the end of its row, where causal attention does not look.
     dtype : {"float32", "float64"}
         Of all parameters.
     seed : int, optional
@@ -60,8 +60,9 @@ class _Transformer:
     Raises
     ------
     ValueError
-        When a size is out of range, d_model is not a multiple of nhead, or pad_id is not an id of both vocabularies; at the
-        call, when an id is not of its vocabulary, a sequence is longer than max_len, or the batches differ.
+        When a size is out of range, d_model is not a multiple of nhead, or pad_id is not an id of both
+        vocabularies; at the call, when an id is not of its vocabulary, a sequence is longer than max_len, or
+        the batches differ.
     TypeError
         When dtype is neither; at the call, when ids are not integers.
 
@@ -72,10 +73,11 @@ class _Transformer:
         \text{memory} = \mathrm{encoder}\bigl(\sqrt d\, E_{src}[src] + PE\bigr), \qquad
         \text{logits} = \mathrm{decoder}\bigl(\sqrt d\, E_{tgt}[tgt] + PE,\ \text{memory}\bigr)\, W^\top + b
 
-    The logits at position t are for the token after ``tgt[:, t]``: train on ``tgt[:, :-1]`` and ``tgt[:, 1:]``, tgt beginning
-    with a token of its own. The names in ``state_dict()``, E being each of ``encoder.layers.0``, ...:
+    The logits at position t are for the token after ``tgt[:, t]``: train on ``tgt[:, :-1]`` and
+    ``tgt[:, 1:]``, tgt beginning with a token of its own. The names in ``state_dict()``, E being each of
+    ``encoder.layers.0``, ...:
 
-    =================================  =========================================================================
+    =================================  ======================================================================
     ``src_embedding.weight``           (input_vocab_size, d), drawn with deviation :math:`1/\sqrt d`
     ``tgt_embedding.weight``           (target_vocab_size, d), likewise; a row of zeros for padding in both
     E ``.self_attn.*``                 a :class:`attendo.nn.MultiHeadAttention`
@@ -84,7 +86,7 @@ class _Transformer:
     ``decoder.layers.0.*``, ...        the same, with ``cross_attn.*`` after ``self_attn.*``, and ``norm3.*``
     ``encoder, decoder.norm.*``        with ``norm_first``
     ``generator.weight, bias``         (target_vocab_size, d) and (target_vocab_size,)
-    =================================  =========================================================================
+    =================================  ======================================================================
 
     References
     ----------
@@ -97,7 +99,7 @@ class _Transformer:
     >>> import numpy as np
     >>> import attendo as at
     >>> src = np.random.default_rng(0).integers(3, 10, size=(256, 4))
-    >>> tgt = np.pad(np.pad(src[:, ::-1], ((0, 0), (1, 0)), constant_values=1), ((0, 0), (0, 1)), constant_values=2)
+    >>> tgt = np.concatenate([np.full((256, 1), 1), src[:, ::-1], np.full((256, 1), 2)], axis=1)
     >>> model = at.models.Transformer(32, 2, 1, 1, 64, 10, 10, max_len=8, dropout=0.0, seed=0)
     >>> trainer = at.train.Trainer(model, at.losses.CrossEntropy(ignore_index=0), at.optim.Adam(lr=3e-3))
     >>> history = trainer.fit((src, tgt[:, :-1]), tgt[:, 1:], epochs=20, progress=False)
@@ -242,15 +244,13 @@ class _FeatureAttention:
         self, in_features: int, out_features: int, *, dtype: "FloatDType" = "float32", seed: int | None = None
     ) -> None: ...
 
-    def forward(
-        self, x: "TensorLike", *, return_weights: bool = False
-    ) -> "Tensor | tuple[Tensor, Tensor]":
-        """x (B, N, in_features) -> (B, N, out_features), and with ``return_weights`` the weights (B, N, N)."""
+    def forward(self, x: "TensorLike", *, return_weights: bool = False) -> "Tensor | tuple[Tensor, Tensor]":
+        """x (B, N, in_features) -> (B, N, out_features); with ``return_weights`` also weights (B, N, N)."""
 
 
 @page(CnnAttention, "attendo.models")
 class _CnnAttention:
-    r"""Image classifier: two convolutions, attention over the positions of their map, the mean, a linear layer.
+    r"""Image classifier: two convolutions, attention over the positions of their map, mean, linear layer.
 
     Parameters
     ----------
@@ -291,9 +291,10 @@ class _CnnAttention:
         f_n = \mathrm{relu}(W_1 m_n + b_1), \quad
         \text{logits} = W\, \frac1N \sum_n \mathrm{attention}(f)_n + b
 
-    over the :math:`N = \lfloor h/4 \rfloor \lfloor w/4 \rfloor` positions n of the map. The article lets the images of a
-    batch attend to each other, so that an answer depends on its neighbours; here the positions of one image do. Children:
-    ``conv1``, ``conv2``, ``pool``, ``fc1``, ``attention`` (a :class:`FeatureAttention`), ``fc``.
+    over the :math:`N = \lfloor h/4 \rfloor \lfloor w/4 \rfloor` positions n of the map. The article lets the
+    images of a batch attend to each other, so that an answer depends on its neighbours; here the positions of
+    one image do. Children: ``conv1``, ``conv2``, ``pool``, ``fc1``, ``attention`` (a
+    :class:`FeatureAttention`), ``fc``.
 
     References
     ----------
@@ -303,7 +304,7 @@ class _CnnAttention:
     --------
     >>> import numpy as np
     >>> import attendo as at
-    >>> model = at.models.CnnAttention(1, 10, image_size=8, channels=(8, 16), features=32, attention_features=16, seed=0)
+    >>> model = at.models.CnnAttention(1, 10, image_size=8, channels=(8, 16), features=32, seed=0)
     >>> images = np.zeros((5, 1, 8, 8), dtype="float32")
     >>> logits, weights = model(images, return_weights=True)
     >>> logits.shape, weights.shape

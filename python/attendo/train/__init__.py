@@ -3,3 +3,7 @@
 from .trainer import History, Trainer
 
 __all__ = ["History", "Trainer"]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -14,25 +14,37 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .._core import Loss, Module, Optimizer
+    from .._typing import TensorLike
     from ..callbacks import Info
+
+    Inputs: TypeAlias = TensorLike | tuple[TensorLike, ...]
 
 
 class History(dict[str, Any]):
-    """What happened in training, by name: ``step_loss`` and ``lr`` (a number each step), ``loss`` and, with validation,
-    ``val_loss`` and ``val_accuracy`` (a number each epoch), ``seconds``.
+    """What happened in training, by name.
+
+    ``step_loss`` and ``lr``
+        Loss and learning rate of each step: arrays of shape (steps,).
+    ``loss``
+        Mean loss of each epoch over what counted while it was trained: (epochs,).
+    ``val_loss``, and ``val_accuracy`` where the loss defines it
+        Of each epoch's validation, when there was one: (epochs,).
+    ``seconds``
+        How long it took.
     """
 
     def __repr__(self) -> str:
-        if not len(self["loss"]):
+        epochs, steps = len(self["loss"]), len(self["step_loss"])
+        if not epochs:
             return "History(no epoch finished)"
         last = f"loss {self['loss'][-1]:.4g}"
         if "val_loss" in self:
             last += f", val_loss {self['val_loss'][-1]:.4g}"
-        return f"History({len(self['loss'])} epochs, {len(self['step_loss'])} steps, {self['seconds']:.1f} s, {last})"
+        return f"History({epochs} epochs, {steps} steps, {self['seconds']:.1f} s, {last})"
 
 
 class Trainer:
-    """Trains a model: batches, forward, loss, backward, clipping, optimizer step, in C++.
+    r"""Trains a model: batches, forward, loss, backward, clipping, optimizer step, in C++.
 
     Parameters
     ----------
@@ -43,10 +55,28 @@ class Trainer:
     optimizer : Optimizer
         See :mod:`attendo.optim`. It takes over the model's parameters that require a gradient.
     seed : int
-        Decides the order of the samples and what dropout drops: the same seed gives the same bits on any number of
-        threads.
+        Decides the order of the samples and what dropout drops: the same seed gives the same bits on any
+        number of threads.
     clip_norm : float, optional
-        The largest norm of all gradients together.
+        The largest norm c of all gradients together, above 0: longer ones are scaled by
+        :math:`c / (\lVert g \rVert + 10^{-6})`.
+
+    Raises
+    ------
+    ValueError
+        When seed is negative, clip_norm is not above 0, the model has nothing to train, or its parameters
+        belong to another optimizer.
+    TypeError
+        When model, loss or optimizer is not one of attendo's.
+
+    Notes
+    -----
+    A step is zero_grad, forward, loss, backward, clip, optimizer step. A model of the package's own layers
+    runs without the interpreter; a ``forward`` written in Python is called where it stands.
+
+    References
+    ----------
+    Articles 000 §5.2 and 002 §5.2.
 
     Examples
     --------
@@ -58,10 +88,20 @@ class Trainer:
     >>> history = trainer.fit(x, 3 * x + 1, epochs=50, batch_size=16, progress=False)
     >>> bool(history["loss"][-1] < 1e-3)
     True
+    >>> trainer.predict(np.array([[2.0]], dtype="float32")).round(1)
+    array([[7.]], dtype=float32)
+
+    Source: cpp/train/trainer.cpp
     """
 
     def __init__(
-        self, model: Module, loss: Loss, optimizer: Optimizer, *, seed: int = 0, clip_norm: float | None = None
+        self,
+        model: Module,
+        loss: Loss,
+        optimizer: Optimizer,
+        *,
+        seed: int = 0,
+        clip_norm: float | None = None,
     ) -> None:
         self._core = _core.Trainer(model, loss, optimizer, seed, clip_norm)
 
@@ -82,17 +122,17 @@ class Trainer:
 
     def fit(
         self,
-        inputs: Any,
-        target: Any,
+        inputs: Inputs,
+        target: TensorLike,
         *,
         epochs: int = 1,
         batch_size: int = 32,
         shuffle: bool = True,
-        validation: tuple[Any, Any] | None = None,
+        validation: tuple[Inputs, TensorLike] | None = None,
         callbacks: Iterable[Any] = (),
         progress: bool = True,
     ) -> History:
-        """Train.
+        """Train. May be called again to go on: the optimizer's steps count on.
 
         Parameters
         ----------
@@ -101,13 +141,13 @@ class Trainer:
         target : array_like, shape (samples, ...)
             What the loss compares with.
         epochs : int
-            Passes over the samples.
+            Passes over the samples, 1 or more.
         batch_size : int
-            Samples a step; the last batch of an epoch may be smaller.
+            Samples a step, 1 or more; the last batch of an epoch may be smaller.
         shuffle : bool
             A new order each epoch, decided by the seed.
         validation : (inputs, target), optional
-            Evaluated after each epoch.
+            Evaluated after each epoch, in evaluation mode.
         callbacks : iterable
             Objects with any of the methods of :class:`attendo.callbacks.Callback`.
         progress : bool
@@ -120,8 +160,11 @@ class Trainer:
 
         Raises
         ------
-        ValueError, TypeError
-            When the samples do not fit each other, the model or the loss.
+        ValueError
+            When there are no samples, inputs and target have not as many, epochs or batch_size is below 1, or
+            a shape does not fit the model or the loss.
+        TypeError
+            When a dtype does not fit the model or the loss.
         KeyboardInterrupt
             On Ctrl-C, between two batches; the model keeps what it has learnt.
         """
@@ -159,22 +202,48 @@ class Trainer:
             history[f"val_{name}"] = np.array([v[name] for v in validations])
         return history
 
-    def evaluate(self, inputs: Any, target: Any, *, batch_size: int = 256) -> dict[str, float]:
+    def evaluate(self, inputs: Inputs, target: TensorLike, *, batch_size: int = 256) -> dict[str, float]:
         """Loss, and accuracy where the loss defines it, in evaluation mode.
+
+        Parameters
+        ----------
+        inputs : array_like or tuple of array_like, shape (samples, ...)
+            What the model's ``forward`` takes; a tuple for several inputs.
+        target : array_like, shape (samples, ...)
+            What the loss compares with.
+        batch_size : int
+            Samples at a time; changes nothing but memory and speed.
 
         Returns
         -------
         dict
             ``loss`` and, for cross-entropy, ``accuracy``: means over the predictions that count.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As :meth:`fit`.
         """
         return self._core.evaluate(inputs, target, batch_size)
 
-    def predict(self, inputs: Any, *, batch_size: int = 256) -> NDArray[Any]:
+    def predict(self, inputs: Inputs, *, batch_size: int = 256) -> NDArray[Any]:
         """The model's (first) output for each sample, in evaluation mode.
+
+        Parameters
+        ----------
+        inputs : array_like or tuple of array_like, shape (samples, ...)
+            What the model's ``forward`` takes; a tuple for several inputs.
+        batch_size : int
+            Samples at a time; changes nothing but memory and speed.
 
         Returns
         -------
         ndarray, shape (samples, ...)
+
+        Raises
+        ------
+        ValueError, TypeError
+            As :meth:`fit`, and when the output has not a row a sample.
         """
         return self._core.predict(inputs, batch_size)
 

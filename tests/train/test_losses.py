@@ -1,0 +1,113 @@
+"""Losses: one number for a batch."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import attendo as at
+from attendo import reference
+from op_check import DTYPES, assert_close, assert_same_bits, upstream
+
+rng = np.random.default_rng(0)
+LOGITS, TARGET = rng.standard_normal((4, 6, 5)), rng.integers(0, 5, (4, 6))
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"ignore_index": 2}, {"ignore_index": 0, "label_smoothing": 0.1}], ids=str
+)
+def test_cross_entropy(options, dtype):
+    logits = at.tensor(LOGITS.astype(dtype), requires_grad=True)
+    loss = at.losses.CrossEntropy(**options)(logits, TARGET)
+    double = logits.numpy().astype(np.float64)
+    assert loss.shape == ()
+    assert_close(loss, reference.cross_entropy(double, TARGET, **options), dtype)
+    loss.backward()
+    (expected,) = reference.cross_entropy_backward(np.ones(()), double, TARGET, **options)
+    assert_close(logits.grad, expected, dtype)
+
+
+def test_cross_entropy_of_one_hot():
+    loss = at.losses.CrossEntropy(label_smoothing=0.1)
+    assert_close(loss(LOGITS, np.eye(5)[TARGET]).item(), loss(LOGITS, TARGET).item())
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("shape", [(), (7,), (3, 4), (2, 3, 65)], ids=str)
+def test_mean_squared_error(shape, dtype):
+    prediction, target = (np.asarray(rng.standard_normal(shape), dtype) for _ in range(2))
+    tensor = at.tensor(prediction, requires_grad=True)
+    loss = at.losses.MeanSquaredError()(tensor, target)
+    difference = prediction.astype(np.float64) - target
+    assert_close(loss, np.mean(difference**2), dtype)
+    loss.backward()
+    assert_close(tensor.grad, 2 * difference / max(1, difference.size), dtype)
+
+
+def test_torch(torch):
+    a, b = rng.standard_normal((2, 4, 5))
+    x, y = at.tensor(a, requires_grad=True), torch.tensor(a, requires_grad=True)
+    loss, theirs = at.losses.MeanSquaredError()(x, b), torch.nn.MSELoss()(y, torch.tensor(b))
+    assert_close(loss, theirs.detach().numpy())
+    d = upstream(loss)
+    loss.backward(d)
+    theirs.backward(torch.tensor(d))
+    assert_close(x.grad, y.grad.numpy())
+
+
+@given(st.integers(1, 9), st.integers(0, 2**16))
+def test_mean_squared_error_is_symmetric_and_zero_at_the_target(n, seed):
+    a, b = np.random.default_rng(seed).standard_normal((2, n))
+    loss = at.losses.MeanSquaredError()
+    assert_same_bits(loss(a, b), loss(b, a))
+    assert loss(a, a).item() == 0
+
+
+@pytest.mark.parametrize("prediction", [(4, 1), (4,), (1, 4), ()])
+def test_nothing_is_broadcast(prediction):
+    """(4, 1) against (4,) would quietly train towards the mean."""
+    with pytest.raises(ValueError, match=r"^MeanSquaredError: target has shape \(4, 2\)"):
+        at.losses.MeanSquaredError()(np.ones(prediction), np.ones((4, 2)))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "says"),
+    [
+        (
+            lambda: at.losses.CrossEntropy(label_smoothing=-0.1),
+            ValueError,
+            "CrossEntropy: label_smoothing is -0.1",
+        ),
+        (
+            lambda: at.losses.CrossEntropy(label_smoothing="x"),
+            TypeError,
+            "CrossEntropy: label_smoothing is a str",
+        ),
+        (
+            lambda: at.losses.CrossEntropy(ignore_index=0.5),
+            TypeError,
+            "CrossEntropy: ignore_index is a float",
+        ),
+        (lambda: at.losses.CrossEntropy()(LOGITS, TARGET[:3]), ValueError, r"target has shape \(3, 6\)"),
+        (
+            lambda: at.losses.CrossEntropy()(LOGITS, TARGET + 1),
+            ValueError,
+            "target holds 5 but must hold 0 to 4",
+        ),
+        (lambda: at.losses.MeanSquaredError()(LOGITS, None), TypeError, "target is None"),
+        (lambda: at.losses.MeanSquaredError()(LOGITS, TARGET), (TypeError, ValueError), "target has"),
+        (lambda: at.losses.MeanSquaredError()(TARGET, TARGET), TypeError, "prediction has dtype int64"),
+        (lambda: at.losses.MeanSquaredError()(LOGITS, LOGITS.astype("f4")), TypeError, "float32"),
+        (lambda: at.losses.Loss(), TypeError, "No constructor|constructor"),
+    ],
+)
+def test_errors(call, error, says):
+    with pytest.raises(error, match=says):
+        call()
+
+
+def test_repr():
+    text = repr(at.losses.CrossEntropy(ignore_index=3, label_smoothing=0.25))
+    assert text == "CrossEntropy(ignore_index=3, label_smoothing=0.25)"
+    assert repr(at.losses.MeanSquaredError()) == "MeanSquaredError()"
