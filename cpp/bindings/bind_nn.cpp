@@ -40,18 +40,19 @@ py::object call_module(const py::object& self, const py::args& args, const py::k
   return self.attr("forward")(*inputs, **kwargs);
 }
 
-// Null before super().__init__() has run.
+// Null before super().__init__() has run: the C++ object is not there yet, and a cast must not look at it.
 Module* module_or_null(const py::object& self) {
-  try {
-    return self.cast<Module*>();
-  } catch (const py::cast_error&) {
-    return nullptr;
+  auto* instance = reinterpret_cast<py::detail::instance*>(self.ptr());
+  for (const auto& part : py::detail::values_and_holders(instance)) {
+    if (part.value_ptr() == nullptr || !part.holder_constructed()) return nullptr;
   }
+  return self.cast<Module*>();
 }
 
 Module& self_module(const py::object& self) {
   if (Module* module = module_or_null(self)) return *module;
-  PyErr_SetString(PyExc_AttributeError, "call super().__init__() before assigning parameters or modules");
+  PyErr_SetString(PyExc_AttributeError,
+                  "call super().__init__() before assigning parameters or modules, or using the module");
   throw py::error_already_set();
 }
 
@@ -190,8 +191,13 @@ void bind_module(py::module_& m) {
     }
   });
   cls.def("__getattr__", &get_attribute);
-  cls.def("__repr__", [](const Module& x) { return x.repr(); });
-  cls.def_property_readonly("training", &Module::training, "True between train() and eval().");
+  cls.def("__repr__", [](const py::object& self) {
+    const Module& x = self_module(self);
+    return x.repr();
+  });
+  cls.def_property_readonly(
+      "training", [](const py::object& self) { return self_module(self).training(); },
+      "True between train() and eval().");
   cls.def(
       "train",
       [](const py::object& self, bool mode) {
@@ -206,21 +212,43 @@ void bind_module(py::module_& m) {
         return self;
       },
       "Evaluation mode.");
-  cls.def("parameters", [](const Module& x) { return values(x.named_parameters()); }, "Every parameter, once.");
   cls.def(
-      "named_parameters", [](const Module& x) { return pairs(x.named_parameters()); },
+      "parameters",
+      [](const py::object& self) {
+        const Module& x = self_module(self);
+        return values(x.named_parameters());
+      },
+      "Every parameter, once.");
+  cls.def(
+      "named_parameters",
+      [](const py::object& self) {
+        const Module& x = self_module(self);
+        return pairs(x.named_parameters());
+      },
       "Every parameter with its dotted name.");
-  cls.def("named_buffers", [](const Module& x) { return pairs(x.named_buffers()); }, "What is saved but not trained.");
+  cls.def(
+      "named_buffers",
+      [](const py::object& self) {
+        const Module& x = self_module(self);
+        return pairs(x.named_buffers());
+      },
+      "What is saved but not trained.");
   cls.def(
       "children",
-      [](const Module& x) {
+      [](const py::object& self) {
+        const Module& x = self_module(self);
         py::list out;
         for (const auto& [name, child] : x.children()) out.append(py::cast(child));
         return out;
       },
       "The modules right below.");
   cls.def(
-      "named_children", [](const Module& x) { return pairs(x.children()); }, "The modules right below, with names.");
+      "named_children",
+      [](const py::object& self) {
+        const Module& x = self_module(self);
+        return pairs(x.children());
+      },
+      "The modules right below, with names.");
   cls.def(
       "named_modules",
       [](const py::object& self) {
@@ -250,14 +278,22 @@ void bind_module(py::module_& m) {
       "This module and all below it.");
   cls.def(
       "register_buffer",
-      [](Module& self, const std::string& name, Object value) {
-        self.register_buffer(name, to_tensor(value, "register_buffer", "value", Want::kFloat, Memory::kCopy));
+      [](const py::object& self, const std::string& name, Object value) {
+        self_module(self).register_buffer(name,
+                                          to_tensor(value, "register_buffer", "value", Want::kFloat, Memory::kCopy));
       },
       py::arg("name"), py::arg("value"), "Saved with the module but not trained.");
-  cls.def("state_dict", &state_dict, "Copies of all parameters and buffers by name.");
-  cls.def("load_state_dict", &load_state_dict, py::arg("state"), py::arg("strict") = true,
-          "Write values by name; gives the names that were missing and those that were not expected.");
-  cls.def("zero_grad", &Module::zero_grad, "Forget all gradients.");
+  cls.def(
+      "state_dict", [](const py::object& self) { return state_dict(self_module(self)); },
+      "Copies of all parameters and buffers by name.");
+  cls.def(
+      "load_state_dict",
+      [](const py::object& self, const py::dict& state, bool strict) {
+        return load_state_dict(self_module(self), state, strict);
+      },
+      py::arg("state"), py::arg("strict") = true,
+      "Write values by name; gives the names that were missing and those that were not expected.");
+  cls.def("zero_grad", [](const py::object& self) { self_module(self).zero_grad(); }, "Forget all gradients.");
   cls.def(
       "requires_grad_",
       [](const py::object& self, bool on) {
@@ -267,7 +303,8 @@ void bind_module(py::module_& m) {
       py::arg("requires_grad") = true, "Train or freeze all parameters.");
   cls.def(
       "num_parameters",
-      [](const Module& x) {
+      [](const py::object& self) {
+        const Module& x = self_module(self);
         Index n = 0;
         for (const auto& [name, value] : x.named_parameters()) n += value.size();
         return n;
@@ -275,7 +312,9 @@ void bind_module(py::module_& m) {
       "Numbers in all parameters.");
   cls.def(
       "reset_parameters",
-      [](Module& self, Object seed) { self.reset_parameters(seed_arg("reset_parameters", seed).value_or(entropy())); },
+      [](const py::object& self, Object seed) {
+        self_module(self).reset_parameters(seed_arg("reset_parameters", seed).value_or(entropy()));
+      },
       py::arg("seed") = py::none(), "Draw all parameters anew.");
 }
 

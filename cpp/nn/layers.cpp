@@ -96,9 +96,10 @@ void LayerNorm::reset_own(Generator&) { reset_norm(own_parameters()); }
 
 BatchNorm::BatchNorm(Index num_features, int spatial, double eps, double momentum, DType dtype)
     : spatial_(spatial), eps_(eps), momentum_(momentum) {
-  check_positive("BatchNorm", "num_features", num_features);
-  if (!(eps > 0)) value_error("BatchNorm: eps is ", eps, " but must be more than 0");
-  if (!(momentum >= 0 && momentum <= 1)) value_error("BatchNorm: momentum is ", momentum, " but must be 0 to 1");
+  const char* name = spatial == 2 ? "BatchNorm2d" : "BatchNorm1d";
+  check_positive(name, "num_features", num_features);
+  if (!(eps > 0)) value_error(name, ": eps is ", eps, " but must be more than 0");
+  if (!(momentum >= 0 && momentum <= 1)) value_error(name, ": momentum is ", momentum, " but must be 0 to 1");
   make_parameter("weight", {num_features}, dtype);
   make_parameter("bias", {num_features}, dtype);
   register_buffer("running_mean", Tensor::zeros({num_features}, dtype));

@@ -156,8 +156,8 @@ class _LayerNorm:
     Raises
     ------
     ValueError
-        When normalized_shape is below 1; at the call, when x's last axis is not of that length or eps is
-        negative.
+        When normalized_shape is below 1 or eps negative; at the call, when x's last axis is not of that
+        length.
     TypeError
         When dtype is neither; at the call, when x has another.
 
@@ -208,8 +208,8 @@ class _BatchNorm1d:
     Raises
     ------
     ValueError
-        When num_features is below 1; at the call, when x is not (B, C) or (B, C, L), or in training mode
-        there is but one value a channel.
+        When num_features is below 1, eps not above 0 or momentum outside 0 to 1; at the call, when x is not
+        (B, C) or (B, C, L), or in training mode there is but one value a channel.
     TypeError
         When dtype is neither; at the call, when x has another.
 
@@ -270,8 +270,8 @@ class _BatchNorm2d:
     Raises
     ------
     ValueError
-        When num_features is below 1; at the call, when x is not (B, C, H, W), or in training mode there is
-        but one value a channel.
+        When num_features is below 1, eps not above 0 or momentum outside 0 to 1; at the call, when x is not
+        (B, C, H, W), or in training mode there is but one value a channel.
     TypeError
         When dtype is neither; at the call, when x has another.
 
@@ -375,8 +375,8 @@ class _Conv2d:
     Raises
     ------
     ValueError
-        When channels, kernel_size or stride are below 1; at the call, when x is not (B, C, H, W), padding is
-        negative, or the kernel is larger than the padded image.
+        When channels, kernel_size or stride are below 1 or padding is negative; at the call, when x is not
+        (B, C, H, W) or the kernel is larger than the padded image.
     TypeError
         When dtype is neither; at the call, when x has another.
 
@@ -435,8 +435,8 @@ class _MaxPool2d:
     Raises
     ------
     ValueError
-        At the call, when x is not (B, C, H, W), or a size is not what :func:`attendo.functional.max_pool2d`
-        asks for.
+        When kernel_size or stride is below 1, or padding below 0 or above half of kernel_size; at the call,
+        when x is not (B, C, H, W) or a window is larger than the padded image.
 
     Notes
     -----

@@ -184,8 +184,8 @@ class Trainer:
                 validations.append(self.evaluate(*validation, batch_size=batch_size))
             tell("on_epoch_end", info)
 
-        tell("on_train_begin")
         try:
+            tell("on_train_begin")
             raw = self._core.fit(
                 inputs,
                 target,

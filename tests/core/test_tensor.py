@@ -1,0 +1,308 @@
+"""Tensor: NumPy's behaviour, and a gradient."""
+
+import copy
+import gc
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, basic_indices
+
+import attendo as at
+from op_check import DTYPES, LAYOUTS, assert_close, assert_same_bits
+
+A = np.arange(24.0).reshape(2, 3, 4)
+
+
+# ---------------------------------------------------------------------------------------------------- making
+
+
+@pytest.mark.parametrize("layout", [name for name in LAYOUTS if name != "tensor"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "bool"])
+def test_from_every_layout(layout, dtype):
+    if dtype == "bool" and layout == "dlpack":
+        pytest.skip("NumPy's own DLPack import of bool differs between versions")
+    x = (A > 7) if dtype == "bool" else A.astype(dtype)
+    assert_same_bits(at.tensor(LAYOUTS[layout](x)), x)
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int32, np.uint8, np.uint32, np.uint64, ">i2"])
+def test_integers_become_int64(dtype):
+    assert_same_bits(at.tensor(A.astype(dtype)), A.astype(np.int64))
+
+
+@pytest.mark.parametrize("value", [2**63, 2**64 - 1])
+def test_integers_that_do_not_fit_are_an_error(value):
+    with pytest.raises((ValueError, OverflowError, TypeError)):
+        at.tensor(np.array([value], np.uint64))
+
+
+def test_from_numbers_and_lists():
+    assert at.tensor(3).dtype == np.int64 and at.tensor(3.5).dtype == np.float64
+    assert at.tensor([[1, 2], [3, 4]]).dtype == np.int64
+    assert at.tensor([1, 2.5]).dtype == np.float64 and at.tensor([True]).dtype == bool
+    assert at.tensor([]).shape == (0,)
+    assert at.tensor(np.float32(2)).dtype == np.float32 and at.tensor(np.float32(2)).shape == ()
+    assert at.tensor([1, 2], dtype="float32").dtype == np.float32
+    assert at.tensor(A, dtype=np.float32).dtype == np.float32
+
+
+def test_a_tensor_is_a_copy():
+    source = A.copy()
+    x = at.tensor(source)
+    source[...] = 0
+    y = at.tensor(x)
+    x.assign(np.zeros_like(A))
+    assert_same_bits(y, A)
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "error", "says"),
+    [
+        (None, {}, TypeError, "tensor: data is None"),
+        ("text", {}, TypeError, "tensor: data has dtype"),
+        (A.astype(np.float16), {}, TypeError, "tensor: data has dtype float16"),
+        (A.astype(complex), {}, TypeError, "tensor: data has dtype complex128"),
+        ([[1], [2, 3]], {}, TypeError, "tensor: data is a list"),
+        (A, {"dtype": "int64"}, TypeError, "tensor: dtype is 'int64'"),
+        (A, {"dtype": "float16"}, TypeError, "tensor: dtype is 'float16'"),
+        (A, {"dtype": 3}, TypeError, "tensor: dtype is 3"),
+        ([1, 2], {"requires_grad": True}, TypeError, "requires_grad: only float32 and float64"),
+        (np.zeros((1,) * 9), {}, ValueError, "tensor: data has 9 axes"),
+        (np.broadcast_to(0.0, (2**46,)), {}, MemoryError, ""),
+    ],
+)
+def test_wrong_data(data, options, error, says):
+    with pytest.raises(error, match=says or None):
+        at.tensor(data, **options)
+
+
+# ------------------------------------------------------------------------------------------------- properties
+
+
+def test_attributes():
+    x = at.tensor(A, requires_grad=True)
+    assert (x.shape, x.ndim, x.size, x.dtype) == ((2, 3, 4), 3, 24, np.float64)
+    assert len(x) == 2 and x.is_leaf and x.requires_grad and x.grad is None
+    assert x.tolist() == A.tolist() and at.tensor(3.5).item() == 3.5 and at.tensor([2]).item() == 2
+    assert isinstance(at.tensor([2]).item(), int)
+    assert float(at.tensor([[2.5]])) == 2.5 and int(at.tensor(3)) == 3
+    assert bool(at.tensor([1.0])) and not bool(at.tensor(0.0))
+    assert [row.tolist() for row in x] == A.tolist()
+    assert repr(at.tensor([1.0, 2.0])) == "Tensor([1., 2.])"
+    assert "requires_grad=True" in repr(x) and "multiply" in repr(x * x)
+    for bad in (lambda: x.item(), lambda: float(x), lambda: bool(x), lambda: len(at.tensor(1.0))):
+        with pytest.raises((TypeError, ValueError)):
+            bad()
+    with pytest.raises(TypeError):
+        iter(at.tensor(1.0))
+    assert len({x: 1, at.tensor(A): 2}) == 2
+
+
+@given(array_shapes(min_dims=0, max_dims=4, max_side=4), st.data())
+def test_indexing_as_numpy(shape, data):
+    key = data.draw(basic_indices(shape, min_dims=0, allow_newaxis=True))
+    items = key if isinstance(key, tuple) else (key,)
+    a = np.random.default_rng(0).standard_normal(shape)
+    x = at.tensor(a, requires_grad=True)
+    if any(isinstance(item, slice) and (item.step or 1) < 1 for item in items):
+        with pytest.raises(ValueError, match="steps must be 1 or more"):
+            x[key]
+        return
+    if np.ndim(a[key]) > 8:
+        return
+    y = x[key]
+    assert_same_bits(y, np.array(a[key]))
+    y.backward(np.ones(y.shape))
+    expected = np.zeros(shape)
+    expected[key] = 1
+    assert_same_bits(x.grad, expected)
+
+
+def test_index_errors():
+    x = at.tensor(A)
+    for key, error in [
+        (2, IndexError), (-3, IndexError), ((0, 3), IndexError), (2**70, (IndexError, ValueError)),
+        ((0, 0, 0, 0), (IndexError, ValueError)), ((..., ...), (IndexError, ValueError)),
+        (1.0, TypeError), ("a", TypeError), ([0], TypeError), (True, TypeError), (np.array([0]), TypeError),
+    ]:  # fmt: skip
+        with pytest.raises(error):
+            x[key]
+    with pytest.raises(TypeError):
+        x[0] = 1.0
+
+
+# -------------------------------------------------------------------------------------------------- operators
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("other", ["tensor", "array", "row", "int", "float", "list", "numpy number"])
+def test_operators(other, dtype):
+    a = A.astype(dtype) + 1
+    b = {
+        "tensor": a[::-1],
+        "array": a[::-1],
+        "row": a[0, 0],
+        "int": 3,
+        "float": 0.1,
+        "list": [2.0, 3, 4, 5],
+    }.get(other, dtype.type(0.7))
+    if other == "list" and dtype == np.float32:
+        b = [2.0, 3.0, 4.0, 5.0]
+    right = np.asarray(b, dtype)
+    operand = at.tensor(right) if other == "tensor" else right if other in ("array", "row") else b
+    x = at.tensor(a, requires_grad=True)
+    if other == "list" and dtype == np.float32:  # a list is float64, and dtypes are not mixed silently
+        with pytest.raises(TypeError, match="float64"):
+            x + operand
+        return
+    for got, expected in [
+        (x + operand, a + right), (operand + x, right + a), (x - operand, a - right), (operand - x, right - a),
+        (x * operand, a * right), (operand * x, right * a), (x / operand, a / right), (operand / x, right / a),
+    ]:  # fmt: skip
+        assert isinstance(got, at.Tensor) and got.requires_grad
+        assert_same_bits(got, expected)
+
+
+def test_unary_operators_and_power():
+    a = np.array([0.5, -2.0, 3.0])
+    x = at.tensor(a, requires_grad=True)
+    assert_same_bits(-x, -a)
+    for exponent in (2, 3, 1, 0, -1):
+        x.zero_grad()
+        y = x**exponent
+        assert_close(y, a ** float(exponent))
+        y.backward(np.ones(3))
+        assert_close(x.grad, exponent * a ** (exponent - 1.0))
+    positive = at.tensor([0.5, 2.0], requires_grad=True)
+    assert_close(positive**0.5, np.sqrt([0.5, 2.0]))
+
+
+def test_matrix_product():
+    a, b = A, np.swapaxes(A, 1, 2)
+    assert_close(at.tensor(a) @ b, a @ b)
+    assert_close(b @ at.tensor(a), b @ a)
+    assert_close(at.tensor(a) @ at.tensor(b), a @ b)
+
+
+def test_operators_that_make_no_sense():
+    x = at.tensor(A)
+    for bad in (
+        lambda: x + "a", lambda: "a" + x, lambda: x * None, lambda: None - x, lambda: x / {}, lambda: x @ 2,
+        lambda: x ** "2", lambda: x + A.astype(np.float32), lambda: x + at.tensor([1]), lambda: x + A.astype(object),
+    ):  # fmt: skip
+        with pytest.raises((TypeError, ValueError)):
+            bad()
+
+
+def test_methods_are_the_functions():
+    a = A + 1
+    x = at.tensor(a)
+    for name in ("exp", "log", "sqrt", "tanh", "sigmoid", "relu"):
+        assert_same_bits(getattr(x, name)(), getattr(at.functional, name)(a))
+    for name in ("sum", "mean", "max"):
+        assert_same_bits(getattr(x, name)(), getattr(at.functional, name)(a))
+        assert_same_bits(
+            getattr(x, name)(axis=(0, 2), keepdims=True), getattr(at.functional, name)(a, (0, 2), True)
+        )
+    assert_same_bits(x.reshape(6, 4), a.reshape(6, 4))
+    assert_same_bits(x.reshape((4, -1)), a.reshape(4, 6))
+    assert_same_bits(x.view(-1), a.reshape(-1))
+    assert_same_bits(x.transpose(), np.ascontiguousarray(a.T))
+    assert_same_bits(x.T, np.ascontiguousarray(a.T))
+    assert_same_bits(x.transpose(1, 0, 2), np.ascontiguousarray(a.transpose(1, 0, 2)))
+    assert_same_bits(x.transpose((1, 0, 2)), np.ascontiguousarray(a.transpose(1, 0, 2)))
+    assert_same_bits(x.swapaxes(0, -1), np.ascontiguousarray(a.swapaxes(0, -1)))
+    np.testing.assert_array_equal(x.argmax(), a.argmax(-1))
+    with pytest.raises(ValueError, match="swapaxes|axis"):
+        x.swapaxes(0, 3)
+
+
+# ---------------------------------------------------------------------------------- NumPy, DLPack, pickle, copy
+
+
+def test_as_an_array():
+    x = at.tensor(A)
+    view = np.asarray(x)
+    assert np.shares_memory(view, x.numpy()) and not view.flags.writeable
+    copied = np.array(x)
+    assert copied.flags.writeable and not np.shares_memory(copied, view)
+    assert np.asarray(x, dtype=np.float32).dtype == np.float32
+    assert_same_bits(np.asarray(x, dtype=np.float32), A.astype(np.float32))
+    if np.lib.NumpyVersion(np.__version__) >= "2.0.0":
+        assert np.shares_memory(np.asarray(x, copy=False), view)
+        assert not np.shares_memory(np.asarray(x, copy=True), view)
+        with pytest.raises(ValueError):
+            np.asarray(x, dtype=np.float32, copy=False)
+    assert_same_bits(np.add.reduce(np.asarray(x)), A.sum(0))
+
+
+def test_an_array_outlives_its_tensor():
+    x = at.tensor(A)
+    view = x.numpy()
+    del x
+    gc.collect()
+    for _ in range(10):
+        at.tensor(np.full_like(A, 7.0))  # would reuse the memory if it had been given back
+    assert_same_bits(view, A)
+
+
+def test_ufuncs_leave_the_answer_to_the_tensor():
+    x = at.tensor(A, requires_grad=True)
+    assert isinstance(np.float64(2.0) * x, at.Tensor)
+    assert isinstance(A + x, at.Tensor)
+    with pytest.raises(TypeError):
+        np.add(x, 1.0)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
+def test_dlpack_both_ways(dtype):
+    a = A.astype(dtype)
+    x = at.tensor(a)
+    shared = np.from_dlpack(x)
+    assert_same_bits(shared, a)
+    assert np.shares_memory(shared, x.numpy())
+    del x
+    gc.collect()
+    assert_same_bits(shared, a)
+
+
+def test_dlpack_with_torch(torch):
+    x = at.tensor(A)
+    assert_same_bits(torch.from_dlpack(x).numpy(), A)
+    ids = torch.tensor([[0, 2], [1, 1]])
+    assert_same_bits(at.functional.embedding(ids, A[0]), A[0][ids.numpy()])
+    q = torch.tensor(A)
+    assert_same_bits(at.attention(q, q, q), at.attention(A, A, A))
+
+
+@pytest.mark.parametrize("requires_grad", [False, True])
+@pytest.mark.parametrize("how", [copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+def test_copies(how, requires_grad):
+    x = at.tensor(A, requires_grad=requires_grad)
+    y = how(x)
+    assert y.requires_grad == requires_grad and y.is_leaf
+    assert_same_bits(y, A)
+    y.assign(np.zeros_like(A))
+    assert_same_bits(x, A)
+
+
+def test_a_copy_of_a_computed_tensor_is_off_the_tape():
+    y = at.tensor(A, requires_grad=True) * 2
+    for z in (copy.deepcopy(y), pickle.loads(pickle.dumps(y)), y.clone(), y.detach()):
+        assert not z.requires_grad and z.is_leaf
+        assert_same_bits(z, A * 2)
+
+
+def test_assign():
+    x = at.tensor(A, requires_grad=True)
+    x.assign(np.asfortranarray(A + 1).astype(np.float32))
+    assert_same_bits(x, A + 1)
+    for bad, error in [(A[:1], ValueError), (A[0, 0], ValueError), (None, TypeError), ("a", TypeError)]:
+        with pytest.raises(error, match="^assign: values"):
+            x.assign(bad)
+    assert_same_bits(x, A + 1)
+    x.assign(x)
+    assert_same_bits(x, A + 1)
