@@ -1,6 +1,5 @@
-#include <tbb/version.h>
-
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 
 #include "bindings/convert.h"
@@ -283,6 +282,9 @@ void bind_tensor(py::module_& m) {
 }  // namespace
 
 void bind_core(py::module_& m) {
+  if (!kernels::isa_wish_is_known()) {
+    value_error("ATTENDO_ISA is '", std::getenv("ATTENDO_ISA"), "' but must be 'avx512', 'avx2', 'neon' or 'baseline'");
+  }
   bind_tensor(m);
   m.def(
       "tensor",
@@ -331,7 +333,7 @@ void bind_core(py::module_& m) {
       "versions",
       [] {
         py::dict d;
-        d["oneTBB"] = concat(TBB_VERSION_MAJOR, ".", TBB_VERSION_MINOR, ".", TBB_VERSION_PATCH);
+        d["oneTBB"] = tbb_version();
         d["pybind11"] = concat(PYBIND11_VERSION_MAJOR, ".", PYBIND11_VERSION_MINOR, ".", PYBIND11_VERSION_PATCH);
 #if defined(__clang__)
         d["compiler"] = concat("clang ", __clang_major__, ".", __clang_minor__);

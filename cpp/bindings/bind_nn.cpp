@@ -84,7 +84,7 @@ void check_replaceable(const py::object& self, const std::string& name) {
 void set_attribute(const py::object& self, const std::string& name, const py::object& value) {
   if (py::isinstance<Module>(value)) {
     check_replaceable(self, name);
-    self_module(self).register_module(name, py::cast<std::shared_ptr<Module>>(value));
+    self_module(self).register_module(name, module_arg("Module", name.c_str(), value));
   } else if (is_tensor(value) && py::cast<Tensor>(value).requires_grad() && py::cast<Tensor>(value).is_leaf()) {
     self_module(self).register_parameter(name, py::cast<Tensor>(value));
   } else if (name != "training") {
@@ -109,7 +109,8 @@ py::object get_attribute(const py::object& self, const std::string& name) {
     }
   }
   const auto type = py::cast<std::string>(py::type::of(self).attr("__name__"));
-  PyErr_SetString(PyExc_AttributeError, concat("'", type, "' object has no attribute '", name, "'").c_str());
+  const char* hint = module_or_null(self) == nullptr ? "; super().__init__() was not called yet" : "";
+  PyErr_SetString(PyExc_AttributeError, concat("'", type, "' object has no attribute '", name, "'", hint).c_str());
   throw py::error_already_set();
 }
 
@@ -572,7 +573,10 @@ void bind_transformer_layers(py::module_& m) {
       },
       py::arg("x"), py::arg("offset") = 0);
   position.def_property_readonly(
-      "table", [](const nn::PositionalEncoding& self) { return to_numpy(self.table(), false); },
+      "table",
+      [](const nn::PositionalEncoding& self) {
+        return to_numpy(self.table(self.max_len()).rows(0, self.max_len()), false);
+      },
       "(max_len, d_model), read-only.");
   py::classh<nn::SinusoidalPositionalEncoding, nn::PositionalEncoding, PyLayer<nn::SinusoidalPositionalEncoding>>(
       m, "SinusoidalPositionalEncoding", "Sines and cosines of many wavelengths.", collectable())

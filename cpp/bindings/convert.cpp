@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 namespace attendo::bindings {
 namespace {
@@ -51,6 +52,12 @@ Tensor to_tensor(py::handle object, const char* op, const char* arg, Want want, 
     if (want == Want::kFloat && is_plain(object)) {
       array = array.attr("astype")("float64");
     } else if (!array.dtype().equal(py::dtype::of<std::int64_t>())) {
+      if (kind == 'u' && array.itemsize() == 8 && array.size() > 0 &&
+          array.attr("max")().cast<std::uint64_t>() >
+              static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) {
+        value_error(op, ": ", arg, " holds ", py::str(array.attr("max")()).cast<std::string>(),
+                    ", which does not fit int64");
+      }
       array = array.attr("astype")("int64");
     }
   }
@@ -255,6 +262,12 @@ int traverse_module(PyObject* self, visitproc visit, void* arg) {
 std::shared_ptr<nn::Module> module_arg(const char* op, const char* arg, py::handle object) {
   if (!py::isinstance<nn::Module>(object)) {
     type_error(op, ": ", arg, " is a ", type_of(object), " but must be an attendo.nn.Module");
+  }
+  const auto* instance = reinterpret_cast<py::detail::instance*>(object.ptr());
+  for (const auto& part : py::detail::values_and_holders(instance)) {
+    if (part.value_ptr() == nullptr || !part.holder_constructed()) {
+      type_error(op, ": ", arg, " is a ", type_of(object), " whose super().__init__() was not called");
+    }
   }
   return py::cast<std::shared_ptr<nn::Module>>(object);
 }

@@ -5,6 +5,7 @@
 #include <tbb/info.h>
 #include <tbb/parallel_for.h>
 #include <tbb/task_arena.h>
+#include <tbb/version.h>
 
 #include <atomic>
 #include <cstdlib>
@@ -56,6 +57,8 @@ int num_threads() {
   const std::lock_guard lock(s.mutex);
   return forked ? 1 : s.threads;
 }
+
+const char* tbb_version() { return TBB_runtime_version(); }
 
 void run_tasks(Index tasks, void (*fn)(void* context, Index task), void* context) {
   std::shared_ptr<tbb::task_arena> arena;

@@ -10,6 +10,7 @@ namespace attendo {
 
 void set_num_threads(int threads);
 int num_threads();
+const char* tbb_version();  // of the library that is loaded
 
 // Runs fn(context, i) for i in [0, tasks), each once, in no fixed order.
 void run_tasks(Index tasks, void (*fn)(void* context, Index task), void* context);

@@ -32,6 +32,16 @@ Isa choose() {
 
 }  // namespace
 
+bool isa_wish_is_known() {
+  const char* wish = std::getenv("ATTENDO_ISA");
+  if (wish == nullptr || *wish == 0) return true;
+  const char* const names[] = {"baseline", "avx2", "avx512", "neon"};
+  for (const char* name : names) {
+    if (std::strcmp(wish, name) == 0) return true;
+  }
+  return false;
+}
+
 Isa isa() {
   static const Isa chosen = choose();
   return chosen;

@@ -110,7 +110,7 @@ Tensors DecoderLayer::forward(const Tensors& inputs) {
 }
 
 Decoder::Decoder(Index num_layers, const LayerOptions& o) {
-  if (num_layers < 0) value_error("Decoder: num_layers is ", num_layers, " but must be 0 or more");
+  check_num_layers("Decoder", num_layers);
   std::vector<std::shared_ptr<Module>> modules;
   for (Index i = 0; i < num_layers; ++i) {
     layers_.push_back(std::make_shared<DecoderLayer>(o));

@@ -43,8 +43,13 @@ AttentionResult EncoderLayer::operator()(const Tensor& x, const AttentionOptions
   return result;
 }
 
+void check_num_layers(const char* stack, Index num_layers) {
+  if (num_layers < 0 || num_layers > 10000)
+    value_error(stack, ": num_layers is ", num_layers, " but must be 0 to 10000");
+}
+
 Encoder::Encoder(Index num_layers, const LayerOptions& o) {
-  if (num_layers < 0) value_error("Encoder: num_layers is ", num_layers, " but must be 0 or more");
+  check_num_layers("Encoder", num_layers);
   std::vector<std::shared_ptr<Module>> modules;
   for (Index i = 0; i < num_layers; ++i) {
     layers_.push_back(std::make_shared<EncoderLayer>(o));

@@ -32,6 +32,9 @@ class EncoderLayer : public Module {
   std::shared_ptr<Dropout> dropout1_, dropout2_;
 };
 
+// 0 to 10,000: more is a mistake, found before the memory is full.
+void check_num_layers(const char* stack, Index num_layers);
+
 struct StackResult {
   Tensor out;
   Tensors weights;        // a layer each: self-attention

@@ -30,18 +30,18 @@ Tensor sinusoidal_table(Index length, Index d_model, DType dtype) {
 
 Tensor PositionalEncoding::operator()(const Tensor& x, Index offset) {
   const std::string name = type_name();
-  check_float(name.c_str(), "x", x);
   check_rank(name.c_str(), "x", x, 3, "(batch, length, d_model)");
-  const Index length = x.dim(1), longest = table().dim(0);
-  if (x.dim(2) != table().dim(1)) value_error(name, ": x has ", x.dim(2), " features but d_model is ", table().dim(1));
+  if (x.dim(2) != d_model()) value_error(name, ": x has ", x.dim(2), " features but d_model is ", d_model());
+  check_input(name.c_str(), "x", x, 3, d_model(), dtype());
+  const Index length = x.dim(1);
   if (offset < 0) value_error(name, ": offset is ", offset, " but must be 0 or more");
-  if (offset > longest - length) {
-    value_error(name, ": x has ", length, " positions from ", offset, " on but max_len is ", longest);
+  if (offset > max_len() - length) {
+    value_error(name, ": x has ", length, " positions from ", offset, " on but max_len is ", max_len());
   }
-  return add(x, table().rows(offset, offset + length));
+  return add(x, table(offset + length).rows(offset, offset + length));
 }
 
-std::string PositionalEncoding::extra_repr() const { return concat(table().dim(1), ", max_len=", table().dim(0)); }
+std::string PositionalEncoding::extra_repr() const { return concat(d_model(), ", max_len=", max_len()); }
 
 namespace {
 void check_sizes(const char* layer, Index d_model, Index max_len) {
@@ -50,9 +50,17 @@ void check_sizes(const char* layer, Index d_model, Index max_len) {
 }
 }  // namespace
 
-SinusoidalPositionalEncoding::SinusoidalPositionalEncoding(Index d_model, Index max_len, DType dtype) {
+SinusoidalPositionalEncoding::SinusoidalPositionalEncoding(Index d_model, Index max_len, DType dtype)
+    : d_model_(d_model), max_len_(max_len), dtype_(dtype) {
   check_sizes("SinusoidalPositionalEncoding", d_model, max_len);
-  table_ = sinusoidal_table(max_len, d_model, dtype);
+}
+
+Tensor SinusoidalPositionalEncoding::table(Index length) const {
+  const std::lock_guard lock(mutex_);
+  if (!table_ || table_.dim(0) < length) {
+    table_ = sinusoidal_table(std::min(max_len_, std::max<Index>(64, 2 * length)), d_model_, dtype_);
+  }
+  return table_;
 }
 
 LearnedPositionalEncoding::LearnedPositionalEncoding(Index d_model, Index max_len, DType dtype) {
@@ -61,6 +69,8 @@ LearnedPositionalEncoding::LearnedPositionalEncoding(Index d_model, Index max_le
   reset_own(generator());
 }
 
-void LearnedPositionalEncoding::reset_own(Generator& generator) { fill_normal(table(), 0, 0.02, generator); }
+void LearnedPositionalEncoding::reset_own(Generator& generator) {
+  fill_normal(own_parameters()[0].second, 0, 0.02, generator);
+}
 
 }  // namespace attendo::nn

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <mutex>
+
 #include "nn/layers.h"
 
 namespace attendo::nn {
@@ -12,7 +14,11 @@ class PositionalEncoding : public Module {
  public:
   Tensor operator()(const Tensor& x, Index offset = 0);
   Tensors forward(const Tensors& inputs) override { return {(*this)(only_input("positional encoding", inputs))}; }
-  virtual const Tensor& table() const = 0;
+  // The first `length` rows, at least.
+  virtual Tensor table(Index length) const = 0;
+  virtual Index max_len() const = 0;
+  virtual Index d_model() const = 0;
+  virtual DType dtype() const = 0;
   std::string extra_repr() const override;
 };
 
@@ -20,17 +26,27 @@ class SinusoidalPositionalEncoding : public PositionalEncoding {
  public:
   SinusoidalPositionalEncoding(Index d_model, Index max_len, DType dtype);
   std::string type_name() const override { return "SinusoidalPositionalEncoding"; }
-  const Tensor& table() const override { return table_; }
+  Tensor table(Index length) const override;
+  Index max_len() const override { return max_len_; }
+  Index d_model() const override { return d_model_; }
+  DType dtype() const override { return dtype_; }
 
  private:
-  Tensor table_;  // a function of its arguments: not part of the state
+  Index d_model_, max_len_;
+  DType dtype_;
+  // Grows with the longest input seen; a function of its arguments, so not part of the state.
+  mutable std::mutex mutex_;
+  mutable Tensor table_;
 };
 
 class LearnedPositionalEncoding : public PositionalEncoding {
  public:
   LearnedPositionalEncoding(Index d_model, Index max_len, DType dtype);
   std::string type_name() const override { return "LearnedPositionalEncoding"; }
-  const Tensor& table() const override { return own_parameters()[0].second; }
+  Tensor table(Index) const override { return own_parameters()[0].second; }
+  Index max_len() const override { return own_parameters()[0].second.dim(0); }
+  Index d_model() const override { return own_parameters()[0].second.dim(1); }
+  DType dtype() const override { return own_parameters()[0].second.dtype(); }
   void reset_own(Generator& generator) override;
 };
 

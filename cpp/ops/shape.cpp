@@ -134,8 +134,8 @@ Tensor swap_axes(const Tensor& x, int a, int b) {
   const int rank = x.rank();
   std::vector<int> axes(static_cast<size_t>(rank));
   std::iota(axes.begin(), axes.end(), 0);
-  std::swap(axes[static_cast<size_t>(normalize_axis("swap_axes", a, rank))],
-            axes[static_cast<size_t>(normalize_axis("swap_axes", b, rank))]);
+  std::swap(axes[static_cast<size_t>(normalize_axis("swapaxes", a, rank))],
+            axes[static_cast<size_t>(normalize_axis("swapaxes", b, rank))]);
   return transpose(x, axes);
 }
 
@@ -163,8 +163,9 @@ Tensor slice(const Tensor& x, const std::vector<SliceAxis>& key) {
       dispatch_width(x, [&](auto zero) {
         using T = decltype(zero);
         auto target = adapt<T>(d_x);
+        const auto source = adapt<T>(d[0].view(kept));
         auto view = xt::strided_view(target, strided(key));
-        view = adapt<T>(d[0].view(kept));
+        xt::noalias(view) = source;
       });
     }
     accumulate(x, d_x);

@@ -93,6 +93,29 @@ def _read(path: PathLike) -> tuple[dict[str, NDArray[np.generic]], dict[str, Any
     return state, config
 
 
+def _check_size(name: str, config: dict[str, Any], stored: int) -> None:
+    """Refuse a description of more weights than the file holds before memory is taken for them."""
+
+    def get(key: str, default: Any = None) -> list[int]:
+        value = config.get(key, default)
+        numbers = value if isinstance(value, (list, tuple)) else [value]
+        if not all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in numbers):
+            raise ValueError(f"{key} is {value!r}")
+        return list(numbers)
+
+    if name == "Transformer":
+        (d,), (dff,) = get("d_model"), get("dff")
+        (source,), (target,) = get("input_vocab_size"), get("target_vocab_size")
+        (encoder,), (decoder,) = get("num_encoder_layers"), get("num_decoder_layers")
+        described = d * (source + 2 * target) + encoder * d * (4 * d + 2 * dff) + decoder * d * (8 * d + 2 * dff)
+    else:
+        (a, b), (f,), (g,) = get("channels", (64, 128)), get("features", 512), get("attention_features", 256)
+        (inputs,), (classes,) = get("in_channels"), get("num_classes")
+        described = 9 * a * (inputs + b) + f * (b + 3 * g) + g * (g + classes)
+    if described > stored:
+        raise ValueError(f"it describes at least {described} numbers but holds {stored}")
+
+
 def load(path: PathLike) -> Module:
     """Read a model that ``model.save`` wrote.
 
@@ -120,12 +143,13 @@ def load(path: PathLike) -> Module:
     """
     state, config = _read(path)
     name, arguments = config.get("class"), config.get("config")
-    if name not in _MODELS or not isinstance(arguments, dict):
+    if not isinstance(name, str) or name not in _MODELS or not isinstance(arguments, dict):
         raise ValueError(
             f"load: {str(path)!r} holds a {name!r}, which is not one of attendo's models; build it and call "
             "its load_state_dict with attendo.load_state_dict(path)"
         )
     try:
+        _check_size(name, arguments, sum(array.size for array in state.values()))
         model: Module = _MODELS[name](**arguments)
         model.load_state_dict(dict(state))
     except (TypeError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""The instruction set is chosen when the program runs; every choice gives the same numbers but for rounding."""
+"""The instruction set is chosen when the program runs; each gives the same numbers but for rounding."""
 
 import subprocess
 import sys
@@ -59,7 +59,8 @@ def test_every_instruction_set_gives_the_same_numbers(isa, tmp_path, monkeypatch
         pytest.skip(f"this processor knows {best} at best")
     expected = run(None, tmp_path / "expected.npz", monkeypatch)
     got = run(isa, tmp_path / "got.npz", monkeypatch)
-    assert str(got.pop("isa")) == isa and str(expected.pop("isa")) == best
+    assert str(expected.pop("isa")) == best
+    assert str(got.pop("isa")) == ("neon" if best == "neon" else isa)
     for name, value in expected.items():
         assert_close(got[name], value, scale=10.0, what=name)
 

@@ -2,6 +2,7 @@
 
 import copy
 import gc
+import operator
 import pickle
 
 import numpy as np
@@ -137,33 +138,33 @@ def test_index_errors():
 # -------------------------------------------------------------------------------------------------- operators
 
 
+OPERANDS = {
+    "tensor": lambda a: at.tensor(a[::-1]),
+    "array": lambda a: a[::-1],
+    "row": lambda a: a[0, 0],
+    "int": lambda a: 3,
+    "float": lambda a: 0.1,
+    "numpy number": lambda a: a.dtype.type(0.7),
+}
+
+
+@pytest.mark.parametrize("operate", [operator.add, operator.sub, operator.mul, operator.truediv])
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("other", ["tensor", "array", "row", "int", "float", "list", "numpy number"])
-def test_operators(other, dtype):
+@pytest.mark.parametrize("other", OPERANDS)
+def test_operators(other, dtype, operate):
     a = A.astype(dtype) + 1
-    b = {
-        "tensor": a[::-1],
-        "array": a[::-1],
-        "row": a[0, 0],
-        "int": 3,
-        "float": 0.1,
-        "list": [2.0, 3, 4, 5],
-    }.get(other, dtype.type(0.7))
-    if other == "list" and dtype == np.float32:
-        b = [2.0, 3.0, 4.0, 5.0]
-    right = np.asarray(b, dtype)
-    operand = at.tensor(right) if other == "tensor" else right if other in ("array", "row") else b
-    x = at.tensor(a, requires_grad=True)
-    if other == "list" and dtype == np.float32:  # a list is float64, and dtypes are not mixed silently
-        with pytest.raises(TypeError, match="float64"):
-            x + operand
-        return
-    for got, expected in [
-        (x + operand, a + right), (operand + x, right + a), (x - operand, a - right), (operand - x, right - a),
-        (x * operand, a * right), (operand * x, right * a), (x / operand, a / right), (operand / x, right / a),
-    ]:  # fmt: skip
+    x, operand = at.tensor(a, requires_grad=True), OPERANDS[other](a)
+    b = np.asarray(operand, dtype)
+    for got, expected in [(operate(x, operand), operate(a, b)), (operate(operand, x), operate(b, a))]:
         assert isinstance(got, at.Tensor) and got.requires_grad
         assert_same_bits(got, expected)
+
+
+def test_a_list_is_float64_and_dtypes_are_not_mixed():
+    assert_same_bits(at.tensor([1.0, 2.0]) * [3.0, 4], np.array([3.0, 8.0]))
+    assert_same_bits([3.0, 4] * at.tensor([1.0, 2.0]), np.array([3.0, 8.0]))
+    with pytest.raises(TypeError, match="float64"):
+        at.tensor(np.ones(2, np.float32)) * [3.0, 4.0]
 
 
 def test_unary_operators_and_power():
@@ -189,12 +190,17 @@ def test_matrix_product():
 
 def test_operators_that_make_no_sense():
     x = at.tensor(A)
-    for bad in (
-        lambda: x + "a", lambda: "a" + x, lambda: x * None, lambda: None - x, lambda: x / {}, lambda: x @ 2,
-        lambda: x ** "2", lambda: x + A.astype(np.float32), lambda: x + at.tensor([1]), lambda: x + A.astype(object),
-    ):  # fmt: skip
-        with pytest.raises((TypeError, ValueError)):
-            bad()
+    for other in ("a", None, {}, A.astype(np.float32), at.tensor([1]), A.astype(object), A[0, :2]):
+        for operate in (operator.add, operator.sub, operator.mul, operator.truediv, operator.matmul):
+            with pytest.raises((TypeError, ValueError)):
+                operate(x, other)
+            with pytest.raises((TypeError, ValueError)):
+                operate(other, x)
+    for other in ("2", None, x):
+        with pytest.raises(TypeError):
+            x**other
+    with pytest.raises(ValueError, match="matmul"):
+        x @ 2
 
 
 def test_methods_are_the_functions():
@@ -204,9 +210,8 @@ def test_methods_are_the_functions():
         assert_same_bits(getattr(x, name)(), getattr(at.functional, name)(a))
     for name in ("sum", "mean", "max"):
         assert_same_bits(getattr(x, name)(), getattr(at.functional, name)(a))
-        assert_same_bits(
-            getattr(x, name)(axis=(0, 2), keepdims=True), getattr(at.functional, name)(a, (0, 2), True)
-        )
+        expected = getattr(at.functional, name)(a, (0, 2), True)
+        assert_same_bits(getattr(x, name)(axis=(0, 2), keepdims=True), expected)
     assert_same_bits(x.reshape(6, 4), a.reshape(6, 4))
     assert_same_bits(x.reshape((4, -1)), a.reshape(4, 6))
     assert_same_bits(x.view(-1), a.reshape(-1))
@@ -216,11 +221,11 @@ def test_methods_are_the_functions():
     assert_same_bits(x.transpose((1, 0, 2)), np.ascontiguousarray(a.transpose(1, 0, 2)))
     assert_same_bits(x.swapaxes(0, -1), np.ascontiguousarray(a.swapaxes(0, -1)))
     np.testing.assert_array_equal(x.argmax(), a.argmax(-1))
-    with pytest.raises(ValueError, match="swapaxes|axis"):
+    with pytest.raises(ValueError, match=r"^swapaxes: "):
         x.swapaxes(0, 3)
 
 
-# ---------------------------------------------------------------------------------- NumPy, DLPack, pickle, copy
+# ------------------------------------------------------------------------------ NumPy, DLPack, pickle, copy
 
 
 def test_as_an_array():
@@ -301,7 +306,7 @@ def test_assign():
     x.assign(np.asfortranarray(A + 1).astype(np.float32))
     assert_same_bits(x, A + 1)
     for bad, error in [(A[:1], ValueError), (A[0, 0], ValueError), (None, TypeError), ("a", TypeError)]:
-        with pytest.raises(error, match="^assign: values"):
+        with pytest.raises(error, match=r"^assign: values"):
             x.assign(bad)
     assert_same_bits(x, A + 1)
     x.assign(x)

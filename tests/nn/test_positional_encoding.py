@@ -59,11 +59,11 @@ def test_errors(make):
     name = make.__name__
     module = make(6, 10, dtype="float64")
     for x, offset, says in [
-        (array(2, 11, 6), 0, "ends at position 11 but max_len is 10"),
-        (array(2, 5, 6), 6, "ends at position 11 but max_len is 10"),
+        (array(2, 11, 6), 0, "max_len is 10"),
+        (array(2, 5, 6), 6, "max_len is 10"),
         (array(2, 5, 6), 2**62, "max_len is 10"),
         (array(2, 5, 6), -1, "offset"),
-        (array(2, 5, 7), 0, "x has 7 features but d_model is 6"),
+        (array(2, 5, 7), 0, "x has 7 features"),
         (array(5), 0, "x has shape"),
     ]:
         with pytest.raises(ValueError, match=rf"^\w*PositionalEncoding: .*{says}"):
@@ -75,4 +75,4 @@ def test_errors(make):
     with pytest.raises(ValueError, match=f"{name}: max_len is -1"):
         make(6, -1)
     with pytest.raises((MemoryError, ValueError)):
-        make(2**40, 2**40)
+        _ = make(2**40, 2**40).table

@@ -13,6 +13,7 @@ from op_check import (
     normal,
     op_tests,
     positive,
+    read_only,
     unaligned,
     wrong,
 )
@@ -116,23 +117,22 @@ def test_running_statistics_stay_in_evaluation():
     assert_same_bits(var, before[1])
 
 
-@pytest.mark.parametrize(
-    ("statistic", "error", "says"),
-    [
-        (lambda a: np.repeat(a, 2)[::2], ValueError, "contiguous"),
-        (lambda a: (a.setflags(write=False), a)[1], ValueError, "read-only"),
-        (lambda a: a.tolist(), TypeError, "must be an array"),
-        (lambda a: a.astype(np.float32), TypeError, "float32"),
-        (lambda a: a.astype(">f8"), (TypeError, ValueError), "byte|native|dtype"),
-        (unaligned, ValueError, "aligned"),
-        (lambda a: a.astype(np.int64), TypeError, "int64"),
-    ],
-    ids=["strided", "read-only", "list", "float32", "byte-swapped", "unaligned", "int64"],
-)
-def test_a_statistic_that_cannot_be_updated_in_place_is_an_error(statistic, error, says):
+UNFIT = {
+    "strided": lambda a: np.repeat(a, 2)[::2],
+    "read-only": read_only,
+    "list": lambda a: a.tolist(),
+    "float32": lambda a: a.astype(np.float32),
+    "int64": lambda a: a.astype(np.int64),
+    "byte-swapped": lambda a: a.astype(a.dtype.newbyteorder()),
+    "unaligned": unaligned,
+}
+
+
+@pytest.mark.parametrize("form", UNFIT)
+def test_a_statistic_that_cannot_be_updated_in_place_is_an_error(form):
     """Working on a silent copy would lose the update."""
     x, (mean, var) = np.random.default_rng(0).standard_normal((6, 3)), running(3)
-    with pytest.raises(error, match=rf"^batch_norm: running_mean .*({says})"):
-        at.functional.batch_norm(x, None, None, statistic(mean.copy()), var, training=True)
-    with pytest.raises(error, match=rf"^batch_norm: running_var .*({says})"):
-        at.functional.batch_norm(x, None, None, mean, statistic(var.copy()), training=True)
+    with pytest.raises((TypeError, ValueError), match=r"^batch_norm: running_mean (is|has|must be) "):
+        at.functional.batch_norm(x, None, None, UNFIT[form](mean), var, training=True)
+    with pytest.raises((TypeError, ValueError), match=r"^batch_norm: running_var (is|has|must be) "):
+        at.functional.batch_norm(x, None, None, mean, UNFIT[form](var), training=True)

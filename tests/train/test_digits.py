@@ -21,8 +21,11 @@ def digits():
 def test_digits(seed):
     train, test = digits()
     model = at.models.CnnAttention(in_channels=1, num_classes=10, image_size=8, seed=seed)
-    trainer = at.train.Trainer(model, at.losses.CrossEntropy(), at.optim.Adam(lr=1e-3), seed=seed)
-    history = trainer.fit(*train, epochs=10, batch_size=32, validation=test, progress=False)
+    epochs, batch_size = 20, 32
+    steps = epochs * -(-len(train[0]) // batch_size)
+    rate = at.schedules.cosine(1e-3, steps, warmup=43)  # ends at zero: no luck in the last steps
+    trainer = at.train.Trainer(model, at.losses.CrossEntropy(), at.optim.Adam(lr=rate), seed=seed)
+    history = trainer.fit(*train, epochs=epochs, batch_size=batch_size, validation=test, progress=False)
     assert len(test[0]) == 449
     assert history["val_accuracy"][-1] >= 0.97
     assert trainer.evaluate(*test)["accuracy"] == history["val_accuracy"][-1]

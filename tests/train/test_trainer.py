@@ -96,7 +96,7 @@ def test_the_loss_of_an_epoch_counts_tokens_not_batches():
     target = np.where(np.arange(50) < 25, 0, Y)  # 0 is ignored: batches have different numbers of targets
     t = at.train.Trainer(model, at.losses.CrossEntropy(ignore_index=0), at.optim.SGD(0.0))
     history = fit(t, target=target, epochs=1, shuffle=False)
-    assert_close(history["loss"][0], t.evaluate(X, target)["loss"], np.float64, scale=1e7)
+    assert_close(np.float32(history["loss"][0]), t.evaluate(X, target)["loss"])
 
 
 def test_a_batch_larger_than_the_data():
@@ -204,7 +204,7 @@ def test_every_epoch_sees_every_sample_once_in_a_new_order():
         x, x, epochs=3, batch_size=8, progress=False
     )
     assert [len(batch) for batch in seen] == ([8] * 6 + [2]) * 3
-    epochs = [sum(seen[i : i + 7], []) for i in (0, 7, 14)]
+    epochs = [np.concatenate(seen[i : i + 7]).tolist() for i in (0, 7, 14)]
     assert all(sorted(epoch) == list(range(50)) for epoch in epochs)
     assert epochs[0] != epochs[1] != epochs[2] and epochs[0] != list(range(50))
 
@@ -321,8 +321,9 @@ class Say:
 model = at.models.Transformer(64, 4, 2, 2, 256, 30, 30, 40, seed=0)
 ids = np.random.default_rng(0).integers(1, 30, (2000, 40))
 trainer = at.train.Trainer(model, at.losses.CrossEntropy(), at.optim.Adam())
+callbacks = [Say()] if sys.argv[1] == "told" else print("training", flush=True) or []
 try:
-    trainer.fit((ids, ids), ids, epochs=100, callbacks=[Say()] if sys.argv[1] == "told" else (), progress=False)
+    trainer.fit((ids, ids), ids, epochs=100, callbacks=callbacks, progress=False)
 except KeyboardInterrupt:
     trainer.predict((ids[:2], ids[:2]))
     print("stopped", trainer.optimizer.steps > 0, flush=True)
@@ -332,12 +333,8 @@ except KeyboardInterrupt:
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
 @pytest.mark.parametrize("told", ["told", "alone"])
 def test_ctrl_c_stops_within_a_second(told):
-    code = (
-        INTERRUPTED
-        if told == "told"
-        else INTERRUPTED.replace("trainer.fit", 'print("training", flush=True) or trainer.fit')
-    )
-    with subprocess.Popen([sys.executable, "-c", code, told], stdout=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-c", INTERRUPTED, told]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "training\n"
         time.sleep(0.3)
         process.send_signal(signal.SIGINT)
@@ -361,9 +358,7 @@ def test_evaluate_and_predict_equal_the_computation_by_hand():
     assert_close(logits, model(X).numpy())
     model.train()
     got = t.evaluate(X, Y, batch_size=7)
-    assert_close(
-        got["loss"], at.functional.cross_entropy(logits.astype(np.float64), Y), np.float64, scale=1e8
-    )
+    assert_close(np.float32(got["loss"]), at.functional.cross_entropy(logits.astype(np.float64), Y))
     assert got["accuracy"] == (logits.argmax(-1) == Y).mean()
     assert model.training
 
@@ -435,10 +430,11 @@ def test_a_model_written_in_python_trains():
             h = h + self.attention(h, h, h)
             return self.out(h.mean(axis=1))
 
-    t = trainer(Classifier(), lr=0.02)
-    history = fit(t, epochs=30)
+    target = np.digitize(X.sum(-1), [-1, 1])
+    t = trainer(Classifier(), lr=0.01)
+    history = fit(t, target=target, epochs=40)
     assert history["loss"][-1] < 0.3 * history["loss"][0]
-    assert t.evaluate(X, Y)["accuracy"] > 0.9
+    assert t.evaluate(X, target)["accuracy"] > 0.9
 
 
 def test_what_is_frozen_does_not_move():
@@ -537,7 +533,7 @@ def test_wrong_constructions(change, error, says):
         (X, Y, {"epochs": 1.5}, TypeError, "fit: epochs is a float"),
         (X, Y, {"batch_size": 0}, ValueError, "fit: batch_size is 0 but must be 1 or more"),
         (X, Y, {"batch_size": "8"}, TypeError, "fit: batch_size is a str"),
-        (X[:, :3], Y, {}, ValueError, "x has 3 features but weight expects 6"),
+        (X[:, :3], Y, {}, ValueError, "x has 3 features"),
         (X.astype(np.float64), Y, {}, TypeError, "float64"),
         (X, Y + 1, {}, ValueError, "target holds 3 but must hold 0 to 2"),
         (X, X, {}, ValueError, r"target has shape"),

@@ -48,6 +48,7 @@ from .embedding import embedding, embedding_backward
 from .encoder_layer import encoder, encoder_backward, encoder_layer, encoder_layer_backward
 from .feed_forward import feed_forward, feed_forward_backward, feed_forward_layer, feed_forward_layer_backward
 from .layer_norm import layer_norm, layer_norm_backward
+from .gemm import gemm
 from .linear import linear, linear_backward
 from .matmul import matmul, matmul_backward
 from .max_pool2d import max_pool2d, max_pool2d_backward
@@ -126,6 +127,7 @@ __all__ = [
     "gelu_backward",
     "layer_norm",
     "layer_norm_backward",
+    "gemm",
     "linear",
     "linear_backward",
     "log",
