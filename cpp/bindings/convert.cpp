@@ -263,7 +263,7 @@ std::shared_ptr<nn::Module> module_arg(const char* op, const char* arg, py::hand
   if (!py::isinstance<nn::Module>(object)) {
     type_error(op, ": ", arg, " is a ", type_of(object), " but must be an attendo.nn.Module");
   }
-  const auto* instance = reinterpret_cast<py::detail::instance*>(object.ptr());
+  auto* instance = reinterpret_cast<py::detail::instance*>(object.ptr());
   for (const auto& part : py::detail::values_and_holders(instance)) {
     if (part.value_ptr() == nullptr || !part.holder_constructed()) {
       type_error(op, ": ", arg, " is a ", type_of(object), " whose super().__init__() was not called");

@@ -107,7 +107,8 @@ def _check_size(name: str, config: dict[str, Any], stored: int) -> None:
         (d,), (dff,) = get("d_model"), get("dff")
         (source,), (target,) = get("input_vocab_size"), get("target_vocab_size")
         (encoder,), (decoder,) = get("num_encoder_layers"), get("num_decoder_layers")
-        described = d * (source + 2 * target) + encoder * d * (4 * d + 2 * dff) + decoder * d * (8 * d + 2 * dff)
+        layers = encoder * (4 * d + 2 * dff) + decoder * (8 * d + 2 * dff)
+        described = d * (source + 2 * target + layers)
     else:
         (a, b), (f,), (g,) = get("channels", (64, 128)), get("features", 512), get("attention_features", 256)
         (inputs,), (classes,) = get("in_channels"), get("num_classes")

@@ -190,7 +190,7 @@ def _question(text: str, language: str | None, translator: DateTranslator) -> tu
     if named is None and len(meanings) > 1:
         listed = "; ".join(f"{date} ({', '.join(languages)})" for date, languages in sorted(meanings.items()))
         raise ValueError(f"{text!r} means {len(meanings)} dates, say which with --language: {listed}")
-    # A weekday may settle which date is meant, but the model has no calendar: it is told the language all the same.
+    # A weekday may settle which date is meant, but the model has no calendar: it is told the language.
     loose = readings(bare, translator.languages, check_weekday=False)
     if named is None and len(meanings) == 1 and len(loose) > 1:
         named = next(iter(meanings.values()))[0]

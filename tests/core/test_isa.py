@@ -1,7 +1,9 @@
 """The instruction set is chosen when the program runs; each gives the same numbers but for rounding."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -63,6 +65,26 @@ def test_every_instruction_set_gives_the_same_numbers(isa, tmp_path, monkeypatch
     assert str(got.pop("isa")) == ("neon" if best == "neon" else isa)
     for name, value in expected.items():
         assert_close(got[name], value, scale=10.0, what=name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("isa", ["baseline", "avx2"])
+def test_every_operation_with_every_instruction_set(isa):
+    """The tests of the operations and of attention once more, on the kernels of a lesser processor."""
+    if LEVEL[isa] >= LEVEL[at.info()["isa"]]:
+        pytest.skip(f"the tests have run with {at.info()['isa']} already")
+    tests = Path(__file__).parents[1]
+    chosen = "test_forward or test_gradient or test_weights or dropout or nan or optimizers or reference"
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", chosen]
+    folders = [tests / name for name in ("ops", "attention", "nn", "train")]
+    result = subprocess.run(
+        [*command, *folders],
+        env={**os.environ, "ATTENDO_ISA": isa},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout[-4000:]
 
 
 def test_an_unknown_instruction_set_is_an_error(monkeypatch):

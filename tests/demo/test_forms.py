@@ -132,7 +132,7 @@ def test_every_ambiguous_form_may_name_its_language():
 
 @pytest.mark.parametrize("year", [1900, 1904, 1999, 2000, 2024, 2099])
 def test_the_table_of_a_common_and_a_leap_year_holds_for_every_year(year):
-    """`ambiguous` looks at 2001 and 2000; here another year is looked at afresh, each date with every weekday."""
+    """`ambiguous` looks at 2001 and 2000; here another year is looked at afresh, with every weekday."""
     ambiguity = ambiguous()
     days = np.arange(f"{year}-01-01", f"{year + 1}-01-01", dtype="datetime64[D]")
     written = [[form.write(days, folded=True, weekday=w) for w in range(7)] for form in ambiguity.forms]
@@ -142,14 +142,16 @@ def test_the_table_of_a_common_and_a_leap_year_holds_for_every_year(year):
             for day, text in enumerate(texts):
                 found.setdefault(text, set()).add(day)
     for row, variants in enumerate(written):
-        expected = [any(len(found[text]) > 1 for text in same_day) for same_day in zip(*variants, strict=True)]
+        expected = [any(len(found[text]) > 1 for text in day) for day in zip(*variants, strict=True)]
         assert expected == ambiguity.of(row, days).tolist()
 
 
 def test_a_weekday_does_not_settle_what_a_number_means():
     ambiguity = ambiguous()
     row = next(
-        i for i, form in enumerate(ambiguity.forms) if form.language == "en-GB" and form.pattern == "EEEE, dd/MM/y"
+        i
+        for i, form in enumerate(ambiguity.forms)
+        if (form.language, form.pattern) == ("en-GB", "EEEE, dd/MM/y")
     )
     friday = np.array(["2026-04-03"], dtype="datetime64[D]")  # 4 March 2026 is a Wednesday
     assert ambiguity.forms[row].write(friday) == ["Friday, 03/04/2026"]

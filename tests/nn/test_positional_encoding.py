@@ -1,5 +1,7 @@
 """Sinusoidal and learned positional encodings."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -34,6 +36,20 @@ def test_sinusoidal(length, offset):
     d_y = array(2, length, 6)
     y.backward(d_y)
     assert_same_bits(tensor.grad, d_y)
+
+
+def test_the_sinusoidal_table_grows_as_it_is_needed():
+    """Whatever was asked for before, also by many threads at once."""
+    expected = reference.sinusoidal_positional_encoding(3000, 6)
+    module = at.nn.SinusoidalPositionalEncoding(6, 3000, dtype="float64")
+
+    def row(position):
+        return module(np.zeros((1, 1, 6)), offset=position).numpy()[0, 0]
+
+    positions = np.random.default_rng(0).permutation(3000)[:200]
+    with ThreadPoolExecutor(6) as pool:
+        for position, got in zip(positions, pool.map(row, positions.tolist()), strict=True):
+            assert_close(got, expected[position], scale=3000.0)
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)

@@ -30,7 +30,7 @@ def unary(name, cases=CASES, large=LARGE, entrywise=True, **more):
 TestRelu = unary("relu", CASES)
 TestTanh = unary("tanh", CASES)
 TestSigmoid = unary("sigmoid", CASES)
-TestExp = unary("exp", [*CASES, case(between(-80, 80, 33))])
+TestExp = unary("exp", [*CASES, case(between(-80, 80, 33)).but_not("central_differences")])
 TestLog = unary("log", [case(positive(*c.inputs[0])) for c in CASES], entrywise=False)
 TestSqrt = unary("sqrt", [case(positive(*c.inputs[0])) for c in CASES])
 

@@ -272,7 +272,8 @@ def may_name(language: str) -> bool:
 class Ambiguity:
     """Which (form, day) write a string that another form, in any language, writes for another day.
 
-    The weekday does not count: Friday, 03/04/2026 could only be 3 April, but to know that one must have a calendar.
+    The weekday does not count: Friday, 03/04/2026 could only be 3 April, but to know that one must have a
+    calendar.
     """
 
     forms: tuple[Form, ...]
@@ -286,8 +287,8 @@ class Ambiguity:
 
 
 def _is_leap(years: Days) -> npt.NDArray[np.int64]:
-    length = (years + 1).astype("datetime64[D]") - years.astype("datetime64[D]")
-    return length.astype(np.int64) - 365
+    start = years.astype("datetime64[D]").astype(np.int64)
+    return (years + 1).astype("datetime64[D]").astype(np.int64) - start - 365
 
 
 def _on_any_weekday(form: Form, days: Days) -> list[list[str]]:
@@ -302,8 +303,8 @@ def _on_any_weekday(form: Form, days: Days) -> list[list[str]]:
 def ambiguous(languages: tuple[str, ...] = LANGUAGES) -> Ambiguity:
     """Write every day of a common and of a leap year in every form, and see which strings occur for two days.
 
-    All forms write the year with its four digits, so strings of two years never meet; and since the weekday does not
-    count, two years of one length give the same table.
+    All forms write the year with its four digits, so strings of two years never meet; and since the weekday
+    does not count, two years of one length give the same table.
     """
     forms = all_forms(languages)
     table = np.zeros((len(forms), 2, 366), dtype=np.bool_)

@@ -47,8 +47,8 @@ from .dropout import dropout, dropout_backward
 from .embedding import embedding, embedding_backward
 from .encoder_layer import encoder, encoder_backward, encoder_layer, encoder_layer_backward
 from .feed_forward import feed_forward, feed_forward_backward, feed_forward_layer, feed_forward_layer_backward
-from .layer_norm import layer_norm, layer_norm_backward
 from .gemm import gemm
+from .layer_norm import layer_norm, layer_norm_backward
 from .linear import linear, linear_backward
 from .matmul import matmul, matmul_backward
 from .max_pool2d import max_pool2d, max_pool2d_backward
@@ -125,9 +125,9 @@ __all__ = [
     "feed_forward_layer_backward",
     "gelu",
     "gelu_backward",
+    "gemm",
     "layer_norm",
     "layer_norm_backward",
-    "gemm",
     "linear",
     "linear_backward",
     "log",

@@ -2,8 +2,8 @@
 
   c_ij = f( Σ_p a_ip b_pj (+ c_ij) (+ bias_j) ),   f = the identity, or max(·, 0)
 
-a: (m, k)  b: (k, n)  c: (m, n)  bias: (n,).  It has no gradient of its own: those of the operations that call it are
-products again.   Goto and van de Geijn 2008, "Anatomy of high-performance matrix multiplication".
+a: (m, k)  b: (k, n)  c: (m, n)  bias: (n,).  It has no gradient of its own: those of the operations that call
+it are products again.   Goto and van de Geijn 2008, "Anatomy of high-performance matrix multiplication".
 """
 
 import numpy as np
