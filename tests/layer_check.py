@@ -8,7 +8,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 import attendo as at
-from op_check import THREADS, assert_close, assert_same_bits, magnitude, upstream
+from inputs import THREADS, upstream
+from tolerance import assert_close, assert_same_bits, magnitude
 
 Array: TypeAlias = np.ndarray[Any, Any]
 Parameters: TypeAlias = dict[str, Array]

@@ -44,12 +44,12 @@ struct GemmBody {
         if (HWY_LIKELY(left >= kLanes<T>)) {
           if (add) y = y + hn::LoadU(d, c + first);
           if (last && t.bias != nullptr) y = y + hn::LoadU(d, t.bias + j + first);
-          if (last && t.relu) y = hn::Max(hn::Zero(d), y);
+          if (last && t.relu) y = Relu<T>(y);
           hn::StoreU(y, d, c + first);
         } else {
           if (add) y = y + LoadTail<T>(c + first, left, T(0));
           if (last && t.bias != nullptr) y = y + LoadTail<T>(t.bias + j + first, left, T(0));
-          if (last && t.relu) y = hn::Max(hn::Zero(d), y);
+          if (last && t.relu) y = Relu<T>(y);
           StoreTail<T>(y, c + first, left);
         }
       }

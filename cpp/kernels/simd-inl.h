@@ -118,8 +118,11 @@ template <typename T>
 HWY_INLINE Vector<T> Exp2(Vector<T> x) {
   const Tag<T> d;
   const auto lowest = hn::Set(d, sizeof(T) == 4 ? T(-127) : T(-1023));
-  // The constant comes first: where an argument is NaN, x86 returns the second.
-  x = hn::Max(lowest, x);
+#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
+  x = hn::Max(lowest, x);  // where an argument is NaN, x86 returns the second
+#else
+  x = hn::IfThenElse(hn::Lt(x, lowest), lowest, x);
+#endif
   const auto k = hn::Round(x);
   // p · 2^k, not an addition to the exponent bits: a NaN in p stays one.
   return Exp2Fraction(x - k) * PowerOfTwo(k);
@@ -209,6 +212,12 @@ HWY_INLINE Vector<T> Sigmoid(Vector<T> x) {
   const Tag<T> d;
   const auto one = hn::Set(d, T(1));
   return one / (one + Exp<T>(hn::Neg(x)));
+}
+
+// max(x, 0), and NaN where x is NaN.
+template <typename T>
+HWY_INLINE Vector<T> Relu(Vector<T> x) {
+  return hn::IfThenZeroElse(hn::Lt(x, hn::Zero(Tag<T>())), x);
 }
 
 // ---- transposing ----------------------------------------------------------------------------------------------------

@@ -5,7 +5,8 @@ import pytest
 
 import attendo as at
 from attendo import reference
-from op_check import DTYPES, THREADS, assert_close, assert_same_bits
+from inputs import DTYPES, THREADS
+from tolerance import assert_close, assert_same_bits
 
 
 def inputs(shape=(2, 3, 17, 33), dtype=np.float64, d=8, d_v=8):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import attendo as at
-from op_check import assert_close, assert_same_bits
+from tolerance import assert_close, assert_same_bits
 
 masks = at.masks
 B, H, L, S = 2, 3, 5, 7

@@ -5,8 +5,9 @@ import pytest
 
 import attendo as at
 from attendo import reference
+from inputs import DTYPES, SIZES
 from layer_check import assert_torch_agrees, check_layer, in_double, randomized
-from op_check import DTYPES, SIZES, assert_close, assert_same_bits
+from tolerance import assert_close, assert_same_bits
 
 D, HEADS = 12, 3
 

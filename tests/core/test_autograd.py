@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import attendo as at
-from op_check import assert_close, assert_same_bits
+from tolerance import assert_close, assert_same_bits
 
 
 def leaf(*values):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import attendo as at
-from op_check import assert_same_bits
+from tolerance import assert_same_bits
 
 
 def test_number_of_threads():

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import attendo as at
-from op_check import THREADS, assert_same_bits
+from inputs import THREADS
+from tolerance import assert_same_bits
 
 
 def draw(generator, n=1000):

@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import save_file
 
 import attendo as at
-from op_check import assert_same_bits
+from tolerance import assert_same_bits
 
 
 @pytest.fixture

@@ -5,8 +5,9 @@ import pytest
 
 import attendo as at
 from attendo import reference
+from inputs import DTYPES
 from layer_check import check_layer, in_double, randomized
-from op_check import DTYPES, assert_close, assert_same_bits
+from tolerance import assert_close, assert_same_bits
 
 SMALL = {"channels": (3, 4), "features": 5, "attention_features": 6}
 

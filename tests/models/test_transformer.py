@@ -5,8 +5,9 @@ import pytest
 
 import attendo as at
 from attendo import reference
+from inputs import DTYPES
 from layer_check import check_layer, in_double, randomized
-from op_check import DTYPES, assert_close, assert_same_bits
+from tolerance import assert_close, assert_same_bits
 
 V_SRC, V, MAX_LEN, HEADS, BOS, EOS = 11, 9, 12, 2, 1, 2
 NORMS = pytest.mark.parametrize("norm_first", [False, True], ids=["post-norm", "pre-norm"])

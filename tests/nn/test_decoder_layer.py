@@ -5,8 +5,9 @@ import pytest
 
 import attendo as at
 from attendo import reference
+from inputs import DTYPES
 from layer_check import assert_torch_agrees, check_layer, in_double, randomized
-from op_check import DTYPES, assert_close, assert_same_bits
+from tolerance import assert_close, assert_same_bits
 
 D, HEADS, DFF, T, S = 12, 3, 20, 5, 7
 NORMS = pytest.mark.parametrize("norm_first", [False, True], ids=["post-norm", "pre-norm"])

@@ -7,8 +7,9 @@ import pytest
 
 import attendo as at
 from attendo import nn, reference
+from inputs import DTYPES
 from layer_check import assert_torch_agrees, check_layer, randomized
-from op_check import DTYPES, assert_close, assert_same_bits
+from tolerance import assert_close, assert_same_bits
 
 
 def array(*shape, dtype=np.float64, seed=0):

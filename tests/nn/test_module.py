@@ -12,7 +12,7 @@ import pytest
 
 import attendo as at
 from attendo import nn
-from op_check import assert_close, assert_same_bits
+from tolerance import assert_close, assert_same_bits
 
 
 class Net(nn.Module):

@@ -7,8 +7,9 @@ import pytest
 
 import attendo as at
 from attendo import reference
+from inputs import DTYPES, SIZES
 from layer_check import check_layer, randomized
-from op_check import DTYPES, SIZES, assert_close, assert_same_bits
+from tolerance import assert_close, assert_same_bits
 
 
 def array(*shape, dtype=np.float64):

@@ -7,7 +7,9 @@ import pytest
 
 import attendo as at
 from attendo import reference
-from op_check import SIZES, assert_close, between, case, op_tests, positive, wrong
+from inputs import SIZES, between, case, positive, wrong
+from op_check import op_tests
+from tolerance import assert_close
 
 ERRORS = [wrong(None, raises=TypeError, says="x is None")]
 CASES = [case((3, 4)), case(()), case((2, 0, 3)), case((2, 1, 3, 1, 2)), *(case((n,)) for n in SIZES)]

@@ -8,7 +8,9 @@ from hypothesis.extra.numpy import mutually_broadcastable_shapes
 
 import attendo as at
 from attendo import reference
-from op_check import SIZES, assert_close, assert_same_bits, case, op_tests, positive, wrong
+from inputs import SIZES, case, positive, wrong
+from op_check import op_tests
+from tolerance import assert_close, assert_same_bits
 
 SHAPES = [
     ((3, 4), (3, 4)),

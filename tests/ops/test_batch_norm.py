@@ -5,18 +5,9 @@ import pytest
 
 import attendo as at
 from attendo import reference
-from op_check import (
-    SIZES,
-    assert_close,
-    assert_same_bits,
-    case,
-    normal,
-    op_tests,
-    positive,
-    read_only,
-    unaligned,
-    wrong,
-)
+from inputs import SIZES, case, normal, positive, read_only, unaligned, wrong
+from op_check import op_tests
+from tolerance import assert_close, assert_same_bits
 
 C = 3
 SHAPES = [(4, C), (2, C, 4), (3, C, 2, 1), (2, C, 3, 4), (2, C, 2, 2, 2)]

@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 
 import attendo as at
 from attendo import reference
-from op_check import assert_close, case, op_tests, wrong
+from inputs import case, wrong
+from op_check import op_tests
+from tolerance import assert_close
 
 SIZES = (1, 3, 7, 16, 17)
 

@@ -6,18 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import attendo as at
-from op_check import (
-    SIZES,
-    assert_close,
-    assert_same_bits,
-    case,
-    ids,
-    normal,
-    op_tests,
-    positive,
-    probabilities,
-    wrong,
-)
+from inputs import SIZES, case, ids, normal, positive, probabilities, wrong
+from op_check import op_tests
+from tolerance import assert_close, assert_same_bits
 
 KINDS = [{}, {"label_smoothing": 0.1}, {"label_smoothing": 1.0}, {"reduction": "sum"}, {"reduction": "none"}]
 

@@ -5,7 +5,9 @@ import pytest
 
 import attendo as at
 from attendo import reference
-from op_check import SIZES, assert_close, assert_same_bits, between, case, op_tests, wrong
+from inputs import SIZES, between, case, wrong
+from op_check import op_tests
+from tolerance import assert_close, assert_same_bits
 
 
 def dropout(x, p, seed=1):

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 import attendo as at
-from op_check import SIZES, assert_close, assert_same_bits, case, ids, op_tests, wrong
+from inputs import SIZES, case, ids, wrong
+from op_check import op_tests
+from tolerance import assert_close, assert_same_bits
 
 
 def by_torch(torch, ids, weight, padding_idx=None):

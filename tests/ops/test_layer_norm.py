@@ -5,7 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import attendo as at
-from op_check import SIZES, assert_close, case, op_tests, positive, wrong
+from inputs import SIZES, case, positive, wrong
+from op_check import op_tests
+from tolerance import assert_close
 
 TestLayerNorm = op_tests(
     "layer_norm",

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from op_check import SIZES, case, op_tests, wrong
+from inputs import SIZES, case, wrong
+from op_check import op_tests
 
 TestLinear = op_tests(
     "linear",

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 import attendo as at
-from op_check import SIZES, assert_close, case, op_tests, wrong
+from inputs import SIZES, case, wrong
+from op_check import op_tests
+from tolerance import assert_close
 
 TestMatmul = op_tests(
     "matmul",

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 import attendo as at
-from op_check import assert_same_bits, case, op_tests, wrong
+from inputs import case, wrong
+from op_check import op_tests
+from tolerance import assert_same_bits
 
 TestMaxPool2d = op_tests(
     "max_pool2d",

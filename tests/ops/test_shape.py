@@ -8,7 +8,9 @@ from hypothesis.extra.numpy import array_shapes, basic_indices
 
 import attendo as at
 from attendo import reference
-from op_check import SIZES, assert_same_bits, case, op_tests, wrong
+from inputs import SIZES, case, wrong
+from op_check import op_tests
+from tolerance import assert_same_bits
 
 
 def moves(name, cases, errors, torch, **more):

@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 import attendo as at
-from op_check import SIZES, assert_close, case, normal, op_tests, wrong
+from inputs import SIZES, case, normal, wrong
+from op_check import op_tests
+from tolerance import assert_close
 
 CASES = [
     case((2, 4, 3)),

@@ -337,7 +337,7 @@ def test_every_backward_is_checked() -> None:
 def test_every_function_has_a_backward_or_needs_none() -> None:
     needs_none = {
         "adam_step", "adamw_step", "batch_norm_running", "causal_mask", "clip_grad_norm",
-        "cnn_attention_steps", "constant_schedule", "cosine_schedule", "merge_heads", "noam_schedule",
+        "cnn_attention_steps", "constant_schedule", "cosine_schedule", "gemm", "merge_heads", "noam_schedule",
         "padding_mask", "scaled_dot_product_steps", "sgd_step", "sinusoidal_positional_encoding",
         "split_heads", "step_schedule", "transformer_steps",
     }  # fmt: skip

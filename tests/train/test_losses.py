@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 import attendo as at
 from attendo import reference
-from op_check import DTYPES, assert_close, assert_same_bits, upstream
+from inputs import DTYPES, upstream
+from tolerance import assert_close, assert_same_bits
 
 rng = np.random.default_rng(0)
 LOGITS, TARGET = rng.standard_normal((4, 6, 5)), rng.integers(0, 5, (4, 6))

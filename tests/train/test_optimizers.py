@@ -5,7 +5,8 @@ import pytest
 
 import attendo as at
 from attendo import reference
-from op_check import DTYPES, THREADS, assert_close, assert_same_bits
+from inputs import DTYPES, THREADS
+from tolerance import assert_close, assert_same_bits
 
 STEPS, LR = 20, 0.05
 SHAPES = [(3, 4), (5,), (1,), (33, 7)]

@@ -5,7 +5,7 @@ import pytest
 
 import attendo as at
 from attendo import reference
-from op_check import assert_close
+from tolerance import assert_close
 
 SCHEDULES = [
     ("constant", {"lr": 0.1}),
