@@ -172,7 +172,7 @@ WRONG_TYPES: dict[str, Callable[[Array], Any]] = {
     "uint64": lambda x: np.abs(x).astype(np.uint64),
     "bool": lambda x: x.astype(bool),
     "float16": lambda x: x.astype(np.float16),
-    "longdouble": lambda x: x.astype(np.longdouble),
+    **({"longdouble": lambda x: x.astype(np.longdouble)} if np.dtype(np.longdouble).itemsize > 8 else {}),
     "complex64": lambda x: x.astype(np.complex64),
     "complex128": lambda x: x.astype(np.complex128),
     "object": lambda x: x.astype(object),

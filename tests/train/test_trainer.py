@@ -306,7 +306,9 @@ def test_clipping_bounds_the_step():
     assert_close(np.linalg.norm(moved), np.float64(1e-3), np.float32)
 
 
-def test_memory_reaches_a_steady_state():
+@pytest.mark.parametrize("threads", [1, 2])
+def test_memory_reaches_a_steady_state(threads):
+    at.set_num_threads(threads)
     model = at.models.Transformer(16, 2, 1, 1, 32, 9, 7, 12, seed=0)
     ids = rng_ids(7, 64, 12)
     t = at.train.Trainer(model, at.losses.CrossEntropy(), at.optim.Adam())
@@ -319,7 +321,9 @@ def test_memory_reaches_a_steady_state():
             live.append(stats["live_bytes"])
 
     t.fit((ids, ids), ids, epochs=12, batch_size=16, callbacks=[Watch()], progress=False)
-    assert len(set(calls[3:])) == 1 and len(set(live[3:])) == 1
+    assert len(set(live[2:])) == 1
+    # Two threads may need a second scratch block at once for the first time at any step.
+    assert calls[-1] - calls[2] <= (0 if threads == 1 else 8)
 
 
 def test_the_model_of_a_trainer_can_be_trained_again_by_it_alone():
