@@ -156,6 +156,11 @@ void row_delta(T* delta, const Gradients<T>& g, const Problem& p) {
 template <typename T>
 void attention_backward(const Gradients<T>& g, const Problem& p) {
   const auto& kernel = kernels::attention_kernels<T>();
+  if (p.group() == 0) {  // keys that no query head reads
+    std::fill_n(g.d_k, p.k.size(), T(0));
+    std::fill_n(g.d_v, p.v.size(), T(0));
+    return;
+  }
   Scratch<T> delta(static_cast<size_t>(p.batch * p.heads * p.length));
   row_delta(delta.get(), g, p);
 

@@ -196,7 +196,7 @@ void bind_tensor(py::module_& m) {
     return x.dim(0);
   });
   cls.def("__float__", &Tensor::item);
-  cls.def("__int__", [](const Tensor& x) { return py::int_(py::float_(x.item())); });
+  cls.def("__int__", [](const Tensor& x) { return py::int_(to_numpy(x, false).attr("item")()); });
   cls.def("__bool__", [](const Tensor& x) { return to_numpy(x, false).attr("__bool__")(); });
   cls.def("__getitem__", &get_item, py::arg("key"));
   cls.def("__iter__", [](const Tensor& x) {
@@ -272,8 +272,7 @@ void bind_tensor(py::module_& m) {
   cls.def(
       "swapaxes",
       [](const Tensor& x, const py::object& a, const py::object& b) {
-        return swap_axes(x, static_cast<int>(index_arg("swapaxes", "axis1", a)),
-                         static_cast<int>(index_arg("swapaxes", "axis2", b)));
+        return swap_axes(x, axes_arg("swapaxes", a).at(0), axes_arg("swapaxes", b).at(0));
       },
       py::arg("axis1"), py::arg("axis2"), "Two axes exchanged.");
   cls.def_property_readonly("T", [](const Tensor& x) { return transpose(x); }, "Axes reversed.");

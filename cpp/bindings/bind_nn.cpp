@@ -40,14 +40,8 @@ py::object call_module(const py::object& self, const py::args& args, const py::k
   return self.attr("forward")(*inputs, **kwargs);
 }
 
-// Null before super().__init__() has run: the C++ object is not there yet, and a cast must not look at it.
-Module* module_or_null(const py::object& self) {
-  auto* instance = reinterpret_cast<py::detail::instance*>(self.ptr());
-  for (const auto& part : py::detail::values_and_holders(instance)) {
-    if (part.value_ptr() == nullptr || !part.holder_constructed()) return nullptr;
-  }
-  return self.cast<Module*>();
-}
+// Null before super().__init__() has run.
+Module* module_or_null(const py::object& self) { return is_constructed(self) ? self.cast<Module*>() : nullptr; }
 
 Module& self_module(const py::object& self) {
   if (Module* module = module_or_null(self)) return *module;
@@ -63,35 +57,29 @@ bool is_registered(const Module& m, const std::string& name) {
   return has(m.own_parameters()) || has(m.own_buffers()) || has(m.children());
 }
 
-// The layers of a class that C++ builds are called from C++: one put in their place would be trained by nobody.
-void check_replaceable(const py::object& self, const std::string& name) {
-  const Module& m = self_module(self);
-  if (dynamic_cast<const PyModule*>(&m) != nullptr || dynamic_cast<const nn::Sequential*>(&m) != nullptr ||
-      dynamic_cast<const nn::ModuleList*>(&m) != nullptr) {
-    return;
-  }
-  for (const auto& [key, child] : m.children()) {
-    if (key != name) continue;
-    const auto type = py::cast<std::string>(py::type::of(self).attr("__name__"));
+void set_attribute(const py::object& self, const std::string& name, const py::object& value) {
+  Module* m = module_or_null(self);  // a plain attribute may come before super().__init__()
+  if (m != nullptr && name == "forward" && dynamic_cast<const PyModule*>(m) == nullptr) {
     PyErr_SetString(PyExc_AttributeError,
-                    concat(type, ".", name, " is part of the model and cannot be replaced; load values with ",
-                           "load_state_dict, or write a Module with the layers you want")
-                        .c_str());
+                    "forward: write a subclass with a forward of its own; C++ would not see this one");
     throw py::error_already_set();
   }
-}
-
-void set_attribute(const py::object& self, const std::string& name, const py::object& value) {
-  if (py::isinstance<Module>(value)) {
-    check_replaceable(self, name);
+  const bool is_module = py::isinstance<Module>(value);
+  const bool is_parameter =
+      is_tensor(value) && py::cast<Tensor>(value).requires_grad() && py::cast<Tensor>(value).is_leaf();
+  if (is_module) {
     self_module(self).register_module(name, module_arg("Module", name.c_str(), value));
-  } else if (is_tensor(value) && py::cast<Tensor>(value).requires_grad() && py::cast<Tensor>(value).is_leaf()) {
+  } else if (is_parameter) {
     self_module(self).register_parameter(name, py::cast<Tensor>(value));
-  } else if (name != "training") {
-    Module* m = module_or_null(self);  // a plain attribute may come before super().__init__()
-    if (m != nullptr && is_registered(*m, name)) m->unregister(name);
+  } else if (m != nullptr && is_registered(*m, name)) {
+    m->unregister(name);
   }
-  if (PyObject_GenericSetAttr(self.ptr(), py::str(name).ptr(), value.ptr()) < 0) throw py::error_already_set();
+  if (PyObject_GenericSetAttr(self.ptr(), py::str(name).ptr(), value.ptr()) < 0) {
+    // A read-only attribute of the class, such as training: the registration is taken back.
+    py::error_already_set error;
+    if (is_module || is_parameter) m->unregister(name);
+    throw error;
+  }
 }
 
 // What C++ registered: children and parameters of models that were built there.
@@ -147,7 +135,7 @@ py::tuple load_state_dict(const Module& m, const py::dict& state, bool strict) {
   std::vector<std::pair<Tensor, Tensor>> writes;
   for (const auto& [name, value] : own) {
     if (!state.contains(name)) continue;
-    Tensor x = to_tensor(state[py::str(name)], "load_state_dict", name.c_str(), Want::kFloat, Memory::kBorrow);
+    Tensor x = to_tensor(state[py::str(name)], "load_state_dict", name.c_str(), Want::kFloat, Memory::kCopy);
     check_float("load_state_dict", name.c_str(), x);
     check_shape("load_state_dict", name.c_str(), x, value.shape());
     writes.emplace_back(value, x.dtype() == value.dtype() ? x : x.to(value.dtype()));
@@ -479,7 +467,8 @@ void bind_layers(py::module_& m) {
            [](nn::Sequential& self, const py::args& args) -> py::object {
              py::tuple x(args.size());
              for (size_t i = 0; i < args.size(); ++i) x[i] = input_of(args[i], "Sequential");
-             for (const auto& [name, child] : self.children()) {
+             const auto children = self.children();  // a copy: a module may add to them while it runs
+             for (const auto& [name, child] : children) {
                const py::object y = py::cast(child).attr("__call__")(*x);
                x = py::isinstance<py::tuple>(y) ? py::reinterpret_borrow<py::tuple>(y) : py::make_tuple(y);
              }

@@ -41,11 +41,12 @@ py::array as_array(py::handle object, const char* op, const char* arg) {
 
 }  // namespace
 
-bool is_tensor(py::handle object) { return py::isinstance<Tensor>(object); }
+bool is_tensor(py::handle object) { return py::isinstance<Tensor>(object) && is_constructed(object); }
 
 Tensor to_tensor(py::handle object, const char* op, const char* arg, Want want, Memory memory) {
   if (is_tensor(object)) return py::cast<Tensor>(object);
   if (object.is_none()) type_error(op, ": ", arg, " is None but must be an array");
+  if (py::isinstance<Tensor>(object)) type_error(op, ": ", arg, " is a Tensor that was never initialised");
   py::array array = as_array(object, op, arg);
   const char kind = array.dtype().kind();
   if (kind == 'i' || kind == 'u') {
@@ -191,6 +192,9 @@ void mask_arg(AttentionOptions& options, const char* op, py::handle mask, py::ha
     value_error(op, ": q_offset is ", options.q_offset, ", which is out of range");
   if (mask.is_none()) return;
   if (!py::hasattr(mask, "_lower")) {
+    if (PyCallable_Check(mask.ptr()) != 0 && !is_tensor(mask)) {
+      type_error(op, ": mask is a function; call it, as in mask=attendo.masks.causal()");
+    }
     options.mask = to_tensor(mask, op, "mask", Want::kAny, Memory::kCopy);
     if (options.mask.dtype() != DType::kBool) {
       type_error(op, ": mask has dtype ", dtype_name(options.mask.dtype()),
@@ -263,11 +267,8 @@ std::shared_ptr<nn::Module> module_arg(const char* op, const char* arg, py::hand
   if (!py::isinstance<nn::Module>(object)) {
     type_error(op, ": ", arg, " is a ", type_of(object), " but must be an attendo.nn.Module");
   }
-  auto* instance = reinterpret_cast<py::detail::instance*>(object.ptr());
-  for (const auto& part : py::detail::values_and_holders(instance)) {
-    if (part.value_ptr() == nullptr || !part.holder_constructed()) {
-      type_error(op, ": ", arg, " is a ", type_of(object), " whose super().__init__() was not called");
-    }
+  if (!is_constructed(object)) {
+    type_error(op, ": ", arg, " is a ", type_of(object), " whose super().__init__() was not called");
   }
   return py::cast<std::shared_ptr<nn::Module>>(object);
 }

@@ -13,9 +13,43 @@
 
 #include "attention/scaled_dot_product.h"
 #include "core/random.h"
-#include "nn/module.h"
+#include "nn/layers.h"
+#include "train/trainer.h"
 
 namespace py = pybind11;
+
+namespace attendo::bindings {
+
+// False for an object whose __init__ has not run (T.__new__(T), a method called before super().__init__()).
+inline bool is_constructed(py::handle object) {
+  auto* instance = reinterpret_cast<py::detail::instance*>(object.ptr());
+  for (const auto& part : py::detail::values_and_holders(instance)) {
+    if (part.value_ptr() == nullptr || !part.holder_constructed()) return false;
+  }
+  return true;
+}
+
+template <typename T>
+inline constexpr bool kIsBound =
+    std::is_same_v<T, Tensor> || std::is_same_v<T, Generator> || std::is_same_v<T, train::Schedule> ||
+    std::is_same_v<T, train::Trainer> || std::is_base_of_v<nn::Module, T> || std::is_base_of_v<train::Loss, T> ||
+    std::is_base_of_v<train::Optimizer, T>;
+
+}  // namespace attendo::bindings
+
+namespace pybind11::detail {
+
+// pybind11 makes up uninitialised memory for an object without a value; a call with one must be an error instead.
+template <typename T>
+class type_caster<T, std::enable_if_t<attendo::bindings::kIsBound<T>>> : public type_caster_base<T> {
+ public:
+  bool load(handle source, bool convert) {
+    if (source && isinstance<T>(source) && !attendo::bindings::is_constructed(source)) return false;
+    return type_caster_base<T>::load(source, convert);
+  }
+};
+
+}  // namespace pybind11::detail
 
 namespace attendo::bindings {
 
@@ -124,12 +158,14 @@ auto layer_init(Parsed (*parse)(Arguments...)) {
         const Parsed made = parse(arguments...);
         auto layer = std::apply([](const auto&... args) { return std::make_shared<T>(args...); }, made.args);
         if (made.seed) layer->reset_parameters(*made.seed);
+        if constexpr (!std::is_same_v<T, nn::Sequential> && !std::is_same_v<T, nn::ModuleList>) layer->seal();
         return layer;
       },
       [parse](Arguments... arguments) {
         const Parsed made = parse(arguments...);
         auto layer = std::apply([](const auto&... args) { return std::make_shared<PyLayer<T>>(args...); }, made.args);
         if (made.seed) layer->reset_parameters(*made.seed);
+        if constexpr (!std::is_same_v<T, nn::Sequential> && !std::is_same_v<T, nn::ModuleList>) layer->seal();
         return layer;
       });
 }

@@ -108,10 +108,11 @@ void accumulate(const Tensor& x, const Tensor& grad) {
     return;
   }
   if (!impl.grad.defined()) {
-    impl.grad = grad;
+    // A leaf keeps its gradient, and nobody else may hold it.
+    impl.grad = impl.node ? grad : grad.clone();
     return;
   }
-  if (!impl.grad_pinned && !is_exclusive(impl.grad)) impl.grad = impl.grad.clone();
+  if (!impl.grad_owner && !is_exclusive(impl.grad)) impl.grad = impl.grad.clone();
   add_into(impl.grad, 0, grad);
 }
 
@@ -124,7 +125,7 @@ GradTarget grad_target(const Tensor& x) {
     return {Tensor::borrow({base.buffer.impl()->data, first}, impl.shape, impl.dtype), true};
   }
   if (impl.grad.defined()) {
-    if (!impl.grad_pinned && !is_exclusive(impl.grad)) impl.grad = impl.grad.clone();
+    if (!impl.grad_owner && !is_exclusive(impl.grad)) impl.grad = impl.grad.clone();
     return {impl.grad, true};
   }
   impl.grad = Tensor::empty(impl.shape, impl.dtype);

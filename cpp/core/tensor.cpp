@@ -92,11 +92,12 @@ bool Tensor::is_leaf() const { return impl_->node == nullptr; }
 Tensor Tensor::grad() const { return impl_->grad; }
 
 void Tensor::set_grad(const Tensor& grad) const {
+  if (grad.defined() && !is_leaf()) value_error("grad: this tensor was computed; only leaves keep a gradient");
   if (grad.defined()) {
     check_shape("grad", "grad", grad, shape());
     check_same_dtype("grad", "grad", grad, "the tensor", *this);
   }
-  if (impl_->grad_pinned) {
+  if (impl_->grad_owner) {
     if (grad.defined()) {
       std::memcpy(impl_->grad.raw(), grad.raw(), grad.bytes());
     } else {
@@ -108,7 +109,7 @@ void Tensor::set_grad(const Tensor& grad) const {
 }
 
 void Tensor::zero_grad() const {
-  if (impl_->grad_pinned) {
+  if (impl_->grad_owner) {
     std::memset(impl_->grad.raw(), 0, impl_->grad.bytes());
   } else {
     impl_->grad = Tensor();

@@ -98,7 +98,9 @@ struct TensorImpl {
   Index size = 0;
   DType dtype = DType::kFloat32;
   bool requires_grad = false;
-  bool grad_pinned = false;  // the gradient lives in an optimizer's flat buffer: always add in place
+  // Not null while the gradient lives in an optimizer's flat buffer: then always add in place. *grad_owner is false for an
+  // optimizer that lost the tensor to a later one.
+  std::shared_ptr<bool> grad_owner;
   std::shared_ptr<Node> node;
   Tensor grad;
   Tensor view_of;         // for rows(): gradients are added to this tensor's,

@@ -194,7 +194,8 @@ Sequential::Sequential(const std::vector<std::shared_ptr<Module>>& modules) {
 
 Tensors Sequential::forward(const Tensors& inputs) {
   Tensors x = inputs;
-  for (const auto& [name, module] : children()) x = module->forward(x);
+  const auto modules = children();  // a copy: a module may add to them
+  for (const auto& [name, module] : modules) x = module->forward(x);
   return x;
 }
 

@@ -38,15 +38,47 @@ void replace(List& list, const std::string& name, Value&& value) {
 
 Module::Module() : generator_(fresh_seed()) {}
 
+void Module::seal() {
+  for (auto& [path, module] : named_modules()) {
+    module->sealed_.clear();
+    for (const auto& [name, value] : module->parameters_) module->sealed_.push_back(name);
+    for (const auto& [name, value] : module->buffers_) module->sealed_.push_back(name);
+    for (const auto& [name, value] : module->children_) module->sealed_.push_back(name);
+  }
+}
+
+bool Module::is_sealed(const std::string& name) const {
+  return std::find(sealed_.begin(), sealed_.end(), name) != sealed_.end();
+}
+
+void Module::check_name(const char* call, const std::string& name) const {
+  if (name.empty() || name.find('.') != std::string::npos) {
+    value_error(call, ": the name '", name, "' is empty or holds a dot, which stands between the names of modules");
+  }
+  if (is_sealed(name)) {
+    value_error(type_name(), ".", name,
+                " is part of the class and cannot be replaced or removed; give it new values with assign or ",
+                "load_state_dict, or write a Module with the layers you want");
+  }
+}
+
 // A name belongs to one list; within it a new value takes the old one's place, for the order of registration is the
 // order of everything.
 void Module::register_parameter(const std::string& name, const Tensor& value) {
+  const auto old = find(parameters_, name);
+  if (is_sealed(name) && old != parameters_.end()) {
+    check_shape(type_name().c_str(), name.c_str(), value, old->second.shape());
+    check_same_dtype(type_name().c_str(), name.c_str(), value, "the layer", old->second);
+  } else {
+    check_name("register_parameter", name);
+  }
   forget(children_, name);
   forget(buffers_, name);
   replace(parameters_, name, value);
 }
 
 void Module::register_buffer(const std::string& name, const Tensor& value) {
+  check_name("register_buffer", name);
   forget(children_, name);
   forget(parameters_, name);
   replace(buffers_, name, value);
@@ -54,6 +86,7 @@ void Module::register_buffer(const std::string& name, const Tensor& value) {
 
 void Module::register_module(const std::string& name, std::shared_ptr<Module> module) {
   if (!module) value_error("register_module: ", name, " is None but must be a Module");
+  check_name("register_module", name);
   for (const auto& [path, inner] : module->named_modules()) {
     if (inner == this) value_error("register_module: ", name, " would make the module part of itself");
   }
@@ -63,6 +96,7 @@ void Module::register_module(const std::string& name, std::shared_ptr<Module> mo
 }
 
 void Module::unregister(const std::string& name) {
+  if (is_sealed(name)) check_name("unregister", name);
   forget(children_, name);
   forget(parameters_, name);
   forget(buffers_, name);
@@ -76,16 +110,24 @@ Tensor Module::make_parameter(const std::string& name, const Shape& shape, DType
   return value;
 }
 
+// Parents first, children in the order of registration; with a stack of its own, since a tree may be deep.
 template <typename Visit>
-void Module::visit(const std::string& prefix, const Visit& body) const {
-  body(prefix, *this);
-  for (const auto& [name, child] : children_) child->visit(prefix + name + ".", body);
+void Module::visit(const Visit& body) const {
+  std::vector<std::pair<std::string, const Module*>> stack{{"", this}};
+  while (!stack.empty()) {
+    const auto [prefix, module] = std::move(stack.back());
+    stack.pop_back();
+    body(prefix, *module);
+    for (auto child = module->children_.rbegin(); child != module->children_.rend(); ++child) {
+      stack.emplace_back(prefix + child->first + ".", child->second.get());
+    }
+  }
 }
 
 std::vector<Module::NamedTensor> Module::named_parameters() const {
   std::vector<NamedTensor> out;
   std::set<const TensorImpl*> seen;
-  visit("", [&](const std::string& prefix, const Module& module) {
+  visit([&](const std::string& prefix, const Module& module) {
     for (const auto& [name, value] : module.parameters_) {
       if (seen.insert(value.impl().get()).second) out.emplace_back(prefix + name, value);
     }
@@ -95,7 +137,7 @@ std::vector<Module::NamedTensor> Module::named_parameters() const {
 
 std::vector<Module::NamedTensor> Module::named_buffers() const {
   std::vector<NamedTensor> out;
-  visit("", [&](const std::string& prefix, const Module& module) {
+  visit([&](const std::string& prefix, const Module& module) {
     for (const auto& [name, value] : module.buffers_) out.emplace_back(prefix + name, value);
   });
   return out;
@@ -104,12 +146,16 @@ std::vector<Module::NamedTensor> Module::named_buffers() const {
 std::vector<std::pair<std::string, Module*>> Module::named_modules() {
   std::vector<std::pair<std::string, Module*>> out;
   std::set<const Module*> seen;
-  const std::function<void(const std::string&, Module*)> walk = [&](const std::string& name, Module* module) {
-    if (!seen.insert(module).second) return;
-    out.emplace_back(name, module);
-    for (const auto& [child, inner] : module->children_) walk(name.empty() ? child : name + "." + child, inner.get());
-  };
-  walk("", this);
+  std::vector<std::pair<std::string, Module*>> stack{{"", this}};
+  while (!stack.empty()) {
+    auto [name, module] = std::move(stack.back());
+    stack.pop_back();
+    if (!seen.insert(module).second) continue;
+    for (auto child = module->children_.rbegin(); child != module->children_.rend(); ++child) {
+      stack.emplace_back(name.empty() ? child->first : name + "." + child->first, child->second.get());
+    }
+    out.emplace_back(std::move(name), module);
+  }
   return out;
 }
 
@@ -138,6 +184,8 @@ void Module::seed_random(std::uint64_t seed, std::uint64_t drawn) {
 std::string Module::repr(int indent) const {
   std::string text = type_name() + "(" + extra_repr();
   if (children_.empty()) return text + ")";
+  constexpr int kDeepest = 200;
+  if (indent > kDeepest) return text + "...)";
   const std::string pad(static_cast<size_t>(indent + 2), ' ');
   for (const auto& [name, child] : children_) text += "\n" + pad + "(" + name + "): " + child->repr(indent + 2);
   return text + "\n" + std::string(static_cast<size_t>(indent), ' ') + ")";
@@ -163,7 +211,9 @@ void check_input(const char* layer, const char* arg, const Tensor& x, int rank, 
   }
   if (x.dim(-1) != features) value_error(layer, ": ", arg, " has ", x.dim(-1), " features but must have ", features);
   if (x.dtype() != dtype) {
-    type_error(layer, ": ", arg, " has dtype ", dtype_name(x.dtype()), " but the layer is ", dtype_name(dtype));
+    type_error(layer, ": ", arg, " has dtype ", dtype_name(x.dtype()), " but the layer is ", dtype_name(dtype),
+               ": convert it, as with x.astype(\"", dtype_name(dtype), "\"), or build the layer with dtype=\"",
+               dtype_name(x.dtype()), "\"");
   }
 }
 

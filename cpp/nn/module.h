@@ -33,6 +33,10 @@ class Module {
   const std::vector<NamedTensor>& own_buffers() const { return buffers_; }
   const std::vector<NamedModule>& children() const { return children_; }
 
+  // What is registered now belongs to the class: it cannot be removed, nor replaced but by a parameter of the same shape
+  // and dtype. For the whole tree.
+  void seal();
+
   // Gives the name a new owner: registering twice replaces.
   void register_parameter(const std::string& name, const Tensor& value);
   void register_buffer(const std::string& name, const Tensor& value);
@@ -62,11 +66,15 @@ class Module {
  private:
   friend class ModeGuard;
   template <typename Visit>
-  void visit(const std::string& prefix, const Visit& body) const;
+  void visit(const Visit& body) const;
 
   std::vector<NamedTensor> parameters_;
   std::vector<NamedTensor> buffers_;
   std::vector<NamedModule> children_;
+  void check_name(const char* call, const std::string& name) const;
+  bool is_sealed(const std::string& name) const;
+
+  std::vector<std::string> sealed_;
   bool training_ = true;
   Generator generator_;
 };

@@ -15,6 +15,7 @@
 #include "core/parallel.h"
 #include "kernels/rows.h"
 #include "ops/gemm.h"
+#include "ops/reduce.h"
 #include "ops/xtensor.h"
 
 namespace attendo {
@@ -144,11 +145,17 @@ Tensor sum_to_shape(const Tensor& grad, const Shape& shape) {
     using T = decltype(zero);
     const T* in = grad.data<T>();
     T* sum = out.data<T>();
+    if (n == 1) {
+      const NoGrad no_grad;
+      sum[0] = static_cast<T>(attendo::sum(grad.view({grad.size()})).item());
+      return;
+    }
     if (is_row_of(shape, grad.shape())) {
       column_sum(sum, in, grad.size() / n, n, false);
       return;
     }
-    // Any other pattern: walk the gradient in order, stepping through `out` with stride 0 along repeated axes.
+    // Any other pattern: walk the gradient in order, stepping through `out` with stride 0 along repeated axes. The sums
+    // are doubles: they may have a million terms.
     const int rank = grad.rank();
     std::array<Index, kMaxRank> stride{}, at{};
     Index step = 1;
@@ -158,9 +165,11 @@ Tensor sum_to_shape(const Tensor& grad, const Shape& shape) {
       stride[static_cast<size_t>(axis)] = shape[own] == 1 ? 0 : step;
       step *= shape[own];
     }
+    Scratch<double> total(static_cast<size_t>(n));
+    std::fill_n(total.get(), n, 0.0);
     Index offset = 0;
     for (Index i = 0; i < grad.size(); ++i) {
-      sum[offset] += in[i];
+      total.get()[offset] += static_cast<double>(in[i]);
       for (int axis = rank - 1; axis >= 0; --axis) {
         const auto k = static_cast<size_t>(axis);
         offset += stride[k];
@@ -169,6 +178,7 @@ Tensor sum_to_shape(const Tensor& grad, const Shape& shape) {
         at[k] = 0;
       }
     }
+    std::transform(total.get(), total.get() + n, sum, [](double value) { return static_cast<T>(value); });
   });
   return out;
 }

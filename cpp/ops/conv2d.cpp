@@ -129,12 +129,12 @@ void conv2d_backward(T* d_x, T* d_weight, T* d_bias, const T* d_y, const T* x, c
   if (d_bias != nullptr) {
     parallel_ranges(s.outputs, rows_per_task(s.batch * s.positions()), [&](Index begin, Index end) {
       for (Index o = begin; o < end; ++o) {
-        T total = 0;
+        double total = 0;  // of a million terms, perhaps
         for (Index b = 0; b < s.batch; ++b) {
           const T* dy = d_y + (b * s.outputs + o) * s.positions();
-          for (Index i = 0; i < s.positions(); ++i) total += dy[i];
+          for (Index i = 0; i < s.positions(); ++i) total += static_cast<double>(dy[i]);
         }
-        d_bias[o] = total;
+        d_bias[o] = static_cast<T>(total);
       }
     });
   }

@@ -167,6 +167,7 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& target, std::optional<I
     loss = Tensor::scalar(logits.dtype(), total / divisor);
   }
   if (!needs_grad({&logits, &target})) return loss;
+  if (by_index) s.target = target.clone();  // it was checked; assign could change it before backward runs
   record("cross_entropy", {logits, target}, {loss}, [s = std::move(s), by_index, divisor, reduction](const Tensors& d) {
     dispatch_float("cross_entropy", "logits", s.logits, [&](auto zero) {
       using T = decltype(zero);

@@ -74,7 +74,8 @@ Tensor embedding(const Tensor& ids, const Tensor& weight, Index padding_idx) {
     embedding_forward<T>(y.data<T>(), id, weight.data<T>(), n, d);
   });
   if (!needs_grad({&weight})) return y;
-  record("embedding", {weight}, {y}, [ids, weight, n, d, vocabulary, padding_idx](const Tensors& grad) {
+  // A copy of the ids: they were checked, and assign could change them before backward runs.
+  record("embedding", {weight}, {y}, [ids = ids.clone(), weight, n, d, vocabulary, padding_idx](const Tensors& grad) {
     const GradTarget target = grad_target(weight);
     if (!target.add) std::memset(target.buffer.raw(), 0, target.buffer.bytes());
     dispatch_float("embedding", "weight", weight, [&](auto zero) {

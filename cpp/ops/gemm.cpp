@@ -9,6 +9,7 @@ namespace {
 
 constexpr Index kTaskWork = 400000;    // multiply-adds that are worth a task
 constexpr Index kDirectColumns = 256;  // up to here a row-major B is read in place
+constexpr Index kSumBlock = 256;       // rows added one after the other
 constexpr Index kDotRows = 4;          // up to so many rows B is dotted, not packed
 
 template <typename T>
@@ -127,10 +128,16 @@ void column_sum(T* out, const T* x, Index rows, Index n, bool add) {
   parallel_for(shards.count, [&](Index shard) {
     T* sum = partial.get() + shard * n;
     std::fill_n(sum, n, T(0));
+    Scratch<T> block(static_cast<size_t>(n));
     const Index end = std::min(rows, (shard + 1) * shards.rows);
-    for (Index i = shard * shards.rows; i < end; ++i) {
-      const T* row = x + i * n;
-      for (Index j = 0; j < n; ++j) sum[j] += row[j];
+    // In blocks, whose sums are added: a million small numbers added one by one to a large sum would be rounded away.
+    for (Index first = shard * shards.rows; first < end; first += kSumBlock) {
+      std::fill_n(block.get(), n, T(0));
+      for (Index i = first; i < std::min(end, first + kSumBlock); ++i) {
+        const T* row = x + i * n;
+        for (Index j = 0; j < n; ++j) block.get()[j] += row[j];
+      }
+      for (Index j = 0; j < n; ++j) sum[j] += block.get()[j];
     }
   });
   if (!add) std::fill_n(out, n, T(0));

@@ -35,8 +35,7 @@ void layer_norm_forward(T* y, const LayerNormSaved& s, double eps) {
 
 // dγ and dβ are summed in shards of rows, added in order.
 template <typename T>
-void layer_norm_backward(T* d_x, const GradTarget& d_weight, const GradTarget& d_bias, const T* d_y,
-                         const LayerNormSaved& s) {
+void layer_norm_backward(T* d_x, T* d_weight, T* d_bias, const T* d_y, const LayerNormSaved& s) {
   const Index n = s.n;
   const Shards shards(s.rows, rows_per_task(6 * n));
   Scratch<T> sums(static_cast<size_t>(2 * shards.count * n));
@@ -45,18 +44,17 @@ void layer_norm_backward(T* d_x, const GradTarget& d_weight, const GradTarget& d
     const Index begin = shard * shards.rows, end = std::min(s.rows, begin + shards.rows);
     T* gamma = sums.get() + 2 * shard * n;
     kernels::row_kernels<T>().layer_norm_backward(
-        d_x == nullptr ? nullptr : d_x + begin * n, d_weight.buffer ? gamma : nullptr,
-        d_bias.buffer ? gamma + n : nullptr, d_y + begin * n, s.x.data<T>() + begin * n, s.mean.data<T>() + begin,
+        d_x == nullptr ? nullptr : d_x + begin * n, d_weight == nullptr ? nullptr : gamma,
+        d_bias == nullptr ? nullptr : gamma + n, d_y + begin * n, s.x.data<T>() + begin * n, s.mean.data<T>() + begin,
         s.rstd.data<T>() + begin, data_or_null<T>(s.weight), end - begin, n);
   });
-  const GradTarget* targets[2] = {&d_weight, &d_bias};
+  T* const outs[2] = {d_weight, d_bias};
   for (int which = 0; which < 2; ++which) {
-    if (!targets[which]->buffer) continue;
-    T* out = targets[which]->buffer.template data<T>();
-    if (!targets[which]->add) std::fill_n(out, n, T(0));
+    if (outs[which] == nullptr) continue;
+    std::fill_n(outs[which], n, T(0));
     for (Index shard = 0; shard < shards.count; ++shard) {
       const T* part = sums.get() + (2 * shard + which) * n;
-      for (Index i = 0; i < n; ++i) out[i] += part[i];
+      for (Index i = 0; i < n; ++i) outs[which][i] += part[i];
     }
   }
 }
@@ -88,13 +86,17 @@ Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, dou
   record("layer_norm", {x, weight, bias}, {y}, [s = std::move(s)](const Tensors& d) {
     dispatch_float("layer_norm", "x", s.x, [&](auto zero) {
       using T = decltype(zero);
-      Tensor d_x;
+      Tensor d_x, d_weight, d_bias;
       if (s.x.requires_grad()) d_x = Tensor::empty(s.x.shape(), s.x.dtype());
-      GradTarget d_weight, d_bias;
-      if (s.weight && s.weight.requires_grad()) d_weight = grad_target(s.weight);
-      if (s.bias && s.bias.requires_grad()) d_bias = grad_target(s.bias);
-      if (s.n > 0) layer_norm_backward<T>(d_x ? d_x.data<T>() : nullptr, d_weight, d_bias, d[0].data<T>(), s);
+      if (s.weight && s.weight.requires_grad()) d_weight = Tensor::empty({s.n}, s.x.dtype());
+      if (s.bias && s.bias.requires_grad()) d_bias = Tensor::empty({s.n}, s.x.dtype());
+      if (s.n > 0) {
+        layer_norm_backward<T>(data_or_null<T>(d_x), data_or_null<T>(d_weight), data_or_null<T>(d_bias), d[0].data<T>(),
+                               s);
+      }
       accumulate(s.x, d_x);
+      accumulate(s.weight, d_weight);
+      accumulate(s.bias, d_bias);
     });
   });
   return y;

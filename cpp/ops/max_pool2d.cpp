@@ -64,7 +64,8 @@ PoolShape check_max_pool2d(const Tensor& x, Index kernel_h, Index kernel_w, Inde
   for (Index step : {stride_h, stride_w}) {
     if (step < 1 || step > kHuge) value_error("max_pool2d: stride is ", step, " but must be 1 or more");
   }
-  if (padding_h < 0 || padding_w < 0 || 2 * padding_h > kernel_h || 2 * padding_w > kernel_w) {
+  if (padding_h > kHuge || padding_w > kHuge || padding_h < 0 || padding_w < 0 || 2 * padding_h > kernel_h ||
+      2 * padding_w > kernel_w) {
     value_error("max_pool2d: padding is (", padding_h, ", ", padding_w, ") but must be 0 to half of kernel_size (",
                 kernel_h, ", ", kernel_w, ")");
   }
@@ -75,6 +76,7 @@ PoolShape check_max_pool2d(const Tensor& x, Index kernel_h, Index kernel_w, Inde
     value_error("max_pool2d: kernel_size (", kernel_h, ", ", kernel_w, ") is larger than the padded image (",
                 s.height + 2 * padding_h, ", ", s.width + 2 * padding_w, ")");
   }
+  if (x.dim(2) < 1 || x.dim(3) < 1) value_error("max_pool2d: x has shape ", x.shape(), "; its images are empty");
   s.out_h = room_h / stride_h + 1;
   s.out_w = room_w / stride_w + 1;
   return s;

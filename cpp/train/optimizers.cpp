@@ -9,6 +9,7 @@
 // Kingma and Ba 2015, algorithm 1; Loshchilov and Hutter 2019, algorithm 2; Sutskever et al. 2013.   Articles 000, 002, 004.
 #include "train/optimizers.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <set>
@@ -45,12 +46,20 @@ void Optimizer::attach(const std::vector<Tensor>& parameters) {
     for (const Tensor& p : flat.parameters) held.insert(p.impl().get());
   }
   if (attached()) {
-    if (held != seen) value_error("optimizer: it already steps other parameters; make a new one for these");
+    if (!std::includes(held.begin(), held.end(), seen.begin(), seen.end()))
+      value_error("optimizer: it already steps other parameters; make a new one for these");
     return;
   }
-  if (wanted.empty()) value_error("optimizer: there is no parameter that requires a gradient");
+  if (wanted.empty())
+    value_error(
+        "optimizer: there is no parameter that requires a gradient (layers in a plain list are not seen: use "
+        "ModuleList)");
   for (const Tensor& p : wanted) {
-    if (p.impl()->grad_pinned) value_error("optimizer: another optimizer already steps these parameters; use that one");
+    if (!p.is_leaf())
+      value_error("optimizer: a tensor that was computed cannot be stepped; attach the leaves it came from");
+  }
+  for (const Tensor& p : wanted) {
+    if (p.impl()->grad_owner) *p.impl()->grad_owner = false;
   }
   for (const DType dtype : {DType::kFloat32, DType::kFloat64}) {
     Flat flat;
@@ -74,11 +83,19 @@ void Optimizer::attach(const std::vector<Tensor>& parameters) {
       if (p.grad()) std::memcpy(g.raw(), p.grad().raw(), p.bytes());
       p.impl()->data = w.impl()->data;
       p.impl()->grad = g;
-      p.impl()->grad_pinned = true;
+      p.impl()->grad_owner = owner_;
       flat.parameters.push_back(p);
       offset += padded(p.size());
     }
     flats_.push_back(std::move(flat));
+  }
+}
+
+Optimizer::~Optimizer() {
+  for (const Flat& flat : flats_) {
+    for (const Tensor& p : flat.parameters) {
+      if (p.impl()->grad_owner == owner_) p.impl()->grad_owner = nullptr;
+    }
   }
 }
 
@@ -95,10 +112,19 @@ double Optimizer::grad_norm() const {
 
 void Optimizer::step(double clip_norm) {
   if (!attached()) value_error("optimizer: it steps no parameters yet; call attach(model) first");
+  if (!*owner_) value_error("optimizer: another optimizer has taken over its parameters; step that one");
   double grad_scale = 1;
   if (clip_norm > 0) grad_scale = std::min(1.0, clip_norm / (grad_norm() + 1e-6));
   const std::int64_t t = steps_ + 1;
-  for (Flat& flat : flats_) update(flat, t, schedule_(t), grad_scale);
+  for (Flat& flat : flats_) {
+    // Momentum and decay would move a parameter that was frozen after it was attached: it gets its values back.
+    std::vector<std::pair<Tensor, Tensor>> frozen;
+    for (const Tensor& p : flat.parameters) {
+      if (!p.requires_grad()) frozen.emplace_back(p, p.clone());
+    }
+    update(flat, t, schedule_(t), grad_scale);
+    for (const auto& [p, before] : frozen) std::memcpy(p.raw(), before.raw(), p.bytes());
+  }
   steps_ = t;
 }
 

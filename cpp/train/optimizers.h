@@ -9,12 +9,13 @@ namespace attendo::train {
 class Optimizer {
  public:
   explicit Optimizer(const Schedule& schedule) : schedule_(schedule) {}
-  virtual ~Optimizer() = default;
+  virtual ~Optimizer();
   Optimizer(const Optimizer&) = delete;
   Optimizer& operator=(const Optimizer&) = delete;
 
   // Takes over the parameters that require a gradient: their data and gradients move into the flat buffers. Attaching
-  // again, to the same ones, keeps the state.
+  // again, to the same ones, keeps the state. An optimizer attached later takes parameters over; the earlier one then
+  // refuses to step.
   void attach(const std::vector<Tensor>& parameters);
   bool attached() const { return !flats_.empty(); }
 
@@ -45,6 +46,7 @@ class Optimizer {
 
  private:
   std::vector<Flat> flats_;
+  std::shared_ptr<bool> owner_ = std::make_shared<bool>(true);  // false once another optimizer took the parameters over
   Schedule schedule_;
   std::int64_t steps_ = 0;
 };
