@@ -126,6 +126,20 @@ std::string tensor_repr(const Tensor& x) {
   return text;
 }
 
+Tensor transpose_args(const char* op, const Tensor& x, const py::args& args) {
+  if (args.empty()) return transpose(x);
+  const std::vector<int> axes = axes_arg(op, args.size() == 1 ? py::object(args[0]) : py::object(args));
+  const bool two_of_more = axes.size() == 2 && x.rank() > 2;
+  // In NumPy transpose(0, 1) leaves a matrix as it is, in PyTorch it exchanges the axes: nobody means the first.
+  const bool nothing = axes.size() == 2 && x.rank() == 2 && (axes[0] + 2) % 2 == 0 && (axes[1] + 2) % 2 == 1;
+  if (two_of_more || nothing) {
+    value_error(op, ": axes (", axes[0], ", ", axes[1],
+                nothing ? ") would leave the tensor as it is" : ") does not name all axes",
+                "; to exchange the two say swapaxes(", axes[0], ", ", axes[1], ")");
+  }
+  return transpose(x, axes);
+}
+
 void assign(const Tensor& x, const py::object& values) {
   const Tensor y = to_tensor(values, "assign", "values", Want::kFloat, Memory::kBorrow);
   check_shape("assign", "values", y, x.shape());
@@ -135,7 +149,6 @@ void assign(const Tensor& x, const py::object& values) {
 
 void bind_tensor(py::module_& m) {
   py::class_<Tensor> cls(m, "Tensor", "An array on the tape: NumPy's behaviour, and a gradient.");
-  cls.attr("__array_ufunc__") = py::none();  // array + tensor is the tensor's to answer
   cls.def_property_readonly(
       "shape",
       [](const Tensor& x) { return py::tuple(py::cast(std::vector<Index>(x.shape().begin(), x.shape().end()))); },
@@ -262,13 +275,11 @@ void bind_tensor(py::module_& m) {
       "view", [](const Tensor& x, const py::args& shape) { return reshape(x, shape_arg("view", shape)); },
       "The same as reshape.");
   cls.def(
-      "transpose",
-      [](const Tensor& x, const py::args& axes) {
-        return transpose(x, axes.empty()
-                                ? std::vector<int>{}
-                                : axes_arg("transpose", axes.size() == 1 ? py::object(axes[0]) : py::object(axes)));
-      },
+      "transpose", [](const Tensor& x, const py::args& axes) { return transpose_args("transpose", x, axes); },
       "Axes in another order; reversed without arguments.");
+  cls.def(
+      "permute", [](const Tensor& x, const py::args& axes) { return transpose_args("permute", x, axes); },
+      "Axes in another order.");
   cls.def(
       "swapaxes",
       [](const Tensor& x, const py::object& a, const py::object& b) {

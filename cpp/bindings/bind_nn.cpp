@@ -135,10 +135,11 @@ py::tuple load_state_dict(const Module& m, const py::dict& state, bool strict) {
   std::vector<std::pair<Tensor, Tensor>> writes;
   for (const auto& [name, value] : own) {
     if (!state.contains(name)) continue;
-    Tensor x = to_tensor(state[py::str(name)], "load_state_dict", name.c_str(), Want::kFloat, Memory::kCopy);
+    Tensor x = to_tensor(state[py::str(name)], "load_state_dict", name.c_str(), Want::kFloat, Memory::kBorrow);
     check_float("load_state_dict", name.c_str(), x);
     check_shape("load_state_dict", name.c_str(), x, value.shape());
-    writes.emplace_back(value, x.dtype() == value.dtype() ? x : x.to(value.dtype()));
+    // A Tensor may be a parameter of this module that is itself about to be written.
+    writes.emplace_back(value, x.dtype() == value.dtype() ? x.clone() : x.to(value.dtype()));
   }
   for (const auto& [target, source] : writes) std::copy_n(source.raw(), source.bytes(), target.raw());
   return py::make_tuple(missing, unexpected);

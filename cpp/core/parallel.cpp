@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <tbb/blocked_range.h>
+#include <tbb/global_control.h>
 #include <tbb/info.h>
 #include <tbb/parallel_for.h>
 #include <tbb/task_arena.h>
@@ -28,7 +29,14 @@ int default_threads() {
 struct Arena {
   std::mutex mutex;
   int threads = default_threads();
+  // oneTBB makes no more workers than there are cores unless it is told to.
+  std::unique_ptr<tbb::global_control> limit = allow(threads);
   std::shared_ptr<tbb::task_arena> arena = std::make_shared<tbb::task_arena>(threads);
+
+  static std::unique_ptr<tbb::global_control> allow(int threads) {
+    const auto most = static_cast<size_t>(std::max(threads, tbb::info::default_concurrency()));
+    return std::make_unique<tbb::global_control>(tbb::global_control::max_allowed_parallelism, most);
+  }
 
   // The workers of the parent do not exist in a forked child: a parallel loop there would wait for ever.
   Arena() {
@@ -49,6 +57,7 @@ void set_num_threads(int threads) {
   const std::lock_guard lock(s.mutex);
   if (threads == s.threads) return;
   s.threads = threads;
+  s.limit = Arena::allow(threads);
   s.arena = std::make_shared<tbb::task_arena>(threads);
 }
 

@@ -191,14 +191,15 @@ std::string Module::repr(int indent) const {
   return text + "\n" + std::string(static_cast<size_t>(indent), ' ') + ")";
 }
 
-ModeGuard::ModeGuard(Module& root, bool training) {
-  for (auto& [name, module] : root.named_modules()) {
-    before_.emplace_back(module, module->training_);
-    module->training_ = training;
-  }
+ModeGuard::ModeGuard(Module& root, bool training) : root_(root), root_before_(root.training_) {
+  root.visit([&](const std::string&, const Module& module) {
+    for (const auto& [name, child] : module.children_) before_.emplace_back(child, child->training_);
+  });
+  root.train(training);
 }
 
 ModeGuard::~ModeGuard() {
+  root_.training_ = root_before_;
   for (auto& [module, training] : before_) module->training_ = training;
 }
 

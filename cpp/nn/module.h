@@ -91,7 +91,9 @@ class ModeGuard {
   ModeGuard& operator=(const ModeGuard&) = delete;
 
  private:
-  std::vector<std::pair<Module*, bool>> before_;
+  Module& root_;
+  bool root_before_;
+  std::vector<std::pair<std::shared_ptr<Module>, bool>> before_;  // kept alive: a callback may replace them
 };
 
 const Tensor& only_input(const char* layer, const Tensors& inputs);

@@ -42,11 +42,20 @@ void layer_norm_backward(T* d_x, T* d_weight, T* d_bias, const T* d_y, const Lay
   std::fill_n(sums.get(), 2 * shards.count * n, T(0));
   parallel_for(shards.count, [&](Index shard) {
     const Index begin = shard * shards.rows, end = std::min(s.rows, begin + shards.rows);
-    T* gamma = sums.get() + 2 * shard * n;
-    kernels::row_kernels<T>().layer_norm_backward(
-        d_x == nullptr ? nullptr : d_x + begin * n, d_weight == nullptr ? nullptr : gamma,
-        d_bias == nullptr ? nullptr : gamma + n, d_y + begin * n, s.x.data<T>() + begin * n, s.mean.data<T>() + begin,
-        s.rstd.data<T>() + begin, data_or_null<T>(s.weight), end - begin, n);
+    T* total = sums.get() + 2 * shard * n;
+    // In blocks, whose sums are added: see column_sum.
+    constexpr Index kBlock = 256;
+    Scratch<T> block(static_cast<size_t>(2 * n));
+    T* gamma = block.get();
+    for (Index first = begin; first < end; first += kBlock) {
+      const Index last = std::min(end, first + kBlock);
+      std::fill_n(gamma, 2 * n, T(0));
+      kernels::row_kernels<T>().layer_norm_backward(
+          d_x == nullptr ? nullptr : d_x + first * n, d_weight == nullptr ? nullptr : gamma,
+          d_bias == nullptr ? nullptr : gamma + n, d_y + first * n, s.x.data<T>() + first * n, s.mean.data<T>() + first,
+          s.rstd.data<T>() + first, data_or_null<T>(s.weight), last - first, n);
+      for (Index i = 0; i < 2 * n; ++i) total[i] += gamma[i];
+    }
   });
   T* const outs[2] = {d_weight, d_bias};
   for (int which = 0; which < 2; ++which) {

@@ -13,6 +13,7 @@
 
 #include "core/parallel.h"
 #include "kernels/rows.h"
+#include "ops/arithmetic.h"
 #include "ops/shape.h"
 
 namespace attendo {
@@ -71,6 +72,7 @@ Tensor over_axis(const char* op, const Tensor& x, int axis, const Last& last) {
   check_float(op, "x", x);
   check_min_rank(op, "x", x, 1, "");
   axis = normalize_axis(op, axis, x.rank());
+  if (x.size() == 0) return scale(x, 1);  // nothing to visit, however long the other axes are
   if (axis == x.rank() - 1) return last(x);
   return swap_axes(last(swap_axes(x, axis, -1)), axis, -1);
 }

@@ -16,8 +16,6 @@
 
 #include "core/parallel.h"
 #include "kernels/rows.h"
-#include "ops/arithmetic.h"
-#include "ops/reduce.h"
 
 namespace attendo::train {
 namespace {
@@ -46,6 +44,7 @@ void Optimizer::attach(const std::vector<Tensor>& parameters) {
     for (const Tensor& p : flat.parameters) held.insert(p.impl().get());
   }
   if (attached()) {
+    if (!*owner_) value_error("optimizer: another optimizer has taken over its parameters; make a new one");
     if (!std::includes(held.begin(), held.end(), seen.begin(), seen.end()))
       value_error("optimizer: it already steps other parameters; make a new one for these");
     return;
@@ -104,9 +103,23 @@ void Optimizer::zero_grad() {
 }
 
 double Optimizer::grad_norm() const {
-  const NoGrad no_grad;
   double square = 0;
-  for (const Flat& flat : flats_) square += sum(multiply(flat.grads, flat.grads)).item();
+  for (const Flat& flat : flats_) {
+    dispatch_float("grad_norm", "grads", flat.grads, [&](auto zero) {
+      using T = decltype(zero);
+      const T* g = flat.grads.data<T>();
+      const Index n = flat.grads.size(), parts = (n + kGrain - 1) / kGrain;
+      Scratch<double> partial(static_cast<size_t>(parts));
+      parallel_for(parts, [&](Index part) {
+        double total = 0;  // doubles: the square of a gradient may be out of float's range
+        for (Index i = part * kGrain; i < std::min(n, (part + 1) * kGrain); ++i) {
+          total += static_cast<double>(g[i]) * static_cast<double>(g[i]);
+        }
+        partial.get()[part] = total;
+      });
+      for (Index part = 0; part < parts; ++part) square += partial.get()[part];
+    });
+  }
   return std::sqrt(square);
 }
 

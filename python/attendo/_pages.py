@@ -44,13 +44,40 @@ def _method(cls: type, name: str, source: FunctionType) -> FunctionType:
     core = getattr(cls, name)
 
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return core(self, *args, **kwargs)
+        try:
+            return core(self, *args, **kwargs)
+        except TypeError as error:
+            if "incompatible function arguments" not in str(error) and "incompatible constructor" not in str(
+                error
+            ):
+                raise
+            reason = _misfit(source, self, args, kwargs)
+        raise TypeError(f"{cls.__name__ if name == '__init__' else f'{cls.__name__}.{name}'}: {reason}")
 
     update_wrapper(method, source)  # inspect.signature follows __wrapped__
     method.__name__, method.__module__ = name, cls.__module__
     method.__qualname__ = f"{cls.__name__}.{name}"
     assert isinstance(method, FunctionType)
     return method
+
+
+def _misfit(source: FunctionType, self: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    """Why a call does not fit the page's signature, in Python's words."""
+    import inspect
+
+    signature = inspect.signature(source)
+    try:
+        signature.bind(self, *args, **kwargs)
+    except TypeError as error:
+        reason = str(error)
+    else:
+        kinds = ", ".join(type(x).__name__ for x in (*args, *kwargs.values()))
+        reason = f"an argument has a type that does not fit (given: {kinds or 'none'})"
+    rest = [str(parameter) for name, parameter in signature.parameters.items() if name != "self"]
+    star = next((i for i, p in enumerate(signature.parameters.values()) if p.kind is p.KEYWORD_ONLY), None)
+    if star is not None:
+        rest.insert(star - 1, "*")
+    return f"{reason}; it takes ({', '.join(rest)})"
 
 
 class _Forward:

@@ -144,6 +144,8 @@ def load(path: PathLike) -> Module:
     """
     state, config = _read(path)
     name, arguments = config.get("class"), config.get("config")
+    if isinstance(arguments, dict) and not all(key.isascii() and key.isidentifier() for key in arguments):
+        raise ValueError(f"load: the description in {str(path)!r} has a key that is no name of an argument")
     if not isinstance(name, str) or name not in _MODELS or not isinstance(arguments, dict):
         raise ValueError(
             f"load: {str(path)!r} holds a {name!r}, which is not one of attendo's models; build it and call "

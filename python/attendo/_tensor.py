@@ -3,7 +3,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from . import _core
+from . import _core, _numpy_protocols
 from ._core import Generator, Tensor
 from ._pages import page
 
@@ -186,7 +186,13 @@ class _Tensor:
         """The same as :meth:`reshape`."""
 
     def transpose(self, *axes: "Shape") -> Tensor:
-        """Axes in another order, ``x.transpose(0, 2, 1)``; reversed when none is given."""
+        """Axes in another order, ``x.transpose(0, 2, 1)``; reversed when none is given.
+
+        As in NumPy; to exchange two axes as PyTorch's ``transpose(1, 2)`` does, say ``x.swapaxes(1, 2)``.
+        """
+
+    def permute(self, *axes: "Shape") -> Tensor:
+        """Axes in another order: the same as :meth:`transpose` with all of them."""
 
     def swapaxes(self, axis1: int, axis2: int) -> Tensor:
         """Two axes exchanged."""
@@ -231,3 +237,6 @@ class _Generator:
     @property
     def drawn(self) -> int:
         """Streams drawn so far."""
+
+
+_numpy_protocols.install()

@@ -43,6 +43,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="attendo", description="Attention, from the formula to a trained model."
     )
+    from ._info import __version__
+
+    parser.add_argument("--version", action="version", version=f"attendo {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
 
     demo = commands.add_parser(
@@ -56,7 +59,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     demo.add_argument("--steps", type=_at_least(1), default=6000, help="batches to train on (default 6000)")
     demo.add_argument(
-        "--out", default=_DEFAULT_FOLDER, metavar="DIR", help=f"where to write (default {_DEFAULT_FOLDER})"
+        "--out",
+        metavar="DIR",
+        help=f"where to write (default {_DEFAULT_FOLDER}, {_DEFAULT_FOLDER}-quick with --quick)",
     )
     demo.add_argument("--threads", type=_at_least(1), help="how many threads to use (default: all)")
     demo.add_argument("--quick", action="store_true", help="a run of seconds, to see that everything works")
@@ -103,8 +108,11 @@ def _demo(options: argparse.Namespace) -> int:
 
     if options.threads:
         at.set_num_threads(options.threads)
-    run(seed=options.seed, steps=options.steps, out=options.out, quick=options.quick)
-    _remember(Path(options.out))
+    # A quick run learns nothing: it must not take the place of a trained model.
+    out = options.out or (_DEFAULT_FOLDER + "-quick" if options.quick else _DEFAULT_FOLDER)
+    run(seed=options.seed, steps=options.steps, out=out, quick=options.quick)
+    if not options.quick:
+        _remember(Path(out))
     return 0
 
 

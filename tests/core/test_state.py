@@ -244,3 +244,11 @@ def test_a_long_max_len_takes_no_memory(saved):
     assert at.memory_stats()["live_bytes"] - before < 1 << 20
     src = np.ones((1, 3), np.int64)
     assert_same_bits(loaded(src, src), model.eval()(src, src))
+
+
+def test_a_key_that_is_no_name(saved):
+    _, path = saved
+    for key in ("\ud800", "a b", "", "é"):
+        rewrite(path, config_of(config={key: 1}))
+        with pytest.raises(ValueError, match="has a key that is no name of an argument"):
+            at.load(path)

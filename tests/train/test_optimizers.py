@@ -224,5 +224,13 @@ def test_two_optimizers_do_not_share_a_parameter():
     parameter, first, second = at.nn.Parameter([1.0]), at.optim.SGD(0.1), at.optim.Adam()
     first.attach([parameter])
     first.attach([parameter])  # again is no harm
-    with pytest.raises(ValueError, match="another optimizer already steps these parameters"):
-        second.attach([parameter])
+    second.attach([parameter])  # a notebook cell run twice: the later one takes over
+    parameter.grad = [1.0]
+    second.step()
+    with pytest.raises(ValueError, match="another optimizer has taken over its parameters"):
+        first.step()
+    value = parameter.numpy().copy()
+    del first, second  # what is left behind is an ordinary parameter
+    parameter.zero_grad()
+    assert parameter.grad is None
+    assert_same_bits(parameter, value)

@@ -1,5 +1,7 @@
 """The Trainer: the loop, determinism, evaluation, wrong samples."""
 
+import gc
+
 import numpy as np
 import pytest
 
@@ -326,11 +328,14 @@ def test_memory_reaches_a_steady_state(threads):
     assert calls[-1] - calls[2] <= (0 if threads == 1 else 8)
 
 
-def test_the_model_of_a_trainer_can_be_trained_again_by_it_alone():
+def test_a_later_trainer_takes_the_model_over():
     model = network()
-    trainer(model)
-    with pytest.raises(ValueError, match="another optimizer already steps these parameters"):
-        trainer(model)
+    first = trainer(model)
+    fit(first)
+    second = trainer(model)
+    assert fit(second)["loss"][-1] < fit(second)["loss"][0] * 2
+    with pytest.raises(ValueError, match="another optimizer has taken over its parameters"):
+        fit(first)
 
 
 # ------------------------------------------------------------------------------------------------ wrong input
@@ -408,3 +413,25 @@ def test_wrong_outputs():
             fit(t)
     with pytest.raises(ValueError, match="gave 8 rows for 50 samples"):
         t.predict(X)
+
+
+def test_a_module_replaced_while_it_is_in_use():
+    """A callback may replace a layer: the guard of the modes must not reach for the one that is gone."""
+
+    class Two(at.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = at.nn.Linear(6, 6), at.nn.Linear(6, 3)
+
+        def forward(self, x):
+            return self.second(self.first(x).relu())
+
+    class Replace(at.callbacks.Callback):
+        def on_epoch_end(self, trainer, info):
+            model.first = at.nn.Linear(6, 6)
+            gc.collect()
+
+    model = Two().eval()
+    t = trainer(model)
+    fit(t, epochs=3, callbacks=[Replace()])
+    assert not model.training and not model.second.training

@@ -53,6 +53,7 @@ class DemoResult:
     row_example: Example
     row: AttentionRow
     folder: Path = field(default=Path("."))
+    quick: bool = False  # too short to learn anything
 
     @property
     def exact_match(self) -> float:

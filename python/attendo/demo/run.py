@@ -158,6 +158,7 @@ def run(
         row_example=row_example,
         row=row,
         folder=folder,
+        quick=quick,
     )
     report = write_report(result, folder / "report.html")
     _print(result, report)
@@ -260,4 +261,7 @@ def _print(result: DemoResult, report: Path) -> None:
         f"{result.seconds['evaluation']:.1f} s evaluation"
     )
     _say(f"Report {report}")
-    _say(f'Model  {result.folder / "model.safetensors"}   try: attendo translate "le 3 mars 1999"')
+    hint = 'try: attendo translate "le 3 mars 1999"'
+    if result.quick:
+        hint = "of a quick run: it has learnt nothing yet"
+    _say(f"Model  {result.folder / 'model.safetensors'}   {hint}")

@@ -1,6 +1,6 @@
 """Pictures of attention and training: self-contained SVG, no JavaScript, nothing fetched.
 
-Pure Python and NumPy: the extra `attendo[viz]` is not needed for these. Every text that comes from outside is
+Pure Python and NumPy. Every text that comes from outside is
 escaped.
 """
 
