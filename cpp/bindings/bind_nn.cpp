@@ -308,14 +308,6 @@ void bind_module(py::module_& m) {
       py::arg("seed") = py::none(), "Draw all parameters anew.");
 }
 
-// What every constructor shares: build, then draw from the seed when there is one.
-template <typename T, typename... Args>
-std::shared_ptr<T> build(const char* name, Object seed, Args&&... args) {
-  auto module = std::make_shared<T>(std::forward<Args>(args)...);
-  if (const auto s = seed_arg(name, seed)) module->reset_parameters(*s);
-  return module;
-}
-
 nn::Conv2d::Options window(const char* op, Object kernel_size, Object stride, Object padding) {
   const auto kernel = pair_arg(op, "kernel_size", kernel_size);
   const auto step = stride.is_none() ? kernel : pair_arg(op, "stride", stride);

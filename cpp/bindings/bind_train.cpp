@@ -21,7 +21,7 @@ std::pair<double, double> betas_arg(const char* op, Object betas) {
 
 Tensors inputs_arg(const char* op, Object inputs) {
   Tensors out;
-  auto add = [&](py::handle x) { out.push_back(to_tensor(x, op, "inputs", Want::kFloat, Memory::kBorrow)); };
+  auto add = [&](py::handle x) { out.push_back(to_tensor(x, op, "inputs", Want::kAny, Memory::kBorrow)); };
   if (py::isinstance<py::tuple>(inputs)) {
     for (const py::handle x : inputs) add(x);
   } else {

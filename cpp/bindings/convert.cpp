@@ -78,6 +78,10 @@ Tensor to_tensor(py::handle object, const char* op, const char* arg, Want want, 
   if (memory == Memory::kCopy) {
     Tensor out = Tensor::empty(shape, *dtype);
     std::memcpy(out.raw(), array.data(), out.bytes());
+    if (*dtype == DType::kBool) {  // bytes seen as bool may hold other numbers than 0 and 1
+      auto* byte = reinterpret_cast<unsigned char*>(out.raw());
+      std::transform(byte, byte + out.size(), byte, [](unsigned char x) { return x != 0; });
+    }
     return out;
   }
   // const_cast: nothing in the library writes to a borrowed array.

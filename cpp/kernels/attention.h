@@ -41,7 +41,7 @@ struct AttentionGradient {
   const T* delta = nullptr;      // (L,) Σ_c dO∘O (+ Σ_j dP∘P for gradients of the weights)
   const T* d_weights = nullptr;  // (L, S) or null
   ptrdiff_t d_weights_row = 0;
-  T* d_q = nullptr;  // (L, d) scratch of this task, transposed in panels, added to
+  T* d_q = nullptr;  // (L, d) scratch of this task, transposed in panels: written
   T* d_k = nullptr;  // rows key_begin …
   ptrdiff_t d_k_row = 0;
   T* d_v = nullptr;

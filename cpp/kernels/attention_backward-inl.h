@@ -27,32 +27,28 @@ struct BackwardPlan {
   T *query_rows, *d_out_rows;  // (blocks · panel, d_pad or dv_pad)
   T *s, *dp, *temp, *d_k, *d_v;
 
-  // With a null base: only counts.
+  // Lays the parts out from `base` on and returns their number of elements; with a null base it only counts.
   static Index Layout(BackwardPlan& p, Index query_length, Index d, Index d_v, T* base) {
     p.blocks = (query_length + kPanel<T> - 1) / kPanel<T>;
     p.d_pad = RoundUp(d, kLanes<T>);
     p.dv_pad = RoundUp(d_v, kLanes<T>);
     const Index padded = p.blocks * kPanel<T>;
-    T* at = base;
-    p.queries = at;
-    at += padded * d;
-    p.d_outs = at;
-    at += padded * d_v;
-    p.query_rows = at;
-    at += padded * p.d_pad;
-    p.d_out_rows = at;
-    at += padded * p.dv_pad;
-    p.s = at;
-    at += kBackwardKeys * kPanel<T>;
-    p.dp = at;
-    at += kBackwardKeys * kPanel<T>;
-    p.temp = at;
-    at += kBackwardKeys * kPanel<T>;
-    p.d_k = at;
-    at += kBackwardKeys * p.d_pad;
-    p.d_v = at;
-    at += kBackwardKeys * p.dv_pad;
-    return at - base;
+    Index count = 0;
+    Place(p.queries, base, count, padded * d);
+    Place(p.d_outs, base, count, padded * d_v);
+    Place(p.query_rows, base, count, padded * p.d_pad);
+    Place(p.d_out_rows, base, count, padded * p.dv_pad);
+    Place(p.s, base, count, kBackwardKeys * kPanel<T>);
+    Place(p.dp, base, count, kBackwardKeys * kPanel<T>);
+    Place(p.temp, base, count, kBackwardKeys * kPanel<T>);
+    Place(p.d_k, base, count, kBackwardKeys * p.d_pad);
+    Place(p.d_v, base, count, kBackwardKeys * p.dv_pad);
+    return count;
+  }
+
+  static void Place(T*& part, T* base, Index& count, Index size) {
+    part = base == nullptr ? nullptr : base + count;
+    count += size;
   }
 };
 

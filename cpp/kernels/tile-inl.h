@@ -61,7 +61,7 @@ struct Tile {
     }
   }
 
-  // The same where a or b is 0, even against inf or NaN: for tiles whose zeros mean "masked".
+  // The same, but a factor of 0 gives 0 even against inf or NaN: for tiles whose zeros mean "masked".
   HWY_INLINE void MultiplySelected(Index k, const T* HWY_RESTRICT a, Index a_row, Index a_col, const T* HWY_RESTRICT b,
                                    Index b_row) {
     const Tag<T> d;

@@ -26,7 +26,7 @@ struct ConvShape {
   Index image() const { return channels * height * width; }
 };
 
-// body(row of the patch matrix, output row, input row's first element) …: visits each (c, u, v, i) with a valid input row.
+// Each row of `columns` is one (c, u, v): the input elements that kernel position meets, zeros outside the image.
 template <typename T>
 void patches(T* columns, const T* x, const ConvShape& s) {
   T* out = columns;

@@ -99,13 +99,11 @@ Plan plan(const char* op, const Tensor& x, const Axes& given, bool keepdims) {
   }
   Plan p;
   std::vector<int> order;
-  bool moved = false;
   for (int i = 0; i < rank; ++i) {
     if (reduced[static_cast<size_t>(i)]) {
       p.n *= x.dim(i);
       if (keepdims) p.shape.push_back(1);
     } else {
-      moved = moved || p.n != 1;
       p.rows *= x.dim(i);
       p.shape.push_back(x.dim(i));
       order.push_back(i);

@@ -60,6 +60,7 @@ History Trainer::fit(const Tensors& inputs, const Tensor& target, Index epochs, 
                      const Callbacks& callbacks) {
   const Index samples = check_samples("fit", inputs, &target, batch_size);
   if (epochs < 1) value_error("fit: epochs is ", epochs, " but must be 1 or more");
+  batch_size = std::min(batch_size, samples);  // and no sum below can overflow
   const Index batches = (samples + batch_size - 1) / batch_size;
   const nn::ModeGuard mode(*model_, true);
   History history;
@@ -112,6 +113,7 @@ History Trainer::fit(const Tensors& inputs, const Tensor& target, Index epochs, 
 Evaluation Trainer::evaluate(const Tensors& inputs, const Tensor& target, Index batch_size,
                              const std::function<void()>& poll) {
   const Index samples = check_samples("evaluate", inputs, &target, batch_size);
+  batch_size = std::min(batch_size, samples);
   const nn::ModeGuard mode(*model_, false);
   const NoGrad no_grad;
   const std::vector<Index> order = epoch_order(samples, false, 0, 0);
@@ -138,6 +140,7 @@ Evaluation Trainer::evaluate(const Tensors& inputs, const Tensor& target, Index 
 
 Tensor Trainer::predict(const Tensors& inputs, Index batch_size, const std::function<void()>& poll) {
   const Index samples = check_samples("predict", inputs, nullptr, batch_size);
+  batch_size = std::min(batch_size, samples);
   const nn::ModeGuard mode(*model_, false);
   const NoGrad no_grad;
   const std::vector<Index> order = epoch_order(samples, false, 0, 0);

@@ -168,6 +168,8 @@ class Trainer:
         KeyboardInterrupt
             On Ctrl-C, between two batches; the model keeps what it has learnt.
         """
+        if validation is not None and not (isinstance(validation, tuple) and len(validation) == 2):
+            raise ValueError("fit: validation must be (inputs, target)")
         listeners = [*callbacks]
         if progress:
             listeners.append(ProgressBar())
