@@ -378,7 +378,9 @@ def test_wheel_holds_the_package_and_only_it(tmp_path: Path) -> None:
     pytest.importorskip("scikit_build_core", reason="builds a wheel (without the compiled part)")
     command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "--no-index"]
     subprocess.run(
-        [*command, "-C", "wheel.cmake=false", "-w", tmp_path, ROOT], check=True, capture_output=True
+        [*command, "--config-settings=wheel.cmake=false", "-w", tmp_path, ROOT],
+        check=True,
+        capture_output=True,
     )
     (wheel,) = tmp_path.glob("attendo-*.whl")
     with zipfile.ZipFile(wheel) as archive:
