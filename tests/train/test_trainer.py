@@ -435,3 +435,12 @@ def test_a_module_replaced_while_it_is_in_use():
     t = trainer(model)
     fit(t, epochs=3, callbacks=[Replace()])
     assert not model.training and not model.second.training
+
+
+@pytest.mark.parametrize("validation", [1, (X,), (X, Y, X)])
+def test_validation_is_looked_at_before_training(validation):
+    model = network()
+    before = model.state_dict()
+    with pytest.raises(ValueError, match=r"fit: validation must be \(inputs, target\)"):
+        fit(trainer(model), validation=validation)
+    assert all((before[name] == value).all() for name, value in model.state_dict().items())

@@ -168,8 +168,11 @@ class Trainer:
         KeyboardInterrupt
             On Ctrl-C, between two batches; the model keeps what it has learnt.
         """
-        if validation is not None and not (isinstance(validation, tuple) and len(validation) == 2):
-            raise ValueError("fit: validation must be (inputs, target)")
+        if validation is not None:
+            try:
+                _, _ = validation
+            except (TypeError, ValueError):
+                raise ValueError("fit: validation must be (inputs, target)") from None
         listeners = [*callbacks]
         if progress:
             listeners.append(ProgressBar())
