@@ -135,20 +135,22 @@ struct Gradients {
 // D_i = Σ_c do_ic o_ic + Σ_j dP_ij P_ij
 template <typename T>
 void row_delta(T* delta, const Gradients<T>& g, const Problem& p) {
+  const auto dots = kernels::attention_kernels<T>().row_dots;
+  const Index grain = rows_per_task(p.d_v + (g.d_weights ? p.keys : 0));
+  const Index parts = (p.length + grain - 1) / grain;
   parallel_ranges(
-      p.batch * p.heads * p.length, rows_per_task(p.d_v + (g.d_weights ? p.keys : 0)), [&](Index begin, Index end) {
-        for (Index i = begin; i < end; ++i) {
-          const Index bh = i / p.length;
+      p.batch * p.heads * parts, std::max<Index>(1, grain / std::max<Index>(1, p.length)), [&](Index begin, Index end) {
+        for (Index part = begin; part < end; ++part) {
+          const Index bh = part / parts, first = part % parts * grain, rows = std::min(grain, p.length - first);
           const Index at =
-              bh / p.heads * p.out_layout.batch + bh % p.heads * p.out_layout.head + i % p.length * p.out_layout.row;
-          T sum = 0;
-          if (g.d_out != nullptr) {
-            for (Index c = 0; c < p.d_v; ++c) sum += g.d_out[at + c] * g.out[at + c];
-          }
-          if (g.d_weights != nullptr) {
-            for (Index j = 0; j < p.keys; ++j) sum += g.weights[i * p.keys + j] * g.d_weights[i * p.keys + j];
-          }
-          delta[i] = sum;
+              bh / p.heads * p.out_layout.batch + bh % p.heads * p.out_layout.head + first * p.out_layout.row;
+          T* to = delta + bh * p.length + first;
+          dots(g.d_out + at, p.out_layout.row, g.out + at, p.out_layout.row, rows, p.d_v, to);
+          if (g.d_weights == nullptr) continue;
+          Scratch<T> more(static_cast<size_t>(rows));
+          const Index from = (bh * p.length + first) * p.keys;
+          dots(g.weights + from, p.keys, g.d_weights + from, p.keys, rows, p.keys, more.get());
+          for (Index i = 0; i < rows; ++i) to[i] += more.get()[i];
         }
       });
 }

@@ -108,8 +108,8 @@ void accumulate(const Tensor& x, const Tensor& grad) {
     return;
   }
   if (!impl.grad.defined()) {
-    // A leaf keeps its gradient, and nobody else may hold it.
-    impl.grad = impl.node ? grad : grad.clone();
+    // A leaf keeps its gradient, and nobody but the function that is handing it over may hold it.
+    impl.grad = impl.node || is_exclusive(grad) ? grad : grad.clone();
     return;
   }
   if (!impl.grad_owner && !is_exclusive(impl.grad)) impl.grad = impl.grad.clone();

@@ -66,7 +66,7 @@ Index DQScratch(Index query_length, Index d) {
 
 template <typename T>
 constexpr AttentionKernels<T> MakeTable() {
-  return {kPanel<T>,          ForwardScratch<T>, Forward<T>,  Weights<T>,
+  return {kPanel<T>,          ForwardScratch<T>, Forward<T>,  Weights<T>, RowDots<T>,
           BackwardScratch<T>, DQScratch<T>,      Backward<T>, FinishDQ<T>};
 }
 const AttentionKernels<float>& TableFloat() {

@@ -63,6 +63,8 @@ struct AttentionKernels {
   // Rows [begin, end) of the weights, all S columns.
   void (*weights)(const AttentionHead<T>& head, ptrdiff_t begin, ptrdiff_t end, const T* row_max, const T* row_inverse,
                   T* weights, ptrdiff_t weights_row, ptrdiff_t key_length, T* scratch);
+  // delta[i] = Σ_c a[i, c] b[i, c]
+  void (*row_dots)(const T* a, ptrdiff_t a_row, const T* b, ptrdiff_t b_row, ptrdiff_t rows, ptrdiff_t cols, T* delta);
   ptrdiff_t (*backward_scratch)(ptrdiff_t query_length, ptrdiff_t d, ptrdiff_t d_v);
   ptrdiff_t (*d_q_scratch)(ptrdiff_t query_length, ptrdiff_t d);
   // Gradients of keys [key_begin, key_end) and this range's part of d_q (in the layout of finish_d_q).

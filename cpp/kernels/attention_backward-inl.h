@@ -19,12 +19,32 @@ namespace {
 
 constexpr Index kBackwardKeys = 96;
 
+template <typename T>
+HWY_NOINLINE void RowDots(const T* a, Index a_row, const T* b, Index b_row, Index rows, Index cols, T* delta) {
+  const Tag<T> d;
+  for (Index i = 0; i < rows; ++i, a += a_row, b += b_row) {
+    auto even = hn::Zero(d), odd = hn::Zero(d);
+    Index c = 0;
+    for (; c + 2 * kLanes<T> <= cols; c += 2 * kLanes<T>) {
+      even = hn::MulAdd(hn::LoadU(d, a + c), hn::LoadU(d, b + c), even);
+      odd = hn::MulAdd(hn::LoadU(d, a + c + kLanes<T>), hn::LoadU(d, b + c + kLanes<T>), odd);
+    }
+    for (; c < cols; c += kLanes<T>) {
+      const Index left = Min(kLanes<T>, cols - c);
+      even = hn::MulAdd(LoadTail<T>(a + c, left, T(0)), LoadTail<T>(b + c, left, T(0)), even);
+    }
+    delta[i] = SumLanes<T>(even + odd);
+  }
+}
+
 // Everything one task needs: the head's queries and output gradients, transposed block by block and as padded rows.
 template <typename T>
 struct BackwardPlan {
   Index blocks, d_pad, dv_pad;
-  T *queries, *d_outs;         // (blocks, d or d_v, panel)
-  T *query_rows, *d_out_rows;  // (blocks · panel, d_pad or dv_pad)
+  T *queries, *d_outs;               // (blocks, d or d_v, panel)
+  const T *query_rows, *d_out_rows;  // (blocks · panel, d_pad or dv_pad): the arrays themselves where they lie well
+  T *query_copy, *d_out_copy;
+  bool queries_finite, d_outs_finite;
   T *s, *dp, *temp, *d_k, *d_v;
 
   // Lays the parts out from `base` on and returns their number of elements; with a null base it only counts.
@@ -36,8 +56,8 @@ struct BackwardPlan {
     Index count = 0;
     Place(p.queries, base, count, padded * d);
     Place(p.d_outs, base, count, padded * d_v);
-    Place(p.query_rows, base, count, padded * p.d_pad);
-    Place(p.d_out_rows, base, count, padded * p.dv_pad);
+    Place(p.query_copy, base, count, padded * p.d_pad);
+    Place(p.d_out_copy, base, count, padded * p.dv_pad);
     Place(p.s, base, count, kBackwardKeys * kPanel<T>);
     Place(p.dp, base, count, kBackwardKeys * kPanel<T>);
     Place(p.temp, base, count, kBackwardKeys * kPanel<T>);
@@ -52,18 +72,18 @@ struct BackwardPlan {
   }
 };
 
-// c (rows, n) += a (rows, k) · b (k, n) for any n that is a multiple of the lanes.
+// c (rows, n) (+)= a (rows, k) · b (k, n) for any n that is a multiple of the lanes.
 template <typename T>
-HWY_INLINE void WideProduct(Index rows, Index n, Index k, const T* a, Index a_row, Index a_col, const T* b, Index b_row,
-                            T* c, Index c_row, bool selected) {
+HWY_INLINE void WideProduct(Index rows, Index n, Index k, const T* a, Index a_row, const T* b, Index b_row, T* c,
+                            bool add, Index skip, bool selected) {
   for (Index j = 0; j < n; j += kPanel<T>) {
-    const ProductBody<T> body{k, a, a_row, a_col, b + j, b_row, c + j, c_row, true, selected};
+    const ProductBody<T> body{k, a, a_row, 1, b + j, b_row, c + j, n, add, skip, selected};
     switch (Min(kPanel<T>, n - j) / kLanes<T>) {
-      case 1: ForEachRowTile<1>(rows, body); break;
-      case 2: ForEachRowTile<2>(rows, body); break;
+      case 1: Product<T, 1>(rows, body); break;
+      case 2: Product<T, 2>(rows, body); break;
 #if ATTENDO_WIDE_PANEL
-      case 3: ForEachRowTile<3>(rows, body); break;
-      default: ForEachRowTile<4>(rows, body); break;
+      case 3: Product<T, 3>(rows, body); break;
+      default: Product<T, 4>(rows, body); break;
 #else
       default: break;
 #endif
@@ -71,9 +91,30 @@ HWY_INLINE void WideProduct(Index rows, Index n, Index k, const T* a, Index a_ro
   }
 }
 
+// dS = P (dP - D) over P; where P is 0 so is dS, whatever dP holds.
+template <typename T, int kVectors>
+struct ScoreGradientBody {
+  T* s;
+  const T *dp, *delta;
+
+  template <int kFirst>
+  HWY_INLINE void Run(Index begin, Index end) const {
+    const Tag<T> d;
+    for (Index j = begin; j < end; ++j) {
+#pragma GCC unroll 4
+      for (int v = kFirst; v < kVectors; ++v) {
+        const Index x = (j * kVectors + v) * kLanes<T>;
+        const auto weight = hn::LoadU(d, s + x);
+        const auto ds = weight * (hn::LoadU(d, dp + x) - hn::Load(d, delta + v * kLanes<T>));
+        hn::StoreU(hn::IfThenZeroElse(hn::Eq(weight, hn::Zero(d)), ds), d, s + x);
+      }
+    }
+  }
+};
+
 template <typename T, int kVectors>
 HWY_NOINLINE void BackwardTile(const AttentionHead<T>& h, const AttentionGradient<T>& g, const BackwardPlan<T>& p,
-                               Index block, Index count, Index j0, Index nk, bool keys_non_finite) {
+                               Index block, Index count, Index j0, Index nk, bool add, bool keys_finite) {
   const Tag<T> d;
   constexpr Index kWidth = kVectors * kLanes<T>;
   const Index q0 = block * kPanel<T>;
@@ -88,57 +129,75 @@ HWY_NOINLINE void BackwardTile(const AttentionHead<T>& h, const AttentionGradien
   RowStatistics<T>(count, kWidth, g.row_max + q0, g.row_inverse + q0, shift, inverse);
   for (Index i = 0; i < kWidth; ++i) delta[i] = i < count ? g.delta[q0 + i] : T(0);
 
+  const auto segments = SegmentsOf<T, kVectors>(h, q0, j0, nk);
   // Pass 1: P from the scores.
-  const bool masked = ScoreTile<T, kVectors>(h, queries, q0, count, j0, nk, p.s, p.temp);
-  WeightTile<T, kVectors>(nk, shift, inverse, p.s);
+  const bool masked = ScoreTile<T, kVectors>(h, segments, queries, q0, count, j0, nk, p.s, p.temp);
+  ForEachSegment<kVectors>(segments, WeightBody<T, kVectors>{shift, inverse, p.s});
   // Pass 2: dP = V·dOᵀ.
-  ForEachRowTile<kVectors>(
-      nk, ProductBody<T>{h.d_v, h.v + j0 * h.v_row, h.v_row, 1, d_outs, kWidth, p.dp, kWidth, false, false});
+  ForEachSegment<kVectors>(segments, ScoreBody<T, kVectors>{h.v + j0 * h.v_row, h.v_row, h.d_v, d_outs, p.dp});
 
-  const bool rows_non_finite = masked && (HasNonFinite<T>(d_out_rows, p.dv_pad, count, h.d_v) ||
-                                          HasNonFinite<T>(query_rows, p.d_pad, count, h.d));
+  const bool rows_selected = masked && !(p.queries_finite && p.d_outs_finite);
+  // Under a causal mask the first j - skip queries do not see key j.
+  const Index skip = h.causal && !rows_selected ? q0 + h.offset - j0 : nk;
   // Pass 3: dV += Pᵀ·dO, with the weights that survived dropout.
+  const T* kept = p.s;
   if (h.dropout) {
-    T* kept = p.temp;
-    for (Index x = 0; x < nk * kWidth; x += kLanes<T>) hn::StoreU(hn::LoadU(d, p.s + x), d, kept + x);
-    DropTile<T, kVectors>(h, q0, j0, nk, kept);
-    WideProduct<T>(nk, p.dv_pad, count, kept, kWidth, 1, d_out_rows, p.dv_pad, p.d_v, p.dv_pad, rows_non_finite);
+    for (Index x = 0; x < nk * kWidth; x += kLanes<T>) hn::StoreU(hn::LoadU(d, p.s + x), d, p.temp + x);
+    DropTile<T, kVectors>(h, q0, j0, nk, p.temp);
     DropTile<T, kVectors>(h, q0, j0, nk, p.dp);
-  } else {
-    WideProduct<T>(nk, p.dv_pad, count, p.s, kWidth, 1, d_out_rows, p.dv_pad, p.d_v, p.dv_pad, rows_non_finite);
+    kept = p.temp;
   }
+  WideProduct<T>(nk, p.dv_pad, count, kept, kWidth, d_out_rows, p.dv_pad, p.d_v, add, skip, rows_selected);
   if (g.d_weights != nullptr) {
     PackQueries<T>(g.d_weights + q0 * g.d_weights_row + j0, g.d_weights_row, count, nk, p.temp, kWidth, T(1));
     for (Index x = 0; x < nk * kWidth; x += kLanes<T>) {
       hn::StoreU(hn::LoadU(d, p.dp + x) + hn::LoadU(d, p.temp + x), d, p.dp + x);
     }
   }
-  // Pass 4: dS = P (dP - D); where P is 0 so is dS, whatever dP holds.
-  for (Index j = 0; j < nk; ++j) {
-#pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) {
-      const Index x = j * kWidth + v * kLanes<T>;
-      const auto weight = hn::LoadU(d, p.s + x);
-      const auto ds = weight * (hn::LoadU(d, p.dp + x) - hn::Load(d, delta + v * kLanes<T>));
-      hn::StoreU(hn::IfThenZeroElse(hn::Eq(weight, hn::Zero(d)), ds), d, p.s + x);
-    }
-  }
+  // Pass 4: dS = P (dP - D).
+  ForEachSegment<kVectors>(segments, ScoreGradientBody<T, kVectors>{p.s, p.dp, delta});
   if (g.d_bias != nullptr) Transpose<T>(p.s, kWidth, nk, count, g.d_bias + q0 * g.d_bias_row + j0, g.d_bias_row, T(1));
   // Pass 5: dK += dSᵀ·Q and dQᵀ += Kᵀ·dSᵀ.
-  WideProduct<T>(nk, p.d_pad, count, p.s, kWidth, 1, query_rows, p.d_pad, p.d_k, p.d_pad, rows_non_finite);
-  ForEachRowTile<kVectors>(h.d, ProductBody<T>{nk, h.k + j0 * h.k_row, 1, h.k_row, p.s, kWidth, g.d_q + q0 * h.d,
-                                               kWidth, true, masked && keys_non_finite});
+  WideProduct<T>(nk, p.d_pad, count, p.s, kWidth, query_rows, p.d_pad, p.d_k, add, skip, rows_selected);
+  KeySum<T, kVectors>(
+      h.d, {segments, h.k + j0 * h.k_row, 1, h.k_row, p.s, g.d_q + q0 * h.d, nullptr, true, masked && !keys_finite});
 }
 
 template <typename T>
 HWY_INLINE void StoreKeyGradient(const T* acc, Index acc_row, Index rows, Index cols, T factor, bool add, T* out,
                                  Index out_row) {
-  for (Index j = 0; j < rows; ++j) {
-    for (Index c = 0; c < cols; ++c) {
-      const T value = acc[j * acc_row + c] * factor;
-      out[j * out_row + c] = add ? out[j * out_row + c] + value : value;
+  const Tag<T> d;
+  const auto scale = hn::Set(d, factor);
+  for (Index j = 0; j < rows; ++j, acc += acc_row, out += out_row) {
+    Index c = 0;
+    for (; c + kLanes<T> <= cols; c += kLanes<T>) {
+      auto value = hn::LoadU(d, acc + c) * scale;
+      if (add) value = value + hn::LoadU(d, out + c);
+      hn::StoreU(value, d, out + c);
     }
+    for (; c < cols; ++c) out[c] = add ? out[c] + acc[c] * factor : acc[c] * factor;
   }
+}
+
+// Rows as B of a product: padded to whole vectors. Returns `x` itself where its rows lie side by side.
+template <typename T>
+HWY_INLINE const T* ProductRows(const T* x, Index x_row, Index rows, Index cols, Index padded, T* copy) {
+  if (x_row == cols && cols == padded) return x;
+  const Tag<T> d;
+  for (Index i = 0; i < rows; ++i, x += x_row) {
+    T* to = copy + i * padded;
+    Index c = 0;
+    for (; c + kLanes<T> <= cols; c += kLanes<T>) hn::StoreU(hn::LoadU(d, x + c), d, to + c);
+    if (c < cols) hn::StoreU(LoadTail<T>(x + c, cols - c, T(0)), d, to + c);
+  }
+  return copy;
+}
+
+// n: a multiple of the lanes.
+template <typename T>
+HWY_INLINE void ZeroFill(T* x, Index n) {
+  const Tag<T> d;
+  for (Index i = 0; i < n; i += kLanes<T>) hn::StoreU(hn::Zero(d), d, x + i);
 }
 
 HWY_INLINE Index LaneVectors(Index count, Index lanes) { return (count + lanes - 1) / lanes; }
@@ -149,6 +208,12 @@ HWY_NOINLINE void Backward(const AttentionHead<T>& h, const AttentionGradient<T>
   BackwardPlan<T> p;
   BackwardPlan<T>::Layout(p, h.query_length, h.d, h.d_v, scratch);
   const T q_scale = h.scale * T(kLog2E);
+  const Index n = h.query_length;
+  p.query_rows = ProductRows<T>(h.q, h.q_row, n, h.d, p.d_pad, p.query_copy);
+  p.d_out_rows = ProductRows<T>(g.d_out, g.d_out_row, n, h.d_v, p.dv_pad, p.d_out_copy);
+  const bool may_mask = h.causal || h.mask != nullptr || h.bias != nullptr;
+  p.queries_finite = !may_mask || !HasNonFinite<T>(p.query_rows, p.d_pad, n, h.d);
+  p.d_outs_finite = !may_mask || !HasNonFinite<T>(p.d_out_rows, p.dv_pad, n, h.d_v);
   for (Index block = 0; block < p.blocks; ++block) {
     const Index q0 = block * kPanel<T>;
     const Index count = Min(kPanel<T>, h.query_length - q0);
@@ -157,38 +222,38 @@ HWY_NOINLINE void Backward(const AttentionHead<T>& h, const AttentionGradient<T>
     const T* d_out = g.d_out + q0 * g.d_out_row;
     PackQueries<T>(q, h.q_row, count, h.d, p.queries + q0 * h.d, width, q_scale);
     PackQueries<T>(d_out, g.d_out_row, count, h.d_v, p.d_outs + q0 * h.d_v, width, T(1));
-    for (Index i = 0; i < count; ++i) {
-      T* row = p.query_rows + (q0 + i) * p.d_pad;
-      for (Index c = 0; c < h.d; ++c) row[c] = q[i * h.q_row + c];
-      for (Index c = h.d; c < p.d_pad; ++c) row[c] = T(0);
-      row = p.d_out_rows + (q0 + i) * p.dv_pad;
-      for (Index c = 0; c < h.d_v; ++c) row[c] = d_out[i * g.d_out_row + c];
-      for (Index c = h.d_v; c < p.dv_pad; ++c) row[c] = T(0);
-    }
-    T* d_q = g.d_q + q0 * h.d;
-    for (Index x = 0; x < h.d * width; ++x) d_q[x] = T(0);
+    ZeroFill<T>(g.d_q + q0 * h.d, h.d * width);
   }
   for (Index j0 = key_begin; j0 < key_end; j0 += kBackwardKeys) {
     const Index nk = Min(kBackwardKeys, key_end - j0);
     const Index live = Max(0, Min(nk, h.keys - j0));  // keys that are not padding
-    for (Index x = 0; x < nk * p.d_pad; ++x) p.d_k[x] = T(0);
-    for (Index x = 0; x < nk * p.dv_pad; ++x) p.d_v[x] = T(0);
-    const bool keys_non_finite = live > 0 && HasNonFinite<T>(h.k + j0 * h.k_row, h.k_row, live, h.d);
+    const bool keys_finite = live <= 0 || !may_mask || !HasNonFinite<T>(h.k + j0 * h.k_row, h.k_row, live, h.d);
+    bool add = false;  // d_k and d_v hold a sum already
     for (Index block = 0; block < p.blocks && live > 0; ++block) {
       const Index q0 = block * kPanel<T>;
       const Index count = Min(kPanel<T>, h.query_length - q0);
       if (KeyEnd(h, q0, count) <= j0) continue;
       const Index used = Min(live, KeyEnd(h, q0, count) - j0);
+      if (!add && used < nk) {  // later queries see more keys than these
+        ZeroFill<T>(p.d_k, nk * p.d_pad);
+        ZeroFill<T>(p.d_v, nk * p.dv_pad);
+        add = true;
+      }
       switch (LaneVectors(count, kLanes<T>)) {
-        case 1: BackwardTile<T, 1>(h, g, p, block, count, j0, used, keys_non_finite); break;
-        case 2: BackwardTile<T, 2>(h, g, p, block, count, j0, used, keys_non_finite); break;
+        case 1: BackwardTile<T, 1>(h, g, p, block, count, j0, used, add, keys_finite); break;
+        case 2: BackwardTile<T, 2>(h, g, p, block, count, j0, used, add, keys_finite); break;
 #if ATTENDO_WIDE_PANEL
-        case 3: BackwardTile<T, 3>(h, g, p, block, count, j0, used, keys_non_finite); break;
-        default: BackwardTile<T, 4>(h, g, p, block, count, j0, used, keys_non_finite); break;
+        case 3: BackwardTile<T, 3>(h, g, p, block, count, j0, used, add, keys_finite); break;
+        default: BackwardTile<T, 4>(h, g, p, block, count, j0, used, add, keys_finite); break;
 #else
         default: break;
 #endif
       }
+      add = true;
+    }
+    if (!add) {
+      ZeroFill<T>(p.d_k, nk * p.d_pad);
+      ZeroFill<T>(p.d_v, nk * p.dv_pad);
     }
     StoreKeyGradient<T>(p.d_k, p.d_pad, nk, h.d, h.scale, g.add_kv, g.d_k + j0 * g.d_k_row, g.d_k_row);
     StoreKeyGradient<T>(p.d_v, p.dv_pad, nk, h.d_v, T(1), g.add_kv, g.d_v + j0 * g.d_v_row, g.d_v_row);

@@ -23,38 +23,44 @@ Index ForwardScratch(Index d, Index d_v) {
   return (d + d_v + 2 * kForwardKeys + 1) * kPanel<T>;
 }
 
-// o[c, :] = o[c, :] · alpha + Σ_j v[j, c] p[j, :]
-template <typename T>
-struct ValueBody {
-  Index nk;
-  const T* v;
-  Index v_row;
-  const T* p;
-  T* o;
-  const T* alpha;  // null for the first block: nothing is there to be rescaled
-  bool selected;
+// The largest score of each lane.
+template <typename T, int kVectors>
+struct MaxBody {
+  const T* s;
+  Vector<T>* top;
 
-  template <int kRows, int kVectors>
-  HWY_INLINE void Run(Index c) const {
+  template <int kFirst>
+  HWY_INLINE void Run(Index begin, Index end) const {
     const Tag<T> d;
-    constexpr Index kWidth = kVectors * kLanes<T>;
-    Tile<T, kRows, kVectors> tile;
-    tile.Zero();
-    if (HWY_UNLIKELY(selected)) {
-      tile.MultiplySelected(nk, v + c, 1, v_row, p, kWidth);
-    } else {
-      tile.Multiply(nk, v + c, 1, v_row, p, kWidth);
-    }
-#pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) {
+    for (Index j = begin; j < end; ++j) {
 #pragma GCC unroll 4
-      for (int x = 0; x < kVectors; ++x) {
-        T* at = o + (c + r) * kWidth + x * kLanes<T>;
-        if (alpha == nullptr) {
-          hn::StoreU(tile.acc[r][x], d, at);
-        } else {
-          hn::StoreU(hn::MulAdd(hn::LoadU(d, at), hn::LoadU(d, alpha + x * kLanes<T>), tile.acc[r][x]), d, at);
-        }
+      for (int v = kFirst; v < kVectors; ++v) {
+        top[v] = hn::Max(hn::LoadU(d, s + (j * kVectors + v) * kLanes<T>), top[v]);
+      }
+    }
+  }
+};
+
+// Exponentials in place, and their sum; zeros where the segments leave lanes out.
+template <typename T, int kVectors>
+struct ExpBody {
+  T* s;
+  const Vector<T>* shift;
+  Vector<T>* sum;
+
+  template <int kFirst>
+  HWY_INLINE void Run(Index begin, Index end) const {
+    const Tag<T> d;
+    for (Index j = begin; j < end; ++j) {
+      T* row = s + j * kVectors * kLanes<T>;
+#pragma GCC unroll 4
+      for (int v = 0; v < kFirst; ++v) hn::StoreU(hn::Zero(d), d, row + v * kLanes<T>);
+#pragma GCC unroll 4
+      for (int v = kFirst; v < kVectors; ++v) {
+        T* at = row + v * kLanes<T>;
+        const auto p = Exp2<T>(hn::LoadU(d, at) - shift[v]);
+        sum[v] = sum[v] + p;
+        hn::StoreU(p, d, at);
       }
     }
   }
@@ -80,15 +86,13 @@ HWY_NOINLINE void ForwardBlock(const AttentionHead<T>& h, Index q0, Index count,
   const Index key_end = KeyEnd(h, q0, count);
   for (Index j0 = 0; j0 < key_end; j0 += kForwardKeys) {
     const Index nk = Min(kForwardKeys, key_end - j0);
+    const auto segments = SegmentsOf<T, kVectors>(h, q0, j0, nk);
     // Pass 1: scores, and the maximum of each lane.
-    const bool masked = ScoreTile<T, kVectors>(h, queries, q0, count, j0, nk, s, temp);
+    const bool masked = ScoreTile<T, kVectors>(h, segments, queries, q0, count, j0, nk, s, temp);
     Vector<T> top[kVectors], shift[kVectors];
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) top[v] = m[v];
-    for (Index j = 0; j < nk; ++j) {
-#pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) top[v] = hn::Max(hn::LoadU(d, s + j * kWidth + v * kLanes<T>), top[v]);
-    }
+    ForEachSegment<kVectors>(segments, MaxBody<T, kVectors>{s, top});
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) {
       // A lane that has seen no key yet keeps -inf; 0 stands in for it, since -inf - (-inf) would be NaN.
@@ -99,20 +103,12 @@ HWY_NOINLINE void ForwardBlock(const AttentionHead<T>& h, Index q0, Index count,
       hn::StoreU(factor, d, alpha + v * kLanes<T>);
     }
     // Pass 2: exponentials in place, and their sum.
-    for (Index j = 0; j < nk; ++j) {
-#pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) {
-        T* at = s + j * kWidth + v * kLanes<T>;
-        const auto p = Exp2<T>(hn::LoadU(d, at) - shift[v]);
-        l[v] = l[v] + p;
-        hn::StoreU(p, d, at);
-      }
-    }
+    ForEachSegment<kVectors>(segments, ExpBody<T, kVectors>{s, shift, l});
     if (h.dropout) DropTile<T, kVectors>(h, q0, j0, nk, s);
     // Pass 3: the weighted values. A masked value is left out, not multiplied by 0: it may be NaN.
     const T* values = h.v + j0 * h.v_row;
     const bool selected = masked && HasNonFinite<T>(values, h.v_row, nk, h.d_v);
-    ForEachRowTile<kVectors>(h.d_v, ValueBody<T>{nk, values, h.v_row, s, o, j0 == 0 ? nullptr : alpha, selected});
+    KeySum<T, kVectors>(h.d_v, {segments, values, 1, h.v_row, s, o, j0 == 0 ? nullptr : alpha, false, selected});
   }
 
   HWY_ALIGN T inverse[kWidth];
@@ -161,8 +157,9 @@ HWY_NOINLINE void WeightsBlock(const AttentionHead<T>& h, Index q0, Index count,
   const Index key_end = KeyEnd(h, q0, count);
   for (Index j0 = 0; j0 < key_end; j0 += kForwardKeys) {
     const Index nk = Min(kForwardKeys, key_end - j0);
-    ScoreTile<T, kVectors>(h, queries, q0, count, j0, nk, s, temp);
-    WeightTile<T, kVectors>(nk, shift, inverse, s);
+    const auto segments = SegmentsOf<T, kVectors>(h, q0, j0, nk);
+    ScoreTile<T, kVectors>(h, segments, queries, q0, count, j0, nk, s, temp);
+    ForEachSegment<kVectors>(segments, WeightBody<T, kVectors>{shift, inverse, s});
     Transpose<T>(s, kWidth, nk, count, weights + j0, row, T(1));
   }
   for (Index i = 0; i < count; ++i) {

@@ -27,7 +27,33 @@ HWY_INLINE T MinusInfinity() {
 
 HWY_INLINE Index RoundUp(Index n, Index unit) { return (n + unit - 1) / unit * unit; }
 
-// One operand of a product C (+)= A·B over tiles of rows, stored row-major with `c_row`.
+// Of the rows of a tile, keys [end[g - 1], end[g]) concern the vectors g and up only: the queries in the lanes before them
+// come too early for these keys. Without a causal mask all keys are in the first segment.
+template <int kVectors>
+struct Segments {
+  Index end[kVectors];
+};
+
+template <typename T, int kVectors>
+HWY_INLINE Segments<kVectors> SegmentsOf(const AttentionHead<T>& h, Index q0, Index j0, Index nk) {
+  Segments<kVectors> s;
+  Index end = 0;
+  for (int g = 0; g < kVectors; ++g) {
+    const Index last = h.causal ? q0 + h.offset - j0 + (g + 1) * kLanes<T> : nk;
+    s.end[g] = end = Min(nk, Max(end, last));
+  }
+  s.end[kVectors - 1] = nk;
+  return s;
+}
+
+// body.template Run<g>(begin, end) for each segment that has keys.
+template <int kVectors, int kFirst = 0, class Body>
+HWY_INLINE void ForEachSegment(const Segments<kVectors>& s, const Body& body, Index begin = 0) {
+  if (begin < s.end[kFirst]) body.template Run<kFirst>(begin, s.end[kFirst]);
+  if constexpr (kFirst + 1 < kVectors) ForEachSegment<kVectors, kFirst + 1>(s, body, s.end[kFirst]);
+}
+
+// C (+)= A·B: rows of A against one panel of B.
 template <typename T>
 struct ProductBody {
   Index k;
@@ -38,17 +64,19 @@ struct ProductBody {
   T* c;
   Index c_row;
   bool add;
-  bool selected;  // zeros of a tile mean "masked": see MultiplySelected
+  Index skip = 0;         // row i of A begins with i - skip zeros
+  bool selected = false;  // zeros of a tile mean "masked": see MultiplySelected
 
   template <int kRows, int kVectors>
   HWY_INLINE void Run(Index i) const {
     const Tag<T> d;
     Tile<T, kRows, kVectors> tile;
     tile.Zero();
+    const Index p = Max(0, Min(k, i - skip));
     if (HWY_UNLIKELY(selected)) {
-      tile.MultiplySelected(k, a + i * a_row, a_row, a_col, b, b_row);
+      tile.MultiplySelected(k - p, a + i * a_row + p * a_col, a_row, a_col, b + p * b_row, b_row);
     } else {
-      tile.Multiply(k, a + i * a_row, a_row, a_col, b, b_row);
+      tile.Multiply(k - p, a + i * a_row + p * a_col, a_row, a_col, b + p * b_row, b_row);
     }
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
@@ -61,18 +89,92 @@ struct ProductBody {
   }
 };
 
+// Not inlined: one copy of each width serves all products.
+template <typename T, int kVectors>
+HWY_NOINLINE void Product(Index rows, const ProductBody<T>& body) {
+  ForEachRowTile<kVectors>(rows, body);
+}
+
+// C = C ∘ alpha + A·B, where the rows of B are the keys of a tile: a segment of them concerns some of the vectors only.
+// A null alpha: C is written, or added to.
+template <typename T, int kLaneVectors>
+struct KeySumBody {
+  Segments<kLaneVectors> segments;
+  const T* a;
+  Index a_row, a_col;
+  const T* b;
+  T* c;
+  const T* alpha;
+  bool add;
+  bool selected;
+
+  template <class AnyTile>
+  struct Sum {
+    AnyTile& tile;
+    const T* a;
+    Index a_row, a_col;
+    const T* b;
+    template <int kFirst>
+    HWY_INLINE void Run(Index begin, Index end) const {
+      constexpr Index kWidth = kLaneVectors * kLanes<T>;
+      tile.template Multiply<kFirst>(end - begin, a + begin * a_col, a_row, a_col, b + begin * kWidth, kWidth);
+    }
+  };
+
+  template <int kRows, int kVectors>
+  HWY_INLINE void Run(Index i) const {
+    const Tag<T> d;
+    constexpr Index kWidth = kVectors * kLanes<T>;
+    using RowTile = Tile<T, kRows, kVectors>;
+    RowTile tile;
+    tile.Zero();
+    if (HWY_UNLIKELY(selected)) {
+      tile.MultiplySelected(segments.end[kVectors - 1], a + i * a_row, a_row, a_col, b, kWidth);
+    } else {
+      ForEachSegment<kVectors>(segments, Sum<RowTile>{tile, a + i * a_row, a_row, a_col, b});
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) {
+        T* at = c + (i + r) * kWidth + v * kLanes<T>;
+        auto y = tile.acc[r][v];
+        if (alpha != nullptr) {
+          y = hn::MulAdd(hn::LoadU(d, at), hn::LoadU(d, alpha + v * kLanes<T>), y);
+        } else if (add) {
+          y = y + hn::LoadU(d, at);
+        }
+        hn::StoreU(y, d, at);
+      }
+    }
+  }
+};
+
+template <typename T, int kVectors>
+HWY_NOINLINE void KeySum(Index rows, const KeySumBody<T, kVectors>& body) {
+  ForEachRowTile<kVectors>(rows, body);
+}
+
 // True when a row range of x holds an inf or NaN (x·0 is then NaN).
 template <typename T>
 HWY_NOINLINE bool HasNonFinite(const T* x, Index row, Index rows, Index cols) {
   const Tag<T> d;
-  auto acc = hn::Zero(d);
+  const auto zero = hn::Zero(d);
+  auto a = zero, b = zero, e = zero, f = zero;
   T tail = T(0);
+  if (row == cols) cols *= rows, rows = 1;
   for (Index r = 0; r < rows; ++r, x += row) {
     Index c = 0;
-    for (; c + kLanes<T> <= cols; c += kLanes<T>) acc = hn::MulAdd(hn::LoadU(d, x + c), hn::Zero(d), acc);
+    for (; c + 4 * kLanes<T> <= cols; c += 4 * kLanes<T>) {
+      a = hn::MulAdd(hn::LoadU(d, x + c), zero, a);
+      b = hn::MulAdd(hn::LoadU(d, x + c + kLanes<T>), zero, b);
+      e = hn::MulAdd(hn::LoadU(d, x + c + 2 * kLanes<T>), zero, e);
+      f = hn::MulAdd(hn::LoadU(d, x + c + 3 * kLanes<T>), zero, f);
+    }
+    for (; c + kLanes<T> <= cols; c += kLanes<T>) a = hn::MulAdd(hn::LoadU(d, x + c), zero, a);
     for (; c < cols; ++c) tail += x[c] * T(0);
   }
-  return !(SumLanes<T>(acc) + tail == T(0));
+  return !(SumLanes<T>(a + b + e + f) + tail == T(0));
 }
 
 // The queries of a block, transposed: lanes beyond `count` are zeros.
@@ -121,29 +223,39 @@ HWY_INLINE bool BiasAndMask(const AttentionHead<T>& h, Index q0, Index count, In
   if (h.causal && j0 + nk - 1 > q0 + h.offset) {
     masked = true;
     const auto lowest = hn::Set(d, MinusInfinity<T>());
-    for (Index j = 0; j < nk; ++j) {
-      // Lane i may attend when i >= first.
-      const Index first = j0 + j - q0 - h.offset;
-      if (first <= 0) continue;
-      const auto bound = hn::Set(d, static_cast<T>(Min(first, kWidth)));
-#pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) {
-        T* at = s + j * kWidth + v * kLanes<T>;
-        const auto lane = hn::Iota(d, static_cast<T>(v * kLanes<T>));
-        hn::StoreU(hn::IfThenElse(hn::Ge(lane, bound), hn::LoadU(d, at), lowest), d, at);
-      }
+    for (Index j = Max(0, q0 + h.offset + 1 - j0); j < nk; ++j) {
+      // Lane i may attend when i >= first. The vectors before that lane's are not computed at all.
+      const Index first = Min(j0 + j - q0 - h.offset, kWidth - 1);
+      const Index v = first / kLanes<T>;
+      T* at = s + j * kWidth + v * kLanes<T>;
+      const auto lane = hn::Iota(d, static_cast<T>(v * kLanes<T>));
+      hn::StoreU(hn::IfThenElse(hn::Ge(lane, hn::Set(d, static_cast<T>(first))), hn::LoadU(d, at), lowest), d, at);
     }
   }
   return masked;
 }
 
-// The scores of `count` queries from q0 on against keys [j0, j0 + nk).
+// The scores of `count` queries from q0 on against keys [j0, j0 + nk), where the segments ask for them.
 template <typename T, int kVectors>
-HWY_INLINE bool ScoreTile(const AttentionHead<T>& h, const T* queries, Index q0, Index count, Index j0, Index nk, T* s,
-                          T* temp) {
-  constexpr Index kWidth = kVectors * kLanes<T>;
-  ForEachRowTile<kVectors>(
-      nk, ProductBody<T>{h.d, h.k + j0 * h.k_row, h.k_row, 1, queries, kWidth, s, kWidth, false, false});
+struct ScoreBody {
+  const T* left;  // keys, or values for dP
+  Index left_row, k;
+  const T* right;  // queries, or output gradients, transposed
+  T* s;
+
+  template <int kFirst>
+  HWY_INLINE void Run(Index begin, Index end) const {
+    constexpr Index kWidth = kVectors * kLanes<T>;
+    constexpr Index kSkip = kFirst * kLanes<T>;
+    Product<T, kVectors - kFirst>(end - begin, ProductBody<T>{k, left + begin * left_row, left_row, 1, right + kSkip,
+                                                              kWidth, s + begin * kWidth + kSkip, kWidth, false, end});
+  }
+};
+
+template <typename T, int kVectors>
+HWY_INLINE bool ScoreTile(const AttentionHead<T>& h, const Segments<kVectors>& segments, const T* queries, Index q0,
+                          Index count, Index j0, Index nk, T* s, T* temp) {
+  ForEachSegment<kVectors>(segments, ScoreBody<T, kVectors>{h.k + j0 * h.k_row, h.k_row, h.d, queries, s});
   return BiasAndMask<T, kVectors>(h, q0, count, j0, nk, s, temp);
 }
 
@@ -165,20 +277,28 @@ HWY_INLINE void RowStatistics(Index count, Index width, const T* row_max, const 
   }
 }
 
-// 2^(s - max) · inverse in place: the weights of a tile.
+// 2^(s - max) · inverse in place: the weights of a tile, zeros where the segments leave lanes out.
 template <typename T, int kVectors>
-HWY_INLINE void WeightTile(Index nk, const T* shift, const T* inverse, T* s) {
-  const Tag<T> d;
-  constexpr Index kWidth = kVectors * kLanes<T>;
-  for (Index j = 0; j < nk; ++j) {
+struct WeightBody {
+  const T *shift, *inverse;
+  T* s;
+
+  template <int kFirst>
+  HWY_INLINE void Run(Index begin, Index end) const {
+    const Tag<T> d;
+    for (Index j = begin; j < end; ++j) {
+      T* row = s + j * kVectors * kLanes<T>;
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) {
-      T* at = s + j * kWidth + v * kLanes<T>;
-      const auto p = Exp2<T>(hn::LoadU(d, at) - hn::Load(d, shift + v * kLanes<T>));
-      hn::StoreU(p * hn::Load(d, inverse + v * kLanes<T>), d, at);
+      for (int v = 0; v < kFirst; ++v) hn::StoreU(hn::Zero(d), d, row + v * kLanes<T>);
+#pragma GCC unroll 4
+      for (int v = kFirst; v < kVectors; ++v) {
+        T* at = row + v * kLanes<T>;
+        const auto p = Exp2<T>(hn::LoadU(d, at) - hn::Load(d, shift + v * kLanes<T>));
+        hn::StoreU(p * hn::Load(d, inverse + v * kLanes<T>), d, at);
+      }
     }
   }
-}
+};
 
 // tile[j, i] = kept ? tile[j, i] · keep_scale : 0
 template <typename T, int kVectors>

@@ -42,19 +42,20 @@ struct Tile {
     }
   }
 
-  // acc[i, :] += Σ_p a[i, p] · b[p, :]
+  // acc[i, :] += Σ_p a[i, p] · b[p, :], of the vectors from kFirst on
+  template <int kFirst = 0>
   HWY_INLINE void Multiply(Index k, const T* HWY_RESTRICT a, Index a_row, Index a_col, const T* HWY_RESTRICT b,
                            Index b_row) {
     const Tag<T> d;
     for (Index p = 0; p < k; ++p) {
       Vector<T> row[kVectors];
 #pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) row[v] = hn::LoadU(d, b + v * kLanes<T>);
+      for (int v = kFirst; v < kVectors; ++v) row[v] = hn::LoadU(d, b + v * kLanes<T>);
 #pragma GCC unroll 8
       for (int i = 0; i < kRows; ++i) {
         const auto x = hn::Set(d, a[i * a_row]);
 #pragma GCC unroll 4
-        for (int v = 0; v < kVectors; ++v) acc[i][v] = hn::MulAdd(x, row[v], acc[i][v]);
+        for (int v = kFirst; v < kVectors; ++v) acc[i][v] = hn::MulAdd(x, row[v], acc[i][v]);
       }
       a += a_col;
       b += b_row;
