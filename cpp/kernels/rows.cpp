@@ -21,6 +21,15 @@ HWY_INLINE void Map(T* y, const T* x, Index n, const Op& op) {
   if (i < n) StoreTail<T>(op(LoadTail<T>(x + i, n - i, T(0))), y + i, n - i);
 }
 
+// z[i] = op(x[i], y[i])
+template <typename T, class Op>
+HWY_INLINE void Zip(T* z, const T* x, const T* y, Index n, const Op& op) {
+  const Tag<T> d;
+  Index i = 0;
+  for (; i + kLanes<T> <= n; i += kLanes<T>) hn::StoreU(op(hn::LoadU(d, x + i), hn::LoadU(d, y + i)), d, z + i);
+  if (i < n) StoreTail<T>(op(LoadTail<T>(x + i, n - i, T(0)), LoadTail<T>(y + i, n - i, T(0))), z + i, n - i);
+}
+
 // Σ op(x[i]); the tail is filled with `fill`, for which op must give 0.
 template <typename T, class Op>
 HWY_INLINE T Sum(const T* x, Index n, T fill, const Op& op) {
@@ -231,40 +240,55 @@ HWY_NOINLINE void LayerNormBackward(T* dx, T* d_gamma, T* d_beta, const T* dy, c
   }
 }
 
-template <typename T>
-struct ExpOp {
-  HWY_INLINE Vector<T> operator()(Vector<T> x) const { return Exp<T>(x); }
-};
-template <typename T>
-struct TanhOp {
-  HWY_INLINE Vector<T> operator()(Vector<T> x) const { return Tanh<T>(x); }
-};
-template <typename T>
-struct SigmoidOp {
-  HWY_INLINE Vector<T> operator()(Vector<T> x) const { return Sigmoid<T>(x); }
-};
-template <typename T>
-HWY_NOINLINE void ExpFlat(T* y, const T* x, Index n) {
-  Map<T>(y, x, n, ExpOp<T>());
-}
-template <typename T>
-HWY_NOINLINE void TanhFlat(T* y, const T* x, Index n) {
-  Map<T>(y, x, n, TanhOp<T>());
-}
-template <typename T>
-HWY_NOINLINE void SigmoidFlat(T* y, const T* x, Index n) {
-  Map<T>(y, x, n, SigmoidOp<T>());
-}
+// Functions of one number, and derivatives times what comes from above, over flat arrays.
+#define ATTENDO_MAP(Name, Function)                                               \
+  template <typename T>                                                           \
+  struct Name##Op {                                                               \
+    HWY_INLINE Vector<T> operator()(Vector<T> x) const { return Function<T>(x); } \
+  };                                                                              \
+  template <typename T>                                                           \
+  HWY_NOINLINE void Name(T* y, const T* x, Index n) {                             \
+    Map<T>(y, x, n, Name##Op<T>());                                               \
+  }
+#define ATTENDO_MAP_BACKWARD(Name, Slope)                                                         \
+  template <typename T>                                                                           \
+  struct Name##Op {                                                                               \
+    HWY_INLINE Vector<T> operator()(Vector<T> dy, Vector<T> x) const { return dy * Slope<T>(x); } \
+  };                                                                                              \
+  template <typename T>                                                                           \
+  HWY_NOINLINE void Name(T* dx, const T* dy, const T* x, Index n) {                               \
+    Zip<T>(dx, dy, x, n, Name##Op<T>());                                                          \
+  }
+ATTENDO_MAP(ExpFlat, Exp)
+ATTENDO_MAP(TanhFlat, Tanh)
+ATTENDO_MAP(SigmoidFlat, Sigmoid)
+ATTENDO_MAP(GeluFlat, Gelu)
+ATTENDO_MAP(GeluTanhFlat, GeluTanh)
+ATTENDO_MAP_BACKWARD(GeluBackward, GeluSlope)
+ATTENDO_MAP_BACKWARD(GeluTanhBackward, GeluTanhSlope)
+#undef ATTENDO_MAP
+#undef ATTENDO_MAP_BACKWARD
 
 template <typename T>
 HWY_NOINLINE void Dropout(T* y, const T* x, std::uint64_t stream, std::uint64_t first, std::uint32_t drop_below,
                           T scale, Index n) {
-  std::uint32_t key = row_key(stream, first / kRandomRow);
-  for (Index i = 0; i < n; ++i) {
-    const std::uint64_t at = first + static_cast<std::uint64_t>(i);
-    if (at % kRandomRow == 0) key = row_key(stream, at / kRandomRow);
-    const bool keep = random_bits(key, static_cast<std::uint32_t>(at % kRandomRow)) >= drop_below;
-    y[i] = keep ? x[i] * scale : T(0);
+  const Tag<T> d;
+  const auto factor = hn::Set(d, scale);
+  while (n > 0) {
+    // Up to the end of a row of random bits.
+    const std::uint32_t key = row_key(stream, first / kRandomRow);
+    const std::uint64_t column = first % kRandomRow;
+    const Index end = Min(n, static_cast<Index>(kRandomRow - column));
+    std::uint32_t at = static_cast<std::uint32_t>(column);
+    Index i = 0;
+    for (; i + kLanes<T> <= end; i += kLanes<T>, at += static_cast<std::uint32_t>(kLanes<T>)) {
+      hn::StoreU(Drop<T>(hn::LoadU(d, x + i), key, at, drop_below, factor), d, y + i);
+    }
+    if (i < end) {
+      StoreTail<T>(Drop<T>(LoadTail<T>(x + i, end - i, T(0)), key, at, drop_below, factor), y + i, end - i);
+    }
+    x += end, y += end, n -= end;
+    first += static_cast<std::uint64_t>(end);
   }
 }
 
@@ -314,8 +338,9 @@ HWY_NOINLINE void Adam(T* w, T* m, T* v, const T* g, T rate, T beta1, T beta2, T
 
 template <typename T>
 constexpr RowKernels<T> MakeTable() {
-  return {Softmax<T>, SoftmaxBackward<T>, LogSumExp<T>,   SoftmaxMinus<T>, LayerNorm<T>, LayerNormBackward<T>,
-          ExpFlat<T>, TanhFlat<T>,        SigmoidFlat<T>, Dropout<T>,      Adam<T>};
+  return {Softmax<T>,           SoftmaxBackward<T>, LogSumExp<T>,        SoftmaxMinus<T>, LayerNorm<T>,
+          LayerNormBackward<T>, ExpFlat<T>,         TanhFlat<T>,         SigmoidFlat<T>,  GeluFlat<T>,
+          GeluBackward<T>,      GeluTanhFlat<T>,    GeluTanhBackward<T>, Dropout<T>,      Adam<T>};
 }
 const RowKernels<float>& TableFloat() {
   static constexpr RowKernels<float> table = MakeTable<float>();

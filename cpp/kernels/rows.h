@@ -29,6 +29,11 @@ struct RowKernels {
   void (*exp)(T* y, const T* x, ptrdiff_t n);
   void (*tanh)(T* y, const T* x, ptrdiff_t n);
   void (*sigmoid)(T* y, const T* x, ptrdiff_t n);
+  // The formulas stand in ops/activations.cpp.
+  void (*gelu)(T* y, const T* x, ptrdiff_t n);
+  void (*gelu_backward)(T* dx, const T* dy, const T* x, ptrdiff_t n);
+  void (*gelu_tanh)(T* y, const T* x, ptrdiff_t n);
+  void (*gelu_tanh_backward)(T* dx, const T* dy, const T* x, ptrdiff_t n);
 
   // y = keep(i) ? x·scale : 0 for elements first … first + n - 1 of the stream. The same call is its own backward.
   void (*dropout)(T* y, const T* x, std::uint64_t stream, std::uint64_t first, std::uint32_t drop_below, T scale,

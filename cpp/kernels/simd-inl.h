@@ -220,6 +220,138 @@ HWY_INLINE Vector<T> Relu(Vector<T> x) {
   return hn::IfThenZeroElse(hn::Lt(x, hn::Zero(Tag<T>())), x);
 }
 
+// ---- the normal distribution, and gelu ------------------------------------------------------------------------------
+
+// (t + a) e^{t²/2} Φ(-t) as a polynomial in u = (t - a) / (t + a), 0 <= t <= the bound below: relative error below 2^-25
+// and 2^-56, by Remez's algorithm. u maps [0, inf) to [-1, 1), where the function is smooth (Shepherd and Laframboise 1981).
+HWY_INLINE Vector<float> MillsPolynomial(Vector<float> u) {
+  const Tag<float> d;
+  auto p = hn::Set(d, -3.21739004e-4f);
+  p = hn::MulAdd(p, u, hn::Set(d, -7.23404868e-4f));
+  p = hn::MulAdd(p, u, hn::Set(d, 1.74201501e-3f));
+  p = hn::MulAdd(p, u, hn::Set(d, 5.66161657e-3f));
+  p = hn::MulAdd(p, u, hn::Set(d, -1.35621307e-2f));
+  p = hn::MulAdd(p, u, hn::Set(d, -3.45252678e-2f));
+  p = hn::MulAdd(p, u, hn::Set(d, 0.211311415f));
+  p = hn::MulAdd(p, u, hn::Set(d, -0.495965421f));
+  return hn::MulAdd(p, u, hn::Set(d, 0.725277960f));
+}
+HWY_INLINE Vector<double> MillsPolynomial(Vector<double> u) {
+  const Tag<double> d;
+  auto p = hn::Set(d, 2.0526461860871505411e-9);
+  p = hn::MulAdd(p, u, hn::Set(d, 7.2733503837364464738e-9));
+  p = hn::MulAdd(p, u, hn::Set(d, -1.0262468191484501675e-8));
+  p = hn::MulAdd(p, u, hn::Set(d, -6.5574422415691393666e-8));
+  p = hn::MulAdd(p, u, hn::Set(d, 4.3582299376559458193e-8));
+  p = hn::MulAdd(p, u, hn::Set(d, 4.3298817828392403389e-7));
+  p = hn::MulAdd(p, u, hn::Set(d, -3.3764054208307116511e-7));
+  p = hn::MulAdd(p, u, hn::Set(d, -2.7692539604649562528e-6));
+  p = hn::MulAdd(p, u, hn::Set(d, 3.9814040003908776757e-6));
+  p = hn::MulAdd(p, u, hn::Set(d, 1.6681224595749845541e-5));
+  p = hn::MulAdd(p, u, hn::Set(d, -4.9762972134512425747e-5));
+  p = hn::MulAdd(p, u, hn::Set(d, -5.937573137857845208e-5));
+  p = hn::MulAdd(p, u, hn::Set(d, 5.4489909636875346896e-4));
+  p = hn::MulAdd(p, u, hn::Set(d, -7.9786939832803774258e-4));
+  p = hn::MulAdd(p, u, hn::Set(d, -2.9933767743476114902e-3));
+  p = hn::MulAdd(p, u, hn::Set(d, 2.079506679994960557e-2));
+  p = hn::MulAdd(p, u, hn::Set(d, -6.9118638706053274992e-2));
+  p = hn::MulAdd(p, u, hn::Set(d, 1.6502036617037587997e-1));
+  p = hn::MulAdd(p, u, hn::Set(d, -3.1353315667131235054e-1));
+  p = hn::MulAdd(p, u, hn::Set(d, 4.9530561596997671555e-1));
+  p = hn::MulAdd(p, u, hn::Set(d, -6.6538250289005663237e-1));
+  return hn::MulAdd(p, u, hn::Set(d, 7.6919304975006295714e-1));
+}
+
+// Φ(x), the normal distribution, with a small relative error in its lower tail too; below the smallest normal number 0.
+// Also bell = e^{-x²/2}, and bounded = x brought within the bound beyond which bell is 0.
+template <typename T>
+HWY_INLINE Vector<T> NormalCdf(Vector<T> x, Vector<T>& bell, Vector<T>& bounded) {
+  const Tag<T> d;
+  constexpr bool kSingle = sizeof(T) == 4;
+  const auto one = hn::Set(d, T(1)), a = hn::Set(d, kSingle ? T(2.9) : T(5));
+  const auto bound = hn::Set(d, kSingle ? T(13.27) : T(37.66));  // bound²/2 is 127 (1023) powers of two
+  auto t = hn::Abs(x);
+  t = hn::IfThenElse(hn::Gt(t, bound), bound, t);
+  bounded = hn::CopySign(t, x);
+  // t²/2 in two parts, the first without rounding: an error of it is multiplied by e^{t²/2}.
+  const hn::RebindToUnsigned<Tag<T>> du;
+  using Bits = hn::TFromD<decltype(du)>;
+  constexpr int kCut = kSingle ? 12 : 27;
+  const auto head = hn::BitCast(d, hn::And(hn::BitCast(du, t), hn::Set(du, static_cast<Bits>(~Bits{0} << kCut))));
+  const auto half = hn::Set(d, T(0.5));
+  const auto high = head * head * half, low = (t - head) * (t + head) * half;
+  Vector<T> k, r;
+  ReduceByLn2<T>(hn::Neg(high), k, r);
+  bell = (Expm1Reduced(r - low) + one) * PowerOfTwo(k);
+  const auto inverse = one / (t + a);
+  const auto tail = bell * (MillsPolynomial((t - a) * inverse) * inverse);
+  return hn::IfThenElse(hn::Lt(x, hn::Zero(d)), tail, one - tail);
+}
+
+// x Φ(x)
+template <typename T>
+HWY_INLINE Vector<T> Gelu(Vector<T> x) {
+  Vector<T> bell, bounded;
+  return x * NormalCdf<T>(x, bell, bounded);
+}
+
+// Its derivative Φ(x) + x φ(x), φ(x) = e^{-x²/2} / √(2π)
+template <typename T>
+HWY_INLINE Vector<T> GeluSlope(Vector<T> x) {
+  Vector<T> bell, bounded;
+  const auto cdf = NormalCdf<T>(x, bell, bounded);
+  return hn::MulAdd(bounded * hn::Set(Tag<T>(), T(0.398942280401432677940)), bell, cdf);
+}
+
+// x (1 + tanh v) / 2 = x σ(2v),  v = √(2/π) (x + 0.044715 x³)
+template <typename T>
+HWY_INLINE Vector<T> GeluTanh(Vector<T> x) {
+  const Tag<T> d;
+  const auto cubic =
+      hn::MulAdd(x * x, hn::Set(d, T(2 * 0.0356774081363001)), hn::Set(d, T(2 * 0.797884560802865355880)));
+  return x * Sigmoid<T>(x * cubic);
+}
+
+// σ(2v) + x σ(2v) (1 - σ(2v)) 2v'
+template <typename T>
+HWY_INLINE Vector<T> GeluTanhSlope(Vector<T> x) {
+  const Tag<T> d;
+  const auto linear = hn::Set(d, T(2 * 0.797884560802865355880)), square = x * x;
+  const auto s = Sigmoid<T>(x * hn::MulAdd(square, hn::Set(d, T(2 * 0.0356774081363001)), linear));
+  const auto curve = s * (hn::Set(d, T(1)) - s);
+  const auto slope = x * hn::MulAdd(square, hn::Set(d, T(6 * 0.0356774081363001)), linear);
+  // Far out curve is 0, and the slope may be infinite.
+  return s + hn::IfThenZeroElse(hn::Eq(curve, hn::Zero(d)), curve * slope);
+}
+
+// ---- random bits ----------------------------------------------------------------------------------------------------
+
+// True in the lanes whose element is dropped: random_bits(key, first + lane) < drop_below, as rows.h defines the bits.
+template <typename T>
+HWY_INLINE hn::Mask<Tag<T>> Dropped(std::uint32_t key, std::uint32_t first, std::uint32_t drop_below) {
+  const hn::Rebind<std::uint32_t, Tag<T>> d;
+  constexpr std::uint32_t kStep = 0x9E3779B9u;
+  auto x = hn::Iota(d, 0u) * hn::Set(d, kStep) + hn::Set(d, first * kStep);
+  x = hn::Xor(x, hn::Set(d, key));
+  x = hn::Xor(x, hn::ShiftRight<16>(x)) * hn::Set(d, 0x7feb352du);
+  x = hn::Xor(x, hn::ShiftRight<15>(x)) * hn::Set(d, 0x846ca68bu);
+  x = hn::Xor(x, hn::ShiftRight<16>(x));
+  if constexpr (sizeof(T) == 4) {
+    return hn::RebindMask(Tag<T>(), hn::Lt(x, hn::Set(d, drop_below)));
+  } else {
+    const hn::RebindToSigned<Tag<T>> wide;
+    const auto bits = hn::BitCast(wide, hn::PromoteTo(hn::RebindToUnsigned<Tag<T>>(), x));
+    return hn::RebindMask(Tag<T>(), hn::Lt(bits, hn::Set(wide, static_cast<std::int64_t>(drop_below))));
+  }
+}
+
+// v · scale where the element is kept, 0 where it is dropped (whatever v is).
+template <typename T>
+HWY_INLINE Vector<T> Drop(Vector<T> v, std::uint32_t key, std::uint32_t first, std::uint32_t drop_below,
+                          Vector<T> scale) {
+  return hn::IfThenZeroElse(Dropped<T>(key, first, drop_below), v * scale);
+}
+
 // ---- transposing ----------------------------------------------------------------------------------------------------
 
 #if HWY_TARGET != HWY_SCALAR

@@ -10,9 +10,6 @@
 // Hendrycks and Gimpel 2016 (gelu, eq. 2); articles 000 §5.2, 004 §2.1.
 #include "ops/activations.h"
 
-#include <cmath>
-#include <numbers>
-
 #include "core/parallel.h"
 #include "kernels/rows.h"
 
@@ -36,38 +33,20 @@ void relu_backward(T* d_x, const T* d_y, const T* x, Index n) {
 
 template <typename T>
 void gelu_forward(T* y, const T* x, Index n) {
-  constexpr T kInvSqrt2 = T(1) / std::numbers::sqrt2_v<T>;
-  for (Index i = 0; i < n; ++i) y[i] = T(0.5) * x[i] * std::erfc(-x[i] * kInvSqrt2);
+  kernels::row_kernels<T>().gelu(y, x, n);
 }
 template <typename T>
 void gelu_backward(T* d_x, const T* d_y, const T* x, Index n) {
-  constexpr T kInvSqrt2 = T(1) / std::numbers::sqrt2_v<T>;
-  constexpr T kInvSqrt2Pi = std::numbers::inv_sqrtpi_v<T> * kInvSqrt2;
-  for (Index i = 0; i < n; ++i) {
-    const T cdf = T(0.5) * std::erfc(-x[i] * kInvSqrt2);
-    // exp underflows long before x does: at infinity x φ(x) is 0, not inf · 0.
-    const T pdf = std::exp(T(-0.5) * x[i] * x[i]) * kInvSqrt2Pi;
-    d_x[i] = d_y[i] * (pdf == T(0) ? cdf : cdf + x[i] * pdf);
-  }
+  kernels::row_kernels<T>().gelu_backward(d_x, d_y, x, n);
 }
 
 template <typename T>
 void gelu_tanh_forward(T* y, const T* x, Index n) {
-  const T c = std::sqrt(T(2) / std::numbers::pi_v<T>);
-  for (Index i = 0; i < n; ++i) {
-    const T u = c * (x[i] + T(0.044715) * x[i] * x[i] * x[i]);
-    y[i] = T(0.5) * x[i] * (T(1) + std::tanh(u));
-  }
+  kernels::row_kernels<T>().gelu_tanh(y, x, n);
 }
 template <typename T>
 void gelu_tanh_backward(T* d_x, const T* d_y, const T* x, Index n) {
-  const T c = std::sqrt(T(2) / std::numbers::pi_v<T>);
-  for (Index i = 0; i < n; ++i) {
-    const T t = std::tanh(c * (x[i] + T(0.044715) * x[i] * x[i] * x[i]));
-    const T du = c * (T(1) + T(3 * 0.044715) * x[i] * x[i]);
-    const T slope = T(1) - t * t;
-    d_x[i] = d_y[i] * (T(0.5) * (T(1) + t) + (slope == T(0) ? T(0) : T(0.5) * x[i] * slope * du));
-  }
+  kernels::row_kernels<T>().gelu_tanh_backward(d_x, d_y, x, n);
 }
 
 template <typename T>

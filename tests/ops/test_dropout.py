@@ -98,3 +98,30 @@ def test_the_gradient_passes_through_the_same_mask():
     y = dropout(x, 0.25)
     y.backward(np.ones(100))
     assert_close(x.grad, y.numpy() / 2)
+
+
+def kept(seed, n, p):
+    """What a seed has always kept: an integer hash of stream and position, 65536 positions a row."""
+
+    def mix(x):
+        x = (x ^ (x >> 16)) * 0x7FEB352D & 0xFFFFFFFF
+        x = (x ^ (x >> 15)) * 0x846CA68B & 0xFFFFFFFF
+        return x ^ (x >> 16)
+
+    stream = seed + 0x9E3779B97F4A7C15 & (1 << 64) - 1
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        stream = (stream ^ (stream >> shift)) * factor & (1 << 64) - 1
+    stream ^= stream >> 31
+    keep = []
+    for i in range(n):
+        key = mix(mix(i // 65536 ^ stream & 0xFFFFFFFF) + (stream >> 32) & 0xFFFFFFFF)
+        keep.append(mix((i % 65536 * 0x9E3779B9 & 0xFFFFFFFF) ^ key) >= int(p * 2**32))
+    return np.array(keep)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_seed_keeps_its_meaning(dtype):
+    """Across instruction sets and versions; past the end of a row of bits, and not in whole vectors."""
+    n = 65536 + 1237
+    y = dropout(np.ones(n, dtype), 0.3, 11)
+    np.testing.assert_array_equal(y != 0, kept(11, n, 0.3))
