@@ -6,8 +6,6 @@
 // x, y: (B, T, d_model).  memory: (B, S, d_model).   Vaswani et al. 2017, §3.1; article 003 §5.2.
 #include "nn/decoder_layer.h"
 
-#include <cstring>
-
 #include "ops/arithmetic.h"
 #include "ops/linear.h"
 
@@ -70,22 +68,8 @@ LayerCache DecoderLayer::start(const Tensor& memory, Index capacity) const {
 }
 
 Tensor DecoderLayer::step(const Tensor& x, LayerCache& cache, Index length, const AttentionOptions& cross_options) {
-  const Index e = self_attn_->d_model(), heads = self_attn_->num_heads(), batch = x.dim(0);
-  const MultiHeadWeights self = self_attn_->weights(), cross = cross_attn_->weights();
-  auto self_attention = [&](const Tensor& in) {
-    const Tensor qkv = linear(in, self.in_weight, self.in_bias);  // (B, 1, 3 E)
-    const size_t width = dtype_size(x.dtype()), row = static_cast<size_t>(2 * e) * width;
-    const size_t capacity = static_cast<size_t>(cache.keys_values.dim(1));
-    for (size_t b = 0; b < static_cast<size_t>(batch); ++b) {
-      std::memcpy(cache.keys_values.raw() + (b * capacity + static_cast<size_t>(length)) * row,
-                  qkv.raw() + (3 * b + 1) * static_cast<size_t>(e) * width, row);
-    }
-    AttentionOptions so_far;
-    so_far.key_lengths = Tensor::full({batch}, DType::kInt64, static_cast<double>(length + 1));
-    const AttentionResult r =
-        attend_heads({qkv, 0}, {cache.keys_values, 0}, {cache.keys_values, e}, heads, e / heads, so_far, false);
-    return linear(r.out, self.out_weight, self.out_bias);
-  };
+  const Index e = self_attn_->d_model(), heads = self_attn_->num_heads();
+  const MultiHeadWeights cross = cross_attn_->weights();
   auto cross_attention = [&](const Tensor& in) {
     const Tensor q = linear(in, cross.in_weight.rows(0, e), cross.in_bias ? cross.in_bias.rows(0, e) : Tensor());
     const AttentionResult r =
@@ -93,11 +77,11 @@ Tensor DecoderLayer::step(const Tensor& x, LayerCache& cache, Index length, cons
     return linear(r.out, cross.out_weight, cross.out_bias);
   };
   if (norm_first_) {
-    const Tensor a = add(x, self_attention((*norm1_)(x)));
+    const Tensor a = add(x, self_attn_->step((*norm1_)(x), cache.keys_values, length));
     const Tensor b = add(a, cross_attention((*norm2_)(a)));
     return add(b, (*feed_forward_)((*norm3_)(b)));
   }
-  const Tensor a = (*norm1_)(add(x, self_attention(x)));
+  const Tensor a = (*norm1_)(add(x, self_attn_->step(x, cache.keys_values, length)));
   const Tensor b = (*norm2_)(add(a, cross_attention(a)));
   return (*norm3_)(add(b, (*feed_forward_)(b)));
 }

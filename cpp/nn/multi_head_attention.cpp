@@ -1,5 +1,9 @@
 #include "nn/multi_head_attention.h"
 
+#include <cstring>
+
+#include "ops/linear.h"
+
 namespace attendo::nn {
 
 MultiHeadAttention::MultiHeadAttention(Index d_model, Index num_heads, double dropout, bool bias, DType dtype)
@@ -38,6 +42,25 @@ AttentionResult MultiHeadAttention::operator()(const Tensor& query, const Tensor
     options.generator = &generator();
   }
   return multi_head(query, key, value, weights(), num_heads_, options, return_weights);
+}
+
+Tensor MultiHeadAttention::step(const Tensor& x, Tensor& cache, Index length) const {
+  const MultiHeadWeights w = weights();
+  const Index e = d_model_, batch = x.dim(0), count = x.dim(1);
+  const Tensor qkv = linear(x, w.in_weight, w.in_bias);  // (B, T, 3 E)
+  const auto width = static_cast<Index>(dtype_size(x.dtype()));
+  for (Index b = 0; b < batch; ++b) {
+    for (Index t = 0; t < count; ++t) {
+      std::memcpy(cache.raw() + (b * cache.dim(1) + length + t) * 2 * e * width,
+                  qkv.raw() + ((b * count + t) * 3 + 1) * e * width, static_cast<size_t>(2 * e * width));
+    }
+  }
+  AttentionOptions so_far;
+  so_far.causal = true;
+  so_far.q_offset = length;
+  so_far.key_lengths = Tensor::full({batch}, DType::kInt64, static_cast<double>(length + count));
+  const AttentionResult r = attend_heads({qkv, 0}, {cache, 0}, {cache, e}, num_heads_, e / num_heads_, so_far, false);
+  return linear(r.out, w.out_weight, w.out_bias);
 }
 
 Tensors MultiHeadAttention::forward(const Tensors& inputs) {

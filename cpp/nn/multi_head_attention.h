@@ -11,6 +11,9 @@ class MultiHeadAttention : public Module {
 
   AttentionResult operator()(const Tensor& query, const Tensor& key, const Tensor& value, AttentionOptions options,
                              bool return_weights = false);
+  // New positions of a sequence, x (B, T, E), attend to themselves and the `length` before them, whose keys and values
+  // are in the cache (B, capacity, 2 E); theirs join them. Off the tape.
+  Tensor step(const Tensor& x, Tensor& cache, Index length) const;
   // One input attends to itself; three are query, key and value.
   Tensors forward(const Tensors& inputs) override;
   std::string type_name() const override { return "MultiHeadAttention"; }

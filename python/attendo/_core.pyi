@@ -539,6 +539,30 @@ class Transformer(Module):
         max_len: SupportsIndex | None = None,
     ) -> NDArray[np.int64]: ...
 
+class DecoderLM(Module):
+    def __init__(
+        self,
+        vocab_size: SupportsIndex,
+        d_model: SupportsIndex,
+        num_heads: SupportsIndex,
+        num_layers: SupportsIndex,
+        max_len: SupportsIndex,
+        *,
+        dff: SupportsIndex | None = None,
+        dropout: SupportsFloat = 0.0,
+        activation: _Activation = "relu",
+        norm_first: bool = False,
+        positions: Literal["sinusoidal", "learned"] = "sinusoidal",
+        tie_weights: bool = False,
+        dtype: FloatDType = "float32",
+        seed: SupportsIndex | None = None,
+    ) -> None: ...
+    @property
+    def config(self) -> dict[str, Any]: ...
+    def forward(self, ids: TensorLike) -> Tensor: ...
+    __call__ = forward
+    def generate(self, ids: TensorLike, *, max_new_tokens: SupportsIndex) -> NDArray[np.int64]: ...
+
 class FeatureAttention(Module):
     def __init__(
         self,

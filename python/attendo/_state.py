@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _FORMAT = 1
 _KEY = "attendo_config"
-_MODELS = {"Transformer": _core.Transformer, "CnnAttention": _core.CnnAttention}
+_MODELS = {"Transformer": _core.Transformer, "CnnAttention": _core.CnnAttention, "DecoderLM": _core.DecoderLM}
 
 
 def save(self: Module, path: PathLike) -> None:
@@ -109,6 +109,12 @@ def _check_size(name: str, config: dict[str, Any], stored: int) -> None:
         (encoder,), (decoder,) = get("num_encoder_layers"), get("num_decoder_layers")
         layers = encoder * (4 * d + 2 * dff) + decoder * (8 * d + 2 * dff)
         described = d * (source + 2 * target + layers)
+    elif name == "DecoderLM":
+        (d,), (vocabulary,), (layers,) = get("d_model"), get("vocab_size"), get("num_layers")
+        (dff,), (longest,) = get("dff", 4 * d), get("max_len")
+        tables = vocabulary * (1 if config.get("tie_weights") else 2)
+        tables += longest if config.get("positions") == "learned" else 0
+        described = d * (tables + layers * (4 * d + 2 * dff))
     else:
         (a, b), (f,), (g,) = get("channels", (64, 128)), get("features", 512), get("attention_features", 256)
         (inputs,), (classes,) = get("in_channels"), get("num_classes")

@@ -100,6 +100,15 @@ def transformer(d: int, dff: int, norm_first: bool) -> dict[str, np.ndarray]:
     }
 
 
+def decoder_lm(d: int, dff: int, norm_first: bool, tied: bool) -> dict[str, np.ndarray]:
+    own = {"generator.weight": normal(5, d), "generator.bias": normal(5)}
+    return {
+        "embedding.weight": normal(5, d),
+        **({"position.weight": normal(6, d)} if tied else own),
+        **named(decoder=stack(encoder_layer, 2, d, dff, norm_first)),
+    }
+
+
 def cnn_attention() -> dict[str, np.ndarray]:
     shapes = {
         "conv1.weight": (3, 2, 3, 3),
@@ -271,6 +280,14 @@ CASES: list[tuple[str, list[Any], dict[str, Any]]] = [
                 "transformer",
                 [np.array([[3, 1, 6], [2, 0, 0]]), ids(5, 2, 4), transformer(4, 3, norm_first), 2],
                 {"norm_first": norm_first},
+            ),
+            *(
+                (
+                    "decoder_lm",
+                    [ids(5, 2, 4), decoder_lm(4, 3, norm_first, tied), 2],
+                    {"norm_first": norm_first, "activation": "gelu"},
+                )
+                for tied in (False, True)
             ),
         ]
     ),

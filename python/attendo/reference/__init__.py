@@ -43,6 +43,7 @@ from .cnn_attention import cnn_attention, cnn_attention_backward, cnn_attention_
 from .conv2d import conv2d, conv2d_backward
 from .cross_entropy import cross_entropy, cross_entropy_backward
 from .decoder_layer import decoder, decoder_backward, decoder_layer, decoder_layer_backward
+from .decoder_lm import decoder_lm, decoder_lm_backward
 from .dropout import dropout, dropout_backward
 from .embedding import embedding, embedding_backward
 from .encoder_layer import encoder, encoder_backward, encoder_layer, encoder_layer_backward
@@ -107,6 +108,8 @@ __all__ = [
     "decoder_backward",
     "decoder_layer",
     "decoder_layer_backward",
+    "decoder_lm",
+    "decoder_lm_backward",
     "divide",
     "divide_backward",
     "dropout",

@@ -1,0 +1,113 @@
+// A decoder-only language model: every position predicts the token after it
+//
+//   x = √d E[ids] + P      y = the layers of x, attention causal      logits = y Wᵀ + b      tied: y Eᵀ
+//
+// ids: (B, S).  x, y: (B, S, d).  E: (V, d).  logits: (B, S, V).
+// Padding behind a row's end needs no mask: no earlier position sees it.
+//                                     Radford et al. 2018; Vaswani et al. 2017, §3; tied: Press and Wolf 2017.
+#include "models/decoder_lm.h"
+
+#include <cmath>
+
+#include "ops/arithmetic.h"
+#include "ops/linear.h"
+#include "ops/reduce.h"
+#include "ops/shape.h"
+
+namespace attendo::models {
+
+DecoderLM::DecoderLM(const DecoderLMOptions& o) : o_(o) {
+  const std::pair<const char*, Index> positive[] = {{"vocab_size", o.vocab_size},
+                                                    {"d_model", o.d_model},
+                                                    {"num_heads", o.num_heads},
+                                                    {"max_len", o.max_len},
+                                                    {"dff", o.dff}};
+  for (const auto& [name, value] : positive) {
+    if (value < 1) value_error("DecoderLM: ", name, " is ", value, " but must be 1 or more");
+  }
+  if (o.d_model % o.num_heads != 0) {
+    value_error("DecoderLM: d_model is ", o.d_model, " but must be a multiple of num_heads, which is ", o.num_heads);
+  }
+  if (o.positions != "sinusoidal" && o.positions != "learned") {
+    value_error("DecoderLM: positions is '", o.positions, "' but must be 'sinusoidal' or 'learned'");
+  }
+  // √d E is then of the size of the positional encoding, and tied logits begin with a variance of 1.
+  const double deviation = 1.0 / std::sqrt(static_cast<double>(o.d_model));
+  embedding_ = std::make_shared<nn::Embedding>(o.vocab_size, o.d_model, kNoPadding, o.dtype, deviation);
+  if (o.positions == "learned") {
+    position_ = std::make_shared<nn::LearnedPositionalEncoding>(o.d_model, o.max_len, o.dtype);
+  } else {
+    position_ = std::make_shared<nn::SinusoidalPositionalEncoding>(o.d_model, o.max_len, o.dtype);
+  }
+  dropout_ = std::make_shared<nn::Dropout>(o.dropout);
+  const nn::LayerOptions layer{o.d_model, o.num_heads, o.dff, o.dropout, o.activation, o.norm_first, o.dtype};
+  decoder_ = std::make_shared<nn::Encoder>(o.num_layers, layer);
+  register_module("embedding", embedding_);
+  register_module("position", position_);
+  register_module("dropout", dropout_);
+  register_module("decoder", decoder_);
+  if (!o.tie_weights) {
+    generator_ = std::make_shared<nn::Linear>(o.d_model, o.vocab_size, true, o.dtype);
+    register_module("generator", generator_);
+  }
+}
+
+void DecoderLM::check_ids(const Tensor& ids) const {
+  check_rank("DecoderLM", "ids", ids, 2, "(batch, length)");
+  if (ids.dtype() != DType::kInt64) {
+    type_error("DecoderLM: ids has dtype ", dtype_name(ids.dtype()), " but must be int64 token ids");
+  }
+  if (ids.dim(1) > o_.max_len) value_error("DecoderLM: ids has ", ids.dim(1), " positions but max_len is ", o_.max_len);
+  const std::int64_t* id = ids.data<std::int64_t>();
+  for (Index i = 0; i < ids.size(); ++i) {
+    if (id[i] < 0 || id[i] >= o_.vocab_size) {
+      value_error("DecoderLM: ids holds ", id[i], " but must hold 0 to ", o_.vocab_size - 1);
+    }
+  }
+}
+
+Tensor DecoderLM::embed(const Tensor& ids, Index offset) {
+  const Tensor x = scale((*embedding_)(ids), std::sqrt(static_cast<double>(o_.d_model)));
+  return (*dropout_)((*position_)(x, offset));
+}
+
+Tensor DecoderLM::logits(const Tensor& x) {
+  return generator_ ? (*generator_)(x) : linear(x, embedding_->weight(), Tensor());
+}
+
+Tensor DecoderLM::operator()(const Tensor& ids) {
+  check_ids(ids);
+  AttentionOptions causal;
+  causal.causal = true;
+  return logits((*decoder_)(embed(ids, 0), causal, false).out);
+}
+
+Tensor DecoderLM::generate(const Tensor& ids, Index max_new_tokens, const std::function<void()>& interrupted) {
+  check_ids(ids);
+  const Index batch = ids.dim(0), start = ids.dim(1);
+  if (start < 1) value_error("generate: ids has no positions but must have 1 or more");
+  if (max_new_tokens < 0 || max_new_tokens > o_.max_len - start) {
+    value_error("generate: max_new_tokens is ", max_new_tokens, " but must be 0 to ", o_.max_len - start,
+                ": max_len is ", o_.max_len, " and ids has ", start, " positions");
+  }
+  const NoGrad no_grad;
+  const Index length = start + max_new_tokens;
+  Tensor out = Tensor::empty({batch, length}, DType::kInt64);
+  auto* row = out.data<std::int64_t>();
+  for (Index b = 0; b < batch; ++b) std::copy_n(ids.data<std::int64_t>() + b * start, start, row + b * length);
+  std::vector<Tensor> caches = decoder_->start(batch, length);
+  Tensor tokens = ids;  // all of the given ones first, then each new one
+  Index before = 0;
+  while (before + tokens.dim(1) < length) {
+    interrupted();
+    const Index count = tokens.dim(1);
+    const Tensor x = decoder_->step(embed(tokens, before), caches, before);
+    before += count;
+    tokens =
+        argmax_last(logits(slice(x, {{0, batch, 1, false}, {count - 1, count, 1, false}, {0, o_.d_model, 1, false}})));
+    for (Index b = 0; b < batch; ++b) row[b * length + before] = tokens.data<std::int64_t>()[b];
+  }
+  return out;
+}
+
+}  // namespace attendo::models
