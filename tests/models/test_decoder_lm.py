@@ -196,7 +196,7 @@ def test_generation_ignores_dropout_and_keeps_the_mode():
     assert model.training and not model.decoder.training
 
 
-# --------------------------------------------------------------------------------------------- training, files
+# -------------------------------------------------------------------------------------------- training, files
 
 
 @TIES
