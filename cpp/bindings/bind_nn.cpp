@@ -428,18 +428,18 @@ void bind_layers(py::module_& m) {
       .def(py::init<>())
       .def("forward", call_tensor<nn::Flatten>("Flatten"), py::arg("x"));
 
-  py::classh<nn::Activation, Module> activation(m, "Activation", "An element-by-element function as a layer.",
+  py::classh<nn::ActivationLayer, Module> activation(m, "Activation", "An element-by-element function as a layer.",
                                                 collectable());
-  activation.def("forward", call_tensor<nn::Activation>("Activation"), py::arg("x"));
+  activation.def("forward", call_tensor<nn::ActivationLayer>("Activation"), py::arg("x"));
   m.def(
       "_activation",
-      [](const std::string& name) -> std::shared_ptr<nn::Activation> {
-        const std::pair<const char*, nn::Activation::Function> known[] = {
+      [](const std::string& name) -> std::shared_ptr<nn::ActivationLayer> {
+        const std::pair<const char*, nn::ActivationLayer::Function> known[] = {
             {"ReLU", relu},       {"GELU", [](const Tensor& x) { return gelu(x); }},       {"Tanh", tanh},
             {"Sigmoid", sigmoid}, {"Softmax", [](const Tensor& x) { return softmax(x); }},
         };
         for (const auto& [key, function] : known) {
-          if (name == key) return std::make_shared<nn::Activation>(name, function);
+          if (name == key) return std::make_shared<nn::ActivationLayer>(name, function);
         }
         value_error("Activation: ", name, " is not known");
       },

@@ -6,6 +6,7 @@
 #include "ops/cross_entropy.h"
 #include "ops/dropout.h"
 #include "ops/embedding.h"
+#include "ops/feed_forward.h"
 #include "ops/layer_norm.h"
 #include "ops/linear.h"
 #include "ops/matmul.h"
@@ -21,6 +22,18 @@ using Object = const py::object&;
 using Unary = Tensor (*)(const Tensor&);
 using Binary = Tensor (*)(const Tensor&, const Tensor&);
 using Reduce = Tensor (*)(const Tensor&, const Axes&, bool);
+
+// None, 'relu' or 'gelu'.
+Activation activation_arg(const char* function, Object activation) {
+  if (activation.is_none()) return Activation::kNone;
+  if (!PyUnicode_Check(activation.ptr())) {
+    type_error(function, ": activation is a ", Py_TYPE(activation.ptr())->tp_name,
+               " but must be 'relu', 'gelu' or None");
+  }
+  if (activation.equal(py::str("relu"))) return Activation::kRelu;
+  if (activation.equal(py::str("gelu"))) return Activation::kGelu;
+  value_error(function, ": activation is ", std::string(py::repr(activation)), " but must be 'relu', 'gelu' or None");
+}
 
 void def_unary(py::module_& m, const char* name, Unary function) {
   m.def(
@@ -101,13 +114,30 @@ void bind_ops(py::module_& m) {
 
   m.def(
       "linear",
-      [](Object x, Object weight, Object bias) {
+      [](Object x, Object weight, Object bias, Object activation) {
+        const Activation f = activation_arg("linear", activation);
         const Call call("linear", {x, weight, bias});
         const Tensor in = call.tensor(x, "x"), w = call.tensor(weight, "weight"),
                      b = call.optional_tensor(bias, "bias");
-        return call.result(without_gil([&] { return linear(in, w, b); }));
+        return call.result(without_gil([&] { return linear(in, w, b, f); }));
       },
-      py::arg("x"), py::arg("weight"), py::arg("bias") = py::none());
+      py::arg("x"), py::arg("weight"), py::arg("bias") = py::none(), py::arg("activation") = py::none());
+
+  m.def(
+      "feed_forward",
+      [](Object x, Object weight1, Object bias1, Object weight2, Object bias2, Object activation, Object dropout,
+         Object generator) {
+        const Activation f = activation_arg("feed_forward", activation);
+        const double p = number_arg("feed_forward", "dropout", dropout);
+        Generator* g = generator_arg("feed_forward", generator);
+        const Call call("feed_forward", {x, weight1, bias1, weight2, bias2});
+        const Tensor in = call.tensor(x, "x"), w1 = call.tensor(weight1, "weight1"),
+                     b1 = call.optional_tensor(bias1, "bias1"), w2 = call.tensor(weight2, "weight2"),
+                     b2 = call.optional_tensor(bias2, "bias2");
+        return call.result(without_gil([&] { return feed_forward(in, w1, b1, w2, b2, f, p, g); }));
+      },
+      py::arg("x"), py::arg("weight1"), py::arg("bias1"), py::arg("weight2"), py::arg("bias2"),
+      py::arg("activation") = "relu", py::arg("dropout") = 0.0, py::arg("generator") = py::none());
 
   m.def(
       "embedding",

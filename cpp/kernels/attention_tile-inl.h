@@ -303,13 +303,15 @@ struct WeightBody {
 // tile[j, i] = kept ? tile[j, i] · keep_scale : 0
 template <typename T, int kVectors>
 HWY_INLINE void DropTile(const AttentionHead<T>& h, Index q0, Index j0, Index nk, T* tile) {
-  constexpr Index kWidth = kVectors * kLanes<T>;
+  const Tag<T> d;
+  const auto scale = hn::Set(d, h.keep_scale);
   for (Index j = 0; j < nk; ++j) {
     const std::uint32_t key = row_key(h.stream, static_cast<std::uint64_t>(j0 + j));
-    T* row = tile + j * kWidth;
-    const std::uint32_t first = static_cast<std::uint32_t>(q0);
-    for (std::uint32_t i = 0; i < static_cast<std::uint32_t>(kWidth); ++i) {
-      row[i] = random_bits(key, first + i) >= h.drop_below ? row[i] * h.keep_scale : T(0);
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+      T* at = tile + (j * kVectors + v) * kLanes<T>;
+      const auto first = static_cast<std::uint32_t>(q0 + v * kLanes<T>);
+      hn::StoreU(Drop<T>(hn::LoadU(d, at), key, first, h.drop_below, scale), d, at);
     }
   }
 }

@@ -5,6 +5,7 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include "kernels/rows.h"
 #include "kernels/tile-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -14,6 +15,53 @@ namespace {
 
 // A panel of this many rows of B stays in the second-level cache beside the rows of A.
 constexpr Index kDepth = 512;
+
+// The epilogue of `count` finished elements of row i from column j on.
+template <typename T>
+HWY_INLINE Vector<T> FinishVector(const GemmTask<T>& t, Index i, Index j, Index count, Vector<T> z) {
+  const Epilogue<T>& e = t.epilogue;
+  const Tag<T> d;
+  const Index at = (t.row + i) * t.columns + t.column + j;
+  if (e.before != nullptr) StoreTail<T>(z, e.before + at, count);
+  auto y = z;
+  if (e.activation == Activation::kRelu) y = Relu<T>(y);
+  if (e.activation == Activation::kGelu) y = Gelu<T>(y);
+  if (e.dropout) {
+    const auto element = static_cast<std::uint64_t>(at);
+    y = Drop<T>(y, row_key(e.stream, element / kRandomRow), static_cast<std::uint32_t>(element % kRandomRow),
+                e.drop_below, hn::Set(d, e.keep_scale));
+  } else if (e.keep_scale != T(1)) {
+    y = y * hn::Set(d, e.keep_scale);
+  }
+  if (e.gate != nullptr) {
+    const auto gate = LoadTail<T>(e.gate + at, count, T(0));
+    y = e.gate_activation == Activation::kRelu ? hn::IfThenElseZero(hn::Gt(gate, hn::Zero(d)), y)
+                                               : y * GeluSlope<T>(gate);
+  }
+  return y;
+}
+
+// Rows [begin, end), columns [j, j + columns).
+template <typename T>
+HWY_NOINLINE void FinishRows(const GemmTask<T>& t, Index begin, Index end, Index j, Index columns) {
+  const Tag<T> d;
+  for (Index i = begin; i < end; ++i) {
+    T* c = t.c + i * t.c_row + j;
+    Index x = 0;
+    for (; x + kLanes<T> <= columns; x += kLanes<T>) {
+      hn::StoreU(FinishVector<T>(t, i, j + x, kLanes<T>, hn::LoadU(d, c + x)), d, c + x);
+    }
+    if (x < columns) {
+      const Index left = columns - x;
+      StoreTail<T>(FinishVector<T>(t, i, j + x, left, LoadTail<T>(c + x, left, T(0))), c + x, left);
+    }
+  }
+}
+
+template <typename T>
+HWY_NOINLINE void Finish(const GemmTask<T>& t) {
+  FinishRows<T>(t, 0, t.m, 0, t.n);
+}
 
 template <typename T>
 struct GemmBody {
@@ -25,7 +73,9 @@ struct GemmBody {
   Index j;        // first column of the panel
   Index columns;  // valid columns of the panel
   bool add;
-  bool last;  // bias and activation come with the last depth block
+  bool last;    // bias and epilogue come with the last depth block
+  bool relu;    // the epilogue is relu alone: done in registers
+  bool finish;  // another epilogue
 
   template <int kRows, int kVectors>
   HWY_INLINE void Run(Index i) const {
@@ -44,16 +94,17 @@ struct GemmBody {
         if (HWY_LIKELY(left >= kLanes<T>)) {
           if (add) y = y + hn::LoadU(d, c + first);
           if (last && t.bias != nullptr) y = y + hn::LoadU(d, t.bias + j + first);
-          if (last && t.relu) y = Relu<T>(y);
+          if (relu) y = Relu<T>(y);
           hn::StoreU(y, d, c + first);
         } else {
           if (add) y = y + LoadTail<T>(c + first, left, T(0));
           if (last && t.bias != nullptr) y = y + LoadTail<T>(t.bias + j + first, left, T(0));
-          if (last && t.relu) y = Relu<T>(y);
+          if (relu) y = Relu<T>(y);
           StoreTail<T>(y, c + first, left);
         }
       }
     }
+    if (HWY_UNLIKELY(finish)) FinishRows<T>(t, i, i + kRows, j, columns);
   }
 };
 
@@ -68,8 +119,18 @@ HWY_NOINLINE void Run(const GemmTask<T>& t) {
     Index p = 0;
     do {
       const Index depth = Min(kDepth, t.k - p);
-      const GemmBody<T> body{t, t.a + p * t.a_col, panel + p * b_row, b_row,           depth,
-                             j, columns,           t.add || p > 0,    p + depth == t.k};
+      const bool last = p + depth == t.k, active = t.epilogue.active();
+      const GemmBody<T> body{t,
+                             t.a + p * t.a_col,
+                             panel + p * b_row,
+                             b_row,
+                             depth,
+                             j,
+                             columns,
+                             t.add || p > 0,
+                             last,
+                             last && !active && t.epilogue.activation == Activation::kRelu,
+                             last && active};
       switch (vectors) {
         case 1: ForEachRowTile<1>(t.m, body); break;
         case 2: ForEachRowTile<2>(t.m, body); break;
@@ -116,7 +177,7 @@ HWY_NOINLINE void PackB(T* packed, const T* b, Index b_row, Index b_col, Index k
 // Four rows of w at a time against one row of a: each element of a is loaded once for four products.
 template <typename T>
 HWY_NOINLINE void RunDot(const T* a, Index a_row, Index m, const T* w, Index w_row, Index n, Index k, T* y, Index y_row,
-                         bool add, const T* bias, bool relu) {
+                         bool add, const T* bias) {
   const Tag<T> d;
   const Index whole = k / kLanes<T> * kLanes<T>;
   for (Index j = 0; j < n; j += 4) {
@@ -147,21 +208,61 @@ HWY_NOINLINE void RunDot(const T* a, Index a_row, Index m, const T* w, Index w_r
         T value = sums[c];
         if (add) value += out[c];
         if (bias != nullptr) value += bias[j + c];
-        // Written so that NaN stays NaN.
-        if (relu && value < T(0)) value = T(0);
         out[c] = value;
       }
     }
   }
 }
 
+template <typename T>
+HWY_NOINLINE void AddInto(T* out, const T* x, Index n) {
+  const Tag<T> d;
+  Index i = 0;
+  for (; i + kLanes<T> <= n; i += kLanes<T>) hn::StoreU(hn::LoadU(d, out + i) + hn::LoadU(d, x + i), d, out + i);
+  for (; i < n; ++i) out[i] += x[i];
+}
+
+template <typename T>
+HWY_NOINLINE void ColumnSum(T* sum, T* block, const T* x, Index rows, Index n) {
+  constexpr Index kBlock = 256;
+  const Tag<T> d;
+  for (Index first = 0; first < rows; first += kBlock) {
+    const Index end = Min(rows, first + kBlock);
+    Index i = first;
+    bool begun = false;
+    // Four rows at a time: the sums so far are loaded and stored a quarter as often.
+    for (; i + 4 <= end; i += 4, begun = true) {
+      const T *r0 = x + i * n, *r1 = r0 + n, *r2 = r1 + n, *r3 = r2 + n;
+      Index j = 0;
+      for (; j + kLanes<T> <= n; j += kLanes<T>) {
+        auto s = (hn::LoadU(d, r0 + j) + hn::LoadU(d, r1 + j)) + (hn::LoadU(d, r2 + j) + hn::LoadU(d, r3 + j));
+        if (begun) s = s + hn::LoadU(d, block + j);
+        hn::StoreU(s, d, block + j);
+      }
+      for (; j < n; ++j) {
+        const T s = (r0[j] + r1[j]) + (r2[j] + r3[j]);
+        block[j] = begun ? s + block[j] : s;
+      }
+    }
+    for (; i < end; ++i, begun = true) {
+      if (begun) {
+        AddInto<T>(block, x + i * n, n);
+      } else {
+        for (Index j = 0; j < n; ++j) block[j] = x[i * n + j];
+      }
+    }
+    AddInto<T>(sum, block, n);
+  }
+}
+
 const GemmKernels<float>& TableFloat() {
-  static constexpr GemmKernels<float> table{kLanes<float>, kPanel<float>, Run<float>, PackB<float>, RunDot<float>};
+  static constexpr GemmKernels<float> table{kLanes<float>, kPanel<float>, Run<float>,       PackB<float>,
+                                            Finish<float>, RunDot<float>, ColumnSum<float>, AddInto<float>};
   return table;
 }
 const GemmKernels<double>& TableDouble() {
-  static constexpr GemmKernels<double> table{kLanes<double>, kPanel<double>, Run<double>, PackB<double>,
-                                             RunDot<double>};
+  static constexpr GemmKernels<double> table{kLanes<double>, kPanel<double>, Run<double>,       PackB<double>,
+                                             Finish<double>, RunDot<double>, ColumnSum<double>, AddInto<double>};
   return table;
 }
 

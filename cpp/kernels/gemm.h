@@ -2,10 +2,34 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 namespace attendo::kernels {
 
-// c[i, j] = Σ_p a[i, p] b[p, j]  (+ c[i, j])  (+ bias[j])  (then max(·, 0))
+enum class Activation : unsigned char { kNone, kRelu, kGelu };
+
+// What happens to the finished sums z[i, j] while they are still in the cache. Row i of an (m, n) array begins at i·n.
+//
+//   forward    c = drop(f(z)),            before = z
+//   backward   c = drop(z) f'(gate)       with relu the gate may be f's output, dropped or not
+template <typename T>
+struct Epilogue {
+  Activation activation = Activation::kNone;  // f: in a forward epilogue, applied
+  T* before = nullptr;                        // (m, n) or null: written
+  Activation gate_activation = Activation::kNone;
+  const T* gate = nullptr;  // (m, n): f'(gate) multiplies
+  // Element (i, j) is number i·n + j of the stream; n is a multiple of the vector's lanes.
+  bool dropout = false;
+  std::uint64_t stream = 0;
+  std::uint32_t drop_below = 0;
+  T keep_scale = 1;  // multiplies, also without dropout
+
+  bool active() const {
+    return activation == Activation::kGelu || before != nullptr || gate != nullptr || dropout || keep_scale != T(1);
+  }
+};
+
+// c[i, j] = Σ_p a[i, p] b[p, j]  (+ c[i, j])  (+ bias[j])  (then the epilogue)
 //
 // a is read in place with any strides. b is either packed in panels by pack_b (b_row == 0), or row-major with n a
 // multiple of `lanes` and row stride b_row.
@@ -20,7 +44,8 @@ struct GemmTask {
   std::ptrdiff_t c_row = 0;
   bool add = false;         // add to what c holds
   const T* bias = nullptr;  // (n,), or null
-  bool relu = false;
+  Epilogue<T> epilogue;
+  std::ptrdiff_t row = 0, column = 0, columns = 0;  // this task's place in the epilogue's arrays, and their n
 };
 
 template <typename T>
@@ -32,9 +57,16 @@ struct GemmKernels {
   // the last panel padded with zeros to a multiple of `lanes`. Rows [p_begin, p_end) only, so that threads can share.
   void (*pack_b)(T* packed, const T* b, std::ptrdiff_t b_row, std::ptrdiff_t b_col, std::ptrdiff_t k, std::ptrdiff_t n,
                  std::ptrdiff_t p_begin, std::ptrdiff_t p_end);
-  // y[i, j] = Σ_p a[i, p] w[j, p] (+ bias[j]) (then relu): rows of w are dotted with the few rows of a.
+  // The epilogue alone, on what c holds.
+  void (*finish)(const GemmTask<T>& task);
+  // y[i, j] = Σ_p a[i, p] w[j, p] (+ bias[j]): rows of w are dotted with the few rows of a.
   void (*run_dot)(const T* a, std::ptrdiff_t a_row, std::ptrdiff_t m, const T* w, std::ptrdiff_t w_row,
-                  std::ptrdiff_t n, std::ptrdiff_t k, T* y, std::ptrdiff_t y_row, bool add, const T* bias, bool relu);
+                  std::ptrdiff_t n, std::ptrdiff_t k, T* y, std::ptrdiff_t y_row, bool add, const T* bias);
+  // sum[j] += Σ_i x[i, j], rows added in blocks, whose sums are added: a million small numbers added one by one to a
+  // large sum would be rounded away. `block`: n elements of scratch.
+  void (*column_sum)(T* sum, T* block, const T* x, std::ptrdiff_t rows, std::ptrdiff_t n);
+  // out += x
+  void (*add_into)(T* out, const T* x, std::ptrdiff_t n);
 };
 
 template <typename T>

@@ -82,7 +82,7 @@ AttentionResult CnnAttention::operator()(const Tensor& images, bool return_weigh
   Tensor map = (*pool_)(relu((*conv1_)(images)));
   map = (*pool_)(relu((*conv2_)(map)));                                                    // (B, C2, H/4, W/4)
   const Tensor tokens = transpose(reshape(map, {map.dim(0), map.dim(1), -1}), {0, 2, 1});  // (B, N, C2)
-  AttentionResult result = (*attention_)((*fc1_)(tokens, true), return_weights);
+  AttentionResult result = (*attention_)((*fc1_)(tokens, Activation::kRelu), return_weights);
   result.out = (*fc_)(mean(result.out, std::vector<int>{1}));
   return result;
 }

@@ -5,19 +5,19 @@
 // x, y: (…, d_model).  W_1: (dff, d_model).  W_2: (d_model, dff).   Vaswani et al. 2017, eq. 2.
 #include "nn/feed_forward.h"
 
-#include "ops/activations.h"
+#include "ops/feed_forward.h"
 
 namespace attendo::nn {
 
-ActivationKind activation_kind(const char* layer, const std::string& name) {
-  if (name == "relu") return ActivationKind::kRelu;
-  if (name == "gelu") return ActivationKind::kGelu;
+Activation activation_of(const char* layer, const std::string& name) {
+  if (name == "relu") return Activation::kRelu;
+  if (name == "gelu") return Activation::kGelu;
   value_error(layer, ": activation is '", name, "' but must be 'relu' or 'gelu'");
 }
 
 FeedForward::FeedForward(Index d_model, Index dff, double dropout, const std::string& activation, DType dtype)
     : activation_(activation),
-      kind_(activation_kind("FeedForward", activation)),
+      kind_(activation_of("FeedForward", activation)),
       linear1_(std::make_shared<Linear>(d_model, dff, true, dtype)),
       linear2_(std::make_shared<Linear>(dff, d_model, true, dtype)),
       dropout_(std::make_shared<Dropout>(dropout)) {
@@ -28,8 +28,9 @@ FeedForward::FeedForward(Index d_model, Index dff, double dropout, const std::st
 
 Tensor FeedForward::operator()(const Tensor& x) {
   check_input("FeedForward", "x", x, 0, linear1_->weight().dim(1), linear1_->weight().dtype());
-  const Tensor hidden = kind_ == ActivationKind::kRelu ? (*linear1_)(x, true) : gelu((*linear1_)(x));  // (…, dff)
-  return (*linear2_)((*dropout_)(hidden));
+  const bool drop = dropout_->training() && dropout_->p() > 0;
+  return feed_forward(x, linear1_->weight(), linear1_->bias(), linear2_->weight(), linear2_->bias(), kind_,
+                      drop ? dropout_->p() : 0.0, drop ? &dropout_->generator() : nullptr);
 }
 
 std::string FeedForward::extra_repr() const { return "activation='" + activation_ + "'"; }

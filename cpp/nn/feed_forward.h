@@ -4,8 +4,8 @@
 
 namespace attendo::nn {
 
-enum class ActivationKind { kRelu, kGelu };
-ActivationKind activation_kind(const char* layer, const std::string& name);
+// 'relu' or 'gelu'
+Activation activation_of(const char* layer, const std::string& name);
 
 class FeedForward : public Module {
  public:
@@ -17,7 +17,7 @@ class FeedForward : public Module {
 
  private:
   std::string activation_;
-  ActivationKind kind_;
+  Activation kind_;
   std::shared_ptr<Linear> linear1_, linear2_;
   std::shared_ptr<Dropout> dropout_;
 };

@@ -40,9 +40,9 @@ Linear::Linear(Index in_features, Index out_features, bool bias, DType dtype) {
   reset_own(generator());
 }
 
-Tensor Linear::operator()(const Tensor& x, bool relu) {
+Tensor Linear::operator()(const Tensor& x, Activation activation) {
   check_input("Linear", "x", x, 0, weight().dim(1), weight().dtype());
-  return linear(x, weight(), bias(), relu);
+  return linear(x, weight(), bias(), activation);
 }
 
 std::string Linear::extra_repr() const {

@@ -3,13 +3,14 @@
 
 #include "nn/module.h"
 #include "ops/embedding.h"
+#include "ops/gemm.h"
 
 namespace attendo::nn {
 
 class Linear : public Module {
  public:
   Linear(Index in_features, Index out_features, bool bias, DType dtype);
-  Tensor operator()(const Tensor& x, bool relu = false);
+  Tensor operator()(const Tensor& x, Activation activation = Activation::kNone);
   Tensors forward(const Tensors& inputs) override { return {(*this)(only_input("Linear", inputs))}; }
   std::string type_name() const override { return "Linear"; }
   std::string extra_repr() const override;
@@ -112,10 +113,10 @@ class Flatten : public Module {
 };
 
 // relu, gelu, tanh, sigmoid, softmax as layers.
-class Activation : public Module {
+class ActivationLayer : public Module {
  public:
   using Function = Tensor (*)(const Tensor&);
-  Activation(std::string name, Function function) : name_(std::move(name)), function_(function) {}
+  ActivationLayer(std::string name, Function function) : name_(std::move(name)), function_(function) {}
   Tensor operator()(const Tensor& x) { return function_(x); }
   Tensors forward(const Tensors& inputs) override { return {function_(only_input(name_.c_str(), inputs))}; }
   std::string type_name() const override { return name_; }

@@ -9,7 +9,6 @@ namespace {
 
 constexpr Index kTaskWork = 400000;    // multiply-adds that are worth a task
 constexpr Index kDirectColumns = 256;  // up to here a row-major B is read in place
-constexpr Index kSumBlock = 256;       // rows added one after the other
 constexpr Index kDotRows = 4;          // up to so many rows B is dotted, not packed
 
 template <typename T>
@@ -18,8 +17,20 @@ kernels::GemmTask<T> task_of(const Gemm<T>& g) {
   task.m = g.m, task.n = g.n, task.k = g.k;
   task.a = g.a, task.a_row = g.a_row, task.a_col = g.a_col;
   task.c = g.c, task.c_row = g.c_row;
-  task.add = g.add, task.bias = g.bias, task.relu = g.relu;
+  task.add = g.add, task.bias = g.bias;
+  task.epilogue = g.epilogue;
+  task.columns = g.n;
   return task;
+}
+
+// The epilogue on rows that are complete.
+template <typename T>
+void finish_rows(const Gemm<T>& g, Index begin, Index end) {
+  if (!g.epilogue.active() && g.epilogue.activation == Activation::kNone) return;
+  kernels::GemmTask<T> task = task_of(g);
+  task.row = begin, task.m = end - begin;
+  task.c = g.c + begin * g.c_row;
+  kernels::gemm_kernels<T>().finish(task);
 }
 
 template <typename T>
@@ -42,6 +53,7 @@ void run_blocks(const Gemm<T>& g) {
     const Index i = index / column_tasks * rows;
     const Index j = index % column_tasks * columns;
     kernels::GemmTask<T> task = task_of(g);
+    task.row = i, task.column = j;
     task.m = std::min(rows, g.m - i);
     task.n = std::min(columns, g.n - j);
     task.a = g.a + i * g.a_row;
@@ -66,29 +78,20 @@ void run_shards(const Gemm<T>& g, const Shards& shards) {
     part.b = g.b + p * g.b_row;
     part.c = partial.get() + shard * size;
     part.c_row = g.n;
-    part.add = false, part.bias = nullptr, part.relu = false;
+    part.add = false, part.bias = nullptr, part.epilogue = {};
     run_blocks(part);
   });
+  const auto add_into = kernels::gemm_kernels<T>().add_into;
   parallel_ranges(g.m, std::max<Index>(1, 32768 / g.n), [&](Index begin, Index end) {
     for (Index i = begin; i < end; ++i) {
       T* c = g.c + i * g.c_row;
-      const T* first = partial.get() + i * g.n;
-      if (g.add) {
-        for (Index j = 0; j < g.n; ++j) c[j] += first[j];
-      } else {
-        std::copy_n(first, g.n, c);
+      if (!g.add) std::copy_n(partial.get() + i * g.n, g.n, c);
+      for (Index shard = g.add ? 0 : 1; shard < shards.count; ++shard) {
+        add_into(c, partial.get() + shard * size + i * g.n, g.n);
       }
-      for (Index shard = 1; shard < shards.count; ++shard) {
-        const T* x = first + shard * size;
-        for (Index j = 0; j < g.n; ++j) c[j] += x[j];
-      }
-      if (g.bias != nullptr) {
-        for (Index j = 0; j < g.n; ++j) c[j] += g.bias[j];
-      }
-      if (g.relu) {
-        for (Index j = 0; j < g.n; ++j) c[j] = c[j] < T(0) ? T(0) : c[j];
-      }
+      if (g.bias != nullptr) add_into(c, g.bias, g.n);
     }
+    finish_rows(g, begin, end);
   });
 }
 
@@ -101,9 +104,9 @@ void gemm(const Gemm<T>& g) {
     const Index grain = std::max<Index>(4, 100000 / g.k / 4 * 4);
     parallel_ranges(g.n, grain, [&](Index begin, Index end) {
       kernels::gemm_kernels<T>().run_dot(g.a, g.a_row, g.m, g.b + begin * g.b_col, g.b_col, end - begin, g.k,
-                                         g.c + begin, g.c_row, g.add, g.bias == nullptr ? nullptr : g.bias + begin,
-                                         g.relu);
+                                         g.c + begin, g.c_row, g.add, g.bias == nullptr ? nullptr : g.bias + begin);
     });
+    finish_rows(g, 0, g.m);
     return;
   }
   const Index outputs = g.m * g.n;
@@ -129,16 +132,8 @@ void column_sum(T* out, const T* x, Index rows, Index n, bool add) {
     T* sum = partial.get() + shard * n;
     std::fill_n(sum, n, T(0));
     Scratch<T> block(static_cast<size_t>(n));
-    const Index end = std::min(rows, (shard + 1) * shards.rows);
-    // In blocks, whose sums are added: a million small numbers added one by one to a large sum would be rounded away.
-    for (Index first = shard * shards.rows; first < end; first += kSumBlock) {
-      std::fill_n(block.get(), n, T(0));
-      for (Index i = first; i < std::min(end, first + kSumBlock); ++i) {
-        const T* row = x + i * n;
-        for (Index j = 0; j < n; ++j) block.get()[j] += row[j];
-      }
-      for (Index j = 0; j < n; ++j) sum[j] += block.get()[j];
-    }
+    const Index first = shard * shards.rows;
+    kernels::gemm_kernels<T>().column_sum(sum, block.get(), x + first * n, std::min(rows - first, shards.rows), n);
   });
   if (!add) std::fill_n(out, n, T(0));
   for (Index shard = 0; shard < shards.count; ++shard) {

@@ -2,10 +2,14 @@
 #pragma once
 
 #include "core/shape.h"
+#include "kernels/gemm.h"
 
 namespace attendo {
 
-// c (m, n) = a (m, k) · b (k, n)  (+ c)  (+ bias)  (then relu); any strides for a and b, rows of c contiguous.
+using kernels::Activation;
+using kernels::Epilogue;
+
+// c (m, n) = a (m, k) · b (k, n)  (+ c)  (+ bias)  (then the epilogue); any strides for a and b, rows of c contiguous.
 template <typename T>
 struct Gemm {
   Index m = 0, n = 0, k = 0;
@@ -17,7 +21,7 @@ struct Gemm {
   Index c_row = 0;
   bool add = false;
   const T* bias = nullptr;
-  bool relu = false;
+  Epilogue<T> epilogue;
 };
 
 template <typename T>

@@ -118,7 +118,22 @@ def sum(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor | Fl
 def mean(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor | FloatArray: ...
 def max(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor | FloatArray: ...
 def gelu(x: TensorLike, approximate: Literal["none", "tanh"] = "none") -> Tensor | FloatArray: ...
-def linear(x: TensorLike, weight: TensorLike, bias: TensorLike | None = None) -> Tensor | FloatArray: ...
+def linear(
+    x: TensorLike,
+    weight: TensorLike,
+    bias: TensorLike | None = None,
+    activation: Literal["relu", "gelu"] | None = None,
+) -> Tensor | FloatArray: ...
+def feed_forward(
+    x: TensorLike,
+    weight1: TensorLike,
+    bias1: TensorLike | None,
+    weight2: TensorLike,
+    bias2: TensorLike | None,
+    activation: Literal["relu", "gelu"] | None = "relu",
+    dropout: SupportsFloat = 0.0,
+    generator: Generator | None = None,
+) -> Tensor | FloatArray: ...
 def embedding(
     ids: TensorLike, weight: TensorLike, padding_idx: SupportsIndex | None = None
 ) -> Tensor | FloatArray: ...

@@ -29,6 +29,7 @@ from ._functional.conv2d import conv2d
 from ._functional.cross_entropy import cross_entropy
 from ._functional.dropout import dropout
 from ._functional.embedding import embedding
+from ._functional.feed_forward import feed_forward
 from ._functional.layer_norm import layer_norm
 from ._functional.linear import linear
 from ._functional.matmul import matmul
@@ -47,6 +48,7 @@ __all__ = [
     "dropout",
     "embedding",
     "exp",
+    "feed_forward",
     "gelu",
     "layer_norm",
     "linear",

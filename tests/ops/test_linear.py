@@ -1,9 +1,12 @@
 """linear: y = x Wᵀ + b."""
 
 import numpy as np
+import pytest
 
+import attendo as at
 from inputs import SIZES, case, wrong
 from op_check import op_tests
+from tolerance import assert_close, assert_same_bits
 
 TestLinear = op_tests(
     "linear",
@@ -36,3 +39,31 @@ TestLinear = op_tests(
     ],
     huge=lambda: (np.zeros((2**23, 0), np.float32), np.zeros((2**23, 0), np.float32), {}),
 )
+
+
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
+@pytest.mark.parametrize("shape", [(1, 7, 5), (3, 100, 33), (40, 16, 64), (70, 600, 9)])
+def test_activation(shape, activation):
+    """As the activation after it, forward and backward, whichever way the product is computed."""
+    n, d_in, d_out = shape
+    draw = np.random.default_rng(0).standard_normal
+    inputs = [draw((n, d_in)), draw((d_out, d_in)), draw(d_out)]
+    results = []
+    for function in (
+        lambda *a: at.functional.linear(*a, activation=activation),
+        lambda *a: getattr(at.functional, activation)(at.functional.linear(*a)),
+    ):
+        tensors = [at.tensor(x, requires_grad=True) for x in inputs]
+        y = function(*tensors)
+        y.backward(np.linspace(-1, 1, n * d_out).reshape(n, d_out))
+        results.append([y.numpy(), *(t.grad.numpy() for t in tensors)])
+        assert_same_bits(function(*inputs), y.numpy())  # without a tape too
+    for fused, apart in zip(*results, strict=True):
+        assert_close(fused, apart)
+
+
+def test_activation_must_be_known():
+    with pytest.raises(ValueError, match="linear: activation is 'tanh' but must be 'relu', 'gelu' or None"):
+        at.functional.linear([[1.0]], [[1.0]], activation="tanh")
+    with pytest.raises(TypeError, match="linear: activation is a bool"):
+        at.functional.linear([[1.0]], [[1.0]], activation=True)

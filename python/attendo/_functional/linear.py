@@ -2,7 +2,7 @@
 # mypy: disable-error-code="overload-overlap"
 # A Tensor is array_like as well: the first overload that fits says what comes back.
 
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Literal, overload
 
 from .. import _core
 
@@ -14,12 +14,36 @@ if TYPE_CHECKING:
 
 
 @overload
-def linear(x: "Tensor", weight: "TensorLike", bias: "TensorLike | None" = None) -> "Tensor": ...
+def linear(
+    x: "Tensor",
+    weight: "TensorLike",
+    bias: "TensorLike | None" = None,
+    *,
+    activation: 'Literal["relu", "gelu"] | None' = None,
+) -> "Tensor": ...
 @overload
-def linear(x: "TensorLike", weight: "Tensor", bias: "TensorLike | None" = None) -> "Tensor": ...
+def linear(
+    x: "TensorLike",
+    weight: "Tensor",
+    bias: "TensorLike | None" = None,
+    *,
+    activation: 'Literal["relu", "gelu"] | None' = None,
+) -> "Tensor": ...
 @overload
-def linear(x: "ArrayLike", weight: "ArrayLike", bias: "ArrayLike | None" = None) -> "FloatArray": ...
-def linear(x: "TensorLike", weight: "TensorLike", bias: "TensorLike | None" = None) -> "Tensor | FloatArray":
+def linear(
+    x: "ArrayLike",
+    weight: "ArrayLike",
+    bias: "ArrayLike | None" = None,
+    *,
+    activation: 'Literal["relu", "gelu"] | None' = None,
+) -> "FloatArray": ...
+def linear(
+    x: "TensorLike",
+    weight: "TensorLike",
+    bias: "TensorLike | None" = None,
+    *,
+    activation: 'Literal["relu", "gelu"] | None' = None,
+) -> "Tensor | FloatArray":
     r"""Affine map of the last axis.
 
     Parameters
@@ -30,6 +54,9 @@ def linear(x: "TensorLike", weight: "TensorLike", bias: "TensorLike | None" = No
         Of x's dtype.
     bias : array_like or Tensor, shape (out,), optional
         Of x's dtype.
+    activation : "relu", "gelu" or None
+        Applied to the sums while they are in the cache: the same numbers as `gelu(linear(...))`, one pass over
+        memory less.
 
     Returns
     -------
@@ -39,7 +66,8 @@ def linear(x: "TensorLike", weight: "TensorLike", bias: "TensorLike | None" = No
     Raises
     ------
     ValueError
-        When x has no axis, weight has not two, x's last axis is not weight's, or bias is not of shape (out,).
+        When x has no axis, weight has not two, x's last axis is not weight's, bias is not of shape (out,), or
+        activation is another word.
     TypeError
         When a dtype is neither float32 nor float64, or they differ.
 
@@ -48,6 +76,8 @@ def linear(x: "TensorLike", weight: "TensorLike", bias: "TensorLike | None" = No
     .. math::
 
         y = x W^\top + b, \qquad dx = dy\, W, \quad dW = dy^\top x, \quad db = \sum_{\text{rows}} dy
+
+    and with an activation f of that: :math:`y = f(z)`, :math:`dz = dy \odot f'(z)` in the place of dy.
 
     Cost: :math:`n \cdot in \cdot out` multiply-adds for n rows, and twice that for the backward pass.
 
@@ -63,4 +93,4 @@ def linear(x: "TensorLike", weight: "TensorLike", bias: "TensorLike | None" = No
 
     Source: cpp/ops/linear.cpp
     """
-    return _core.linear(x, weight, bias)
+    return _core.linear(x, weight, bias, activation)
