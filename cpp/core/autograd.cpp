@@ -143,7 +143,6 @@ void backward(const Tensor& root, const Tensor& d_root) {
   } else {
     check_shape("backward", "gradient", seed, root.shape());
     check_same_dtype("backward", "gradient", seed, "the tensor", root);
-    seed = seed.clone();
   }
   const std::lock_guard lock(backward_mutex);
   const NoGrad no_grad;
