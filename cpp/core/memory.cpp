@@ -4,9 +4,11 @@
 
 #include <bit>
 #include <cstdlib>
+#include <map>
 #include <mutex>
 #include <new>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "core/error.h"
@@ -20,6 +22,10 @@ size_t size_class(size_t bytes) {
   const size_t step = std::bit_floor(bytes - 1) / 4;
   return (bytes + step - 1) / step * step;
 }
+
+// What TaskScope says of this thread: 0 outside tasks.
+thread_local size_t task_width = 0;
+thread_local size_t task_depth = 0;  // scratch blocks the task holds
 
 class Pool {
  public:
@@ -47,6 +53,43 @@ class Pool {
     return block;
   }
 
+  // The place-th block of a task, one of at least `width`. They are nobody else's: whether one is free must not depend on
+  // the order in which threads come by.
+  void* take_scratch(size_t bytes, size_t place, size_t width) {
+    {
+      const std::lock_guard lock(mutex_);
+      Lane& lane = lanes_[{bytes, place}];
+      while (lane.blocks < width || lane.free.empty()) {
+        lane.free.reserve(lane.blocks + 1);
+        void* block = std::aligned_alloc(kAlignment, bytes);
+        if (block == nullptr) break;
+        lane.free.push_back(block);
+        ++lane.blocks;
+        ++stats_.system_calls;
+        stats_.cached_bytes += bytes;
+      }
+      if (!lane.free.empty()) {
+        void* block = lane.free.back();
+        lane.free.pop_back();
+        stats_.cached_bytes -= bytes;
+        stats_.live_bytes += bytes;
+        return block;
+      }
+    }
+    void* block = take(bytes);  // the last resort, and the error
+    const std::lock_guard lock(mutex_);
+    Lane& lane = lanes_[{bytes, place}];
+    lane.free.reserve(++lane.blocks);
+    return block;
+  }
+
+  void give_scratch(void* block, size_t bytes, size_t place) noexcept {
+    const std::lock_guard lock(mutex_);
+    lanes_.find({bytes, place})->second.free.push_back(block);  // has room for all its blocks
+    stats_.live_bytes -= bytes;
+    stats_.cached_bytes += bytes;
+  }
+
   void give(void* block, size_t bytes) noexcept {
     {
       const std::lock_guard lock(mutex_);
@@ -71,6 +114,12 @@ class Pool {
       stats_.cached_bytes -= bytes * blocks.size();
       blocks.clear();
     }
+    for (auto& [key, lane] : lanes_) {
+      for (void* block : lane.free) std::free(block);
+      stats_.cached_bytes -= key.first * lane.free.size();
+      lane.blocks -= lane.free.size();
+      lane.free.clear();
+    }
   }
 
   MemoryStats stats() {
@@ -80,8 +129,13 @@ class Pool {
 
  private:
   static constexpr size_t kCacheLimit = size_t{2} << 30;
+  struct Lane {
+    std::vector<void*> free;
+    size_t blocks = 0;  // free and in use
+  };
   std::mutex mutex_;
   std::unordered_map<size_t, std::vector<void*>> free_;
+  std::map<std::pair<size_t, size_t>, Lane> lanes_;  // of scratch: by size and place
   MemoryStats stats_;
 };
 
@@ -100,11 +154,39 @@ static size_t physical_memory() {
   return bytes;
 }
 
-std::shared_ptr<std::byte> allocate(size_t bytes) {
+static size_t rounded_size(size_t bytes) {
   if (bytes > physical_memory()) throw OutOfMemory(concat("an array of ", bytes, " bytes does not fit in memory"));
-  const size_t rounded = size_class(bytes == 0 ? 1 : bytes);
+  return size_class(bytes == 0 ? 1 : bytes);
+}
+
+std::shared_ptr<std::byte> allocate(size_t bytes) {
+  const size_t rounded = rounded_size(bytes);
   auto* block = static_cast<std::byte*>(pool().take(rounded));
   return {block, [rounded](std::byte* p) { pool().give(p, rounded); }};
+}
+
+TaskScope::TaskScope(size_t width)
+    : width_(std::exchange(task_width, width)), depth_(std::exchange(task_depth, size_t{0})) {}
+
+TaskScope::~TaskScope() {
+  task_width = width_;
+  task_depth = depth_;
+}
+
+ScratchBlock::ScratchBlock(size_t bytes)
+    : bytes_(rounded_size(bytes)),
+      place_(task_width > 0 ? task_depth + 1 : 0),
+      block_(place_ > 0 ? pool().take_scratch(bytes_, place_, task_width) : pool().take(bytes_)) {
+  if (place_ > 0) task_depth = place_;
+}
+
+ScratchBlock::~ScratchBlock() {
+  if (place_ == 0) {
+    pool().give(block_, bytes_);
+    return;
+  }
+  pool().give_scratch(block_, bytes_, place_);
+  task_depth = place_ - 1;
 }
 
 MemoryStats memory_stats() { return pool().stats(); }

@@ -22,15 +22,43 @@ MemoryStats memory_stats();
 // Gives every cached block back to the system.
 void release_cached_memory();
 
-// Scratch memory of one task: a block of the pool for as long as it lives.
+// For as long as it lives, this thread runs a task that up to `width` threads run at once. How many of them really do is
+// a matter of time: the first to ask for scratch memory gets as much for all, so that the pool does not grow later.
+class TaskScope {
+ public:
+  explicit TaskScope(size_t width);
+  ~TaskScope();
+  TaskScope(const TaskScope&) = delete;
+  TaskScope& operator=(const TaskScope&) = delete;
+
+ private:
+  size_t width_, depth_;
+};
+
+// A block for as long as it lives, on the thread that made it.
+class ScratchBlock {
+ public:
+  explicit ScratchBlock(size_t bytes);
+  ~ScratchBlock();
+  ScratchBlock(const ScratchBlock&) = delete;
+  ScratchBlock& operator=(const ScratchBlock&) = delete;
+  void* get() const { return block_; }
+
+ private:
+  size_t bytes_;
+  size_t place_;  // which of the blocks of a task: 1 for the first; 0 outside tasks
+  void* block_;
+};
+
+// Scratch memory of one task.
 template <typename T>
 class Scratch {
  public:
-  explicit Scratch(size_t count) : block_(allocate(count * sizeof(T))) {}
-  T* get() const { return reinterpret_cast<T*>(block_.get()); }
+  explicit Scratch(size_t count) : block_(count * sizeof(T)) {}
+  T* get() const { return static_cast<T*>(block_.get()); }
 
  private:
-  std::shared_ptr<std::byte> block_;
+  ScratchBlock block_;
 };
 
 }  // namespace attendo

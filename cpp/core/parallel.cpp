@@ -13,6 +13,8 @@
 #include <memory>
 #include <mutex>
 
+#include "core/memory.h"
+
 namespace attendo {
 namespace {
 
@@ -71,10 +73,12 @@ const char* tbb_version() { return TBB_runtime_version(); }
 
 void run_tasks(Index tasks, void (*fn)(void* context, Index task), void* context) {
   std::shared_ptr<tbb::task_arena> arena;
+  size_t width = 1;
   if (tasks > 1 && !forked) {
     Arena& s = state();
     const std::lock_guard lock(s.mutex);
     if (s.threads > 1) arena = s.arena;
+    width = static_cast<size_t>(std::min<Index>(s.threads, tasks));
   }
   if (!arena) {
     for (Index i = 0; i < tasks; ++i) fn(context, i);
@@ -84,6 +88,7 @@ void run_tasks(Index tasks, void (*fn)(void* context, Index task), void* context
     tbb::parallel_for(
         tbb::blocked_range<Index>(0, tasks, 1),
         [&](const tbb::blocked_range<Index>& range) {
+          const TaskScope scope(width);
           for (Index i = range.begin(); i < range.end(); ++i) fn(context, i);
         },
         tbb::simple_partitioner());
