@@ -2,6 +2,7 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/rows.cpp"
+#include <hwy/cache_control.h>
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
@@ -57,14 +58,23 @@ HWY_INLINE T MaxOf(const T* x, Index n) {
 }
 
 template <typename T>
-struct ExpMinus {
+struct ExpMinus {  // shift is at least x
   Vector<T> shift;
-  HWY_INLINE Vector<T> operator()(Vector<T> x) const { return Exp<T>(x - shift); }
+  HWY_INLINE Vector<T> operator()(Vector<T> x) const { return ExpNegative<T>(x - shift); }
 };
 template <typename T>
 struct Times {
   Vector<T> factor;
   HWY_INLINE Vector<T> operator()(Vector<T> x) const { return x * factor; }
+};
+template <typename T>
+struct Plus {
+  HWY_INLINE Vector<T> operator()(Vector<T> a, Vector<T> b) const { return a + b; }
+};
+template <typename T>
+struct Minus {
+  Vector<T> amount;
+  HWY_INLINE Vector<T> operator()(Vector<T> x) const { return x - amount; }
 };
 template <typename T>
 struct Identity {
@@ -92,8 +102,20 @@ HWY_NOINLINE void Softmax(T* y, const T* x, Index rows, Index n) {
     const T m = MaxOf<T>(x, n);
     const T shift = IsLowest(m) ? T(0) : m;  // -inf - (-inf) would be NaN; exp(-inf - 0) is 0
     // Pass 2: exponentials and their sum.
-    Map<T>(y, x, n, ExpMinus<T>{hn::Set(d, shift)});
-    const T sum = Sum<T>(y, n, T(0), Identity<T>());
+    const ExpMinus<T> exponential{hn::Set(d, shift)};
+    auto total = hn::Zero(d);
+    Index i = 0;
+    for (; i + kLanes<T> <= n; i += kLanes<T>) {
+      const auto e = exponential(hn::LoadU(d, x + i));
+      total = total + e;
+      hn::StoreU(e, d, y + i);
+    }
+    if (i < n) {
+      const auto e = exponential(LoadTail<T>(x + i, n - i, T(-__builtin_inf())));
+      total = total + e;
+      StoreTail<T>(e, y + i, n - i);
+    }
+    const T sum = SumLanes<T>(total);
     // Pass 3: divide. A sum of 0 is a row of -inf: zeros.
     Map<T>(y, y, n, Times<T>{hn::Set(d, sum == T(0) ? T(0) : T(1) / sum)});
   }
@@ -119,14 +141,23 @@ HWY_NOINLINE void SoftmaxBackward(T* dx, const T* dy, const T* y, Index rows, In
   }
 }
 
+// In one pass over memory: blocks that stay in the cache, and a sum that is scaled down when the maximum grows.
 template <typename T>
 HWY_INLINE T LogSumExpRow(const T* x, Index n) {
   const Tag<T> d;
-  const T m = MaxOf<T>(x, n);
-  const T shift = IsLowest(m) ? T(0) : m;
+  constexpr Index kBlock = 2048;
   const T lowest = T(-__builtin_inf());
-  const T sum = Sum<T>(x, n, lowest, ExpMinus<T>{hn::Set(d, shift)});
-  return shift + T(__builtin_log(static_cast<double>(sum)));
+  T m = lowest, sum = T(0);
+  for (Index first = 0; first < n; first += kBlock) {
+    const Index count = Min(kBlock, n - first);
+    const T block = MaxOf<T>(x + first, count);
+    if (block > m) {
+      if (sum != T(0)) sum *= hn::GetLane(ExpNegative<T>(hn::Set(d, m - block)));
+      m = block;
+    }
+    sum += Sum<T>(x + first, count, lowest, ExpMinus<T>{hn::Set(d, IsLowest(m) ? T(0) : m)});
+  }
+  return (IsLowest(m) ? T(0) : m) + T(__builtin_log(static_cast<double>(sum)));
 }
 
 template <typename T>
@@ -135,21 +166,71 @@ HWY_NOINLINE void LogSumExp(T* lse, const T* x, Index rows, Index n) {
 }
 
 template <typename T>
-HWY_NOINLINE void SoftmaxMinus(T* dx, const T* x, const T* lse, const T* scale, T smoothing, Index rows, Index n) {
+struct GapTo {
+  Vector<T> top;
+  HWY_INLINE Vector<T> operator()(Vector<T> x) const { return top - x; }
+};
+
+template <typename T>
+HWY_NOINLINE void SumOfGaps(T* gap, const T* x, const T* lse, Index rows, Index n) {
+  for (Index r = 0; r < rows; ++r) gap[r] = Sum<T>(x + r * n, n, lse[r], GapTo<T>{hn::Set(Tag<T>(), lse[r])});
+}
+
+template <typename T>
+struct SoftmaxMinusOp {
+  Vector<T> shift, minus, factor;
+  HWY_INLINE Vector<T> operator()(Vector<T> x) const { return (ExpNegative<T>(x - shift) - minus) * factor; }
+};
+
+template <typename T>
+HWY_NOINLINE void SoftmaxMinus(T* dx, const T* x, const T* lse, const T* scale, T smoothing, bool stream, Index rows,
+                               Index n) {
   const Tag<T> d;
-  const auto minus = hn::Set(d, smoothing);
   for (Index r = 0; r < rows; ++r, dx += n, x += n) {
     if (scale[r] == T(0)) {
       for (Index i = 0; i < n; ++i) dx[i] = T(0);
       continue;
     }
-    const auto shift = hn::Set(d, lse[r]);
-    const auto factor = hn::Set(d, scale[r]);
-    Index i = 0;
-    for (; i + kLanes<T> <= n; i += kLanes<T>) {
-      hn::StoreU((Exp<T>(hn::LoadU(d, x + i) - shift) - minus) * factor, d, dx + i);
+    const SoftmaxMinusOp<T> op{hn::Set(d, lse[r]), hn::Set(d, smoothing), hn::Set(d, scale[r])};
+    if (!stream) {
+      Map<T>(dx, x, n, op);
+      continue;
     }
-    if (i < n) StoreTail<T>((Exp<T>(LoadTail<T>(x + i, n - i, T(0)) - shift) - minus) * factor, dx + i, n - i);
+    // Whole aligned vectors past the cache, which need not read what they replace.
+    constexpr std::uintptr_t kBytes = sizeof(T) * static_cast<size_t>(kLanes<T>);
+    const std::uintptr_t past = reinterpret_cast<std::uintptr_t>(dx) % kBytes;
+    Index i = past == 0 ? 0 : Min(n, static_cast<Index>((kBytes - past) / sizeof(T)));
+    Map<T>(dx, x, i, op);
+    for (; i + kLanes<T> <= n; i += kLanes<T>) hn::Stream(op(hn::LoadU(d, x + i)), d, dx + i);
+    Map<T>(dx + i, x + i, n - i, op);
+  }
+  if (stream) hwy::FlushStream();
+}
+
+template <typename T>
+HWY_NOINLINE void LogSoftmax(T* y, const T* x, Index rows, Index n) {
+  for (Index r = 0; r < rows; ++r, x += n, y += n) {
+    const T lse = LogSumExpRow<T>(x, n);
+    // A row of -inf has no distribution: its logarithm stays -inf, with zero gradient.
+    Map<T>(y, x, n, Minus<T>{hn::Set(Tag<T>(), IsLowest(lse) ? T(0) : lse)});
+  }
+}
+
+template <typename T>
+struct LogSoftmaxSlope {
+  Vector<T> live, sum;
+  HWY_INLINE Vector<T> operator()(Vector<T> dy, Vector<T> y) const {
+    return hn::NegMulAdd(ExpNegative<T>(y), sum, dy * live);
+  }
+};
+
+template <typename T>
+HWY_NOINLINE void LogSoftmaxBackward(T* dx, const T* dy, const T* y, Index rows, Index n) {
+  const Tag<T> d;
+  for (Index r = 0; r < rows; ++r, dx += n, dy += n, y += n) {
+    const T live = IsLowest(MaxOf<T>(y, n)) ? T(0) : T(1);
+    const T sum = Sum<T>(dy, n, T(0), Identity<T>());
+    Zip<T>(dx, dy, y, n, LogSoftmaxSlope<T>{hn::Set(d, live), hn::Set(d, sum)});
   }
 }
 
@@ -179,64 +260,100 @@ HWY_NOINLINE void LayerNorm(T* y, T* mean, T* rstd, const T* x, const T* gamma, 
   }
 }
 
-// One vector of a row of layer norm's backward: x̂ and g = dy·γ, and what they add to dγ and dβ.
-template <typename T>
-struct NormRow {
+// Layer norm's backward over kRows rows at once, so that γ, dγ and dβ are loaded and stored once for all of them. dγ and
+// dβ are added to row after row, as with one row.
+template <typename T, int kRows>
+struct NormRows {
+  Index n;
   const T *dy, *x, *gamma;
-  T *d_gamma, *d_beta;
-  Vector<T> mean, rstd;
+  T *dx, *d_gamma, *d_beta;
+  Vector<T> rstd[kRows], shift[kRows];  // x̂ = (x - μ) / σ
 
-  HWY_INLINE Vector<T> Normal(Vector<T> v) const { return (v - mean) * rstd; }
-
-  HWY_INLINE void First(Index i, Vector<T>& sum_g, Vector<T>& sum_gx) const {
-    const Tag<T> d;
-    const auto dyv = hn::LoadU(d, dy + i);
-    const auto xhat = Normal(hn::LoadU(d, x + i));
-    const auto g = gamma ? dyv * hn::LoadU(d, gamma + i) : dyv;
-    sum_g = sum_g + g;
-    sum_gx = hn::MulAdd(g, xhat, sum_gx);
-    if (d_gamma) hn::StoreU(hn::MulAdd(dyv, xhat, hn::LoadU(d, d_gamma + i)), d, d_gamma + i);
-    if (d_beta) hn::StoreU(dyv + hn::LoadU(d, d_beta + i), d, d_beta + i);
+  HWY_INLINE Vector<T> Load(const T* from, Index i, bool whole) const {
+    return whole ? hn::LoadU(Tag<T>(), from + i) : LoadTail<T>(from + i, n - i, T(0));
   }
-  HWY_INLINE void FirstTail(Index i, Index n, Vector<T>& sum_g, Vector<T>& sum_gx) const {
-    const auto dyv = LoadTail<T>(dy + i, n, T(0));
-    const auto xhat = Normal(LoadTail<T>(x + i, n, T(0)));
-    const auto g = gamma ? dyv * LoadTail<T>(gamma + i, n, T(0)) : dyv;
-    sum_g = sum_g + g;
-    sum_gx = hn::MulAdd(g, xhat, sum_gx);
-    if (d_gamma) StoreTail<T>(hn::MulAdd(dyv, xhat, LoadTail<T>(d_gamma + i, n, T(0))), d_gamma + i, n);
-    if (d_beta) StoreTail<T>(dyv + LoadTail<T>(d_beta + i, n, T(0)), d_beta + i, n);
+  HWY_INLINE void Store(Vector<T> v, T* to, Index i, bool whole) const {
+    whole ? hn::StoreU(v, Tag<T>(), to + i) : StoreTail<T>(v, to + i, n - i);
+  }
+
+  // Σ g and Σ g x̂ of each row, and its share of dγ = Σ dy x̂, dβ = Σ dy.
+  HWY_INLINE void Sums(Index i, bool whole, Vector<T>* sum_g, Vector<T>* sum_gx) const {
+    const Tag<T> d;
+    const auto scale = gamma ? Load(gamma, i, whole) : hn::Set(d, T(1));
+    auto total_gamma = d_gamma ? Load(d_gamma, i, whole) : hn::Zero(d);
+    auto total_beta = d_beta ? Load(d_beta, i, whole) : hn::Zero(d);
+#pragma GCC unroll 4
+    for (int r = 0; r < kRows; ++r) {
+      const auto dyv = Load(dy + r * n, i, whole);
+      const auto xhat = (Load(x + r * n, i, whole) - shift[r]) * rstd[r];
+      const auto g = dyv * scale;
+      sum_g[r] = sum_g[r] + g;
+      sum_gx[r] = hn::MulAdd(g, xhat, sum_gx[r]);
+      total_gamma = hn::MulAdd(dyv, xhat, total_gamma);
+      total_beta = total_beta + dyv;
+    }
+    if (d_gamma) Store(total_gamma, d_gamma, i, whole);
+    if (d_beta) Store(total_beta, d_beta, i, whole);
+  }
+
+  // dx = σ⁻¹ (g - mean(g) - x̂ mean(g x̂))
+  HWY_INLINE void Gradient(Index i, bool whole, const Vector<T>* mean_g, const Vector<T>* mean_gx) const {
+    const auto scale = gamma ? Load(gamma, i, whole) : hn::Set(Tag<T>(), T(1));
+#pragma GCC unroll 4
+    for (int r = 0; r < kRows; ++r) {
+      const auto xhat = (Load(x + r * n, i, whole) - shift[r]) * rstd[r];
+      const auto g = Load(dy + r * n, i, whole) * scale;
+      Store(rstd[r] * hn::NegMulAdd(xhat, mean_gx[r], g - mean_g[r]), dx + r * n, i, whole);
+      // The same place of the rows to come: several rows at a time are no pattern that the processor foresees.
+      hwy::Prefetch(dy + (kRows + r) * n + i);
+      hwy::Prefetch(x + (kRows + r) * n + i);
+    }
+  }
+
+  HWY_INLINE void Run() const {
+    const Tag<T> d;
+    Vector<T> a[kRows], b[kRows];
+#pragma GCC unroll 4
+    for (int r = 0; r < kRows; ++r) a[r] = b[r] = hn::Zero(d);
+    Index i = 0;
+    for (; i + kLanes<T> <= n; i += kLanes<T>) Sums(i, true, a, b);
+    if (i < n) Sums(i, false, a, b);
+    if (dx == nullptr) return;
+#pragma GCC unroll 4
+    for (int r = 0; r < kRows; ++r) {
+      a[r] = hn::Set(d, SumLanes<T>(a[r]) / T(n));
+      b[r] = hn::Set(d, SumLanes<T>(b[r]) / T(n));
+    }
+    for (i = 0; i + kLanes<T> <= n; i += kLanes<T>) Gradient(i, true, a, b);
+    if (i < n) Gradient(i, false, a, b);
   }
 };
+
+template <typename T, int kRows>
+HWY_INLINE void LayerNormBackwardRows(T* dx, T* d_gamma, T* d_beta, const T* dy, const T* x, const T* mean,
+                                      const T* rstd, const T* gamma, Index n) {
+  const Tag<T> d;
+  NormRows<T, kRows> rows{n, dy, x, gamma, dx, d_gamma, d_beta, {}, {}};
+#pragma GCC unroll 4
+  for (int r = 0; r < kRows; ++r) {
+    rows.rstd[r] = hn::Set(d, rstd[r]);
+    rows.shift[r] = hn::Set(d, mean[r]);
+  }
+  rows.Run();
+}
 
 template <typename T>
 HWY_NOINLINE void LayerNormBackward(T* dx, T* d_gamma, T* d_beta, const T* dy, const T* x, const T* mean, const T* rstd,
                                     const T* gamma, Index rows, Index n) {
-  const Tag<T> d;
-  for (Index r = 0; r < rows; ++r, dy += n, x += n) {
-    const NormRow<T> row{dy, x, gamma, d_gamma, d_beta, hn::Set(d, mean[r]), hn::Set(d, rstd[r])};
-    // Pass 1: Σ g and Σ g x̂, and this row's share of dγ = Σ dy x̂, dβ = Σ dy.
-    auto sum_g = hn::Zero(d), sum_gx = hn::Zero(d);
-    Index i = 0;
-    for (; i + kLanes<T> <= n; i += kLanes<T>) row.First(i, sum_g, sum_gx);
-    if (i < n) row.FirstTail(i, n - i, sum_g, sum_gx);
-    if (dx == nullptr) continue;
-    // Pass 2: dx = σ⁻¹ (g - mean(g) - x̂ mean(g x̂))
-    const auto mean_g = hn::Set(d, SumLanes<T>(sum_g) / T(n));
-    const auto mean_gx = hn::Set(d, SumLanes<T>(sum_gx) / T(n));
-    for (i = 0; i + kLanes<T> <= n; i += kLanes<T>) {
-      const auto dyv = hn::LoadU(d, dy + i);
-      const auto g = gamma ? dyv * hn::LoadU(d, gamma + i) : dyv;
-      const auto xhat = row.Normal(hn::LoadU(d, x + i));
-      hn::StoreU(row.rstd * (g - mean_g - xhat * mean_gx), d, dx + i);
-    }
-    if (i < n) {
-      const auto dyv = LoadTail<T>(dy + i, n - i, T(0));
-      const auto g = gamma ? dyv * LoadTail<T>(gamma + i, n - i, T(0)) : dyv;
-      const auto xhat = row.Normal(LoadTail<T>(x + i, n - i, T(0)));
-      StoreTail<T>(row.rstd * (g - mean_g - xhat * mean_gx), dx + i, n - i);
-    }
-    dx += n;
+  constexpr int kRows = 4;
+  Index r = 0;
+  for (; r + kRows <= rows; r += kRows) {
+    LayerNormBackwardRows<T, kRows>(dx ? dx + r * n : dx, d_gamma, d_beta, dy + r * n, x + r * n, mean + r, rstd + r,
+                                    gamma, n);
+  }
+  for (; r < rows; ++r) {
+    LayerNormBackwardRows<T, 1>(dx ? dx + r * n : dx, d_gamma, d_beta, dy + r * n, x + r * n, mean + r, rstd + r, gamma,
+                                n);
   }
 }
 
@@ -293,6 +410,33 @@ HWY_NOINLINE void Dropout(T* y, const T* x, std::uint64_t stream, std::uint64_t 
 }
 
 template <typename T>
+HWY_NOINLINE void AddDropout(T* y, const T* x, const T* r, std::uint64_t stream, std::uint64_t first,
+                             std::uint32_t drop_below, T scale, Index n) {
+  if (drop_below == 0 && scale == T(1)) {
+    Zip<T>(y, x, r, n, Plus<T>());
+    return;
+  }
+  const Tag<T> d;
+  const auto factor = hn::Set(d, scale);
+  while (n > 0) {
+    const std::uint32_t key = row_key(stream, first / kRandomRow);
+    const std::uint64_t column = first % kRandomRow;
+    const Index end = Min(n, static_cast<Index>(kRandomRow - column));
+    std::uint32_t at = static_cast<std::uint32_t>(column);
+    Index i = 0;
+    for (; i + kLanes<T> <= end; i += kLanes<T>, at += static_cast<std::uint32_t>(kLanes<T>)) {
+      hn::StoreU(hn::LoadU(d, x + i) + Drop<T>(hn::LoadU(d, r + i), key, at, drop_below, factor), d, y + i);
+    }
+    if (i < end) {
+      const auto kept = Drop<T>(LoadTail<T>(r + i, end - i, T(0)), key, at, drop_below, factor);
+      StoreTail<T>(LoadTail<T>(x + i, end - i, T(0)) + kept, y + i, end - i);
+    }
+    x += end, r += end, y += end, n -= end;
+    first += static_cast<std::uint64_t>(end);
+  }
+}
+
+template <typename T>
 struct AdamStep {
   Vector<T> rate, beta1, beta2, eps, correction, l2, keep, scale, one;
 
@@ -338,9 +482,11 @@ HWY_NOINLINE void Adam(T* w, T* m, T* v, const T* g, T rate, T beta1, T beta2, T
 
 template <typename T>
 constexpr RowKernels<T> MakeTable() {
-  return {Softmax<T>,           SoftmaxBackward<T>, LogSumExp<T>,        SoftmaxMinus<T>, LayerNorm<T>,
-          LayerNormBackward<T>, ExpFlat<T>,         TanhFlat<T>,         SigmoidFlat<T>,  GeluFlat<T>,
-          GeluBackward<T>,      GeluTanhFlat<T>,    GeluTanhBackward<T>, Dropout<T>,      Adam<T>};
+  return {Softmax<T>,           SoftmaxBackward<T>, LogSoftmax<T>,   LogSoftmaxBackward<T>,
+          LogSumExp<T>,         SumOfGaps<T>,       SoftmaxMinus<T>, LayerNorm<T>,
+          LayerNormBackward<T>, ExpFlat<T>,         TanhFlat<T>,     SigmoidFlat<T>,
+          GeluFlat<T>,          GeluBackward<T>,    GeluTanhFlat<T>, GeluTanhBackward<T>,
+          Dropout<T>,           AddDropout<T>,      Adam<T>};
 }
 const RowKernels<float>& TableFloat() {
   static constexpr RowKernels<float> table = MakeTable<float>();

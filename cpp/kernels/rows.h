@@ -14,10 +14,17 @@ struct RowKernels {
   void (*softmax)(T* y, const T* x, ptrdiff_t rows, ptrdiff_t n);
   // dx = y (dy - Σ dy y)
   void (*softmax_backward)(T* dx, const T* dy, const T* y, ptrdiff_t rows, ptrdiff_t n);
+  // y = x - log Σ exp x; a row of -inf stays one.
+  void (*log_softmax)(T* y, const T* x, ptrdiff_t rows, ptrdiff_t n);
+  // dx = dy - exp(y) Σ dy
+  void (*log_softmax_backward)(T* dx, const T* dy, const T* y, ptrdiff_t rows, ptrdiff_t n);
   // log Σ exp(x[r, :])
   void (*log_sum_exp)(T* lse, const T* x, ptrdiff_t rows, ptrdiff_t n);
-  // dx[r, :] = (exp(x[r, :] - lse[r]) - smoothing) · scale[r]; rows with scale 0 give zeros.
-  void (*softmax_minus)(T* dx, const T* x, const T* lse, const T* scale, T smoothing, ptrdiff_t rows, ptrdiff_t n);
+  // Σ (lse[r] - x[r, :])
+  void (*sum_of_gaps)(T* gap, const T* x, const T* lse, ptrdiff_t rows, ptrdiff_t n);
+  // dx[r, :] = (exp(x[r, :] - lse[r]) - smoothing) · scale[r]; rows with scale 0 give zeros. `stream`: past the cache.
+  void (*softmax_minus)(T* dx, const T* x, const T* lse, const T* scale, T smoothing, bool stream, ptrdiff_t rows,
+                        ptrdiff_t n);
 
   // y = (x - mean)·rstd·gamma + beta over rows of n; gamma and beta may be null. Keeps mean and rstd.
   void (*layer_norm)(T* y, T* mean, T* rstd, const T* x, const T* gamma, const T* beta, T eps, ptrdiff_t rows,
@@ -38,6 +45,9 @@ struct RowKernels {
   // y = keep(i) ? x·scale : 0 for elements first … first + n - 1 of the stream. The same call is its own backward.
   void (*dropout)(T* y, const T* x, std::uint64_t stream, std::uint64_t first, std::uint32_t drop_below, T scale,
                   ptrdiff_t n);
+  // y = x + (what dropout makes of r).
+  void (*add_dropout)(T* y, const T* x, const T* r, std::uint64_t stream, std::uint64_t first, std::uint32_t drop_below,
+                      T scale, ptrdiff_t n);
 
   // One pass of Adam over a flat buffer; see train/optimizers.h for the formula.
   void (*adam)(T* w, T* m, T* v, const T* g, T rate, T beta1, T beta2, T eps, T rsqrt_correction2, T l2, T decay,

@@ -113,19 +113,53 @@ HWY_INLINE Vector<double> Exp2Fraction(Vector<double> f) {
   return hn::MulAdd(p, f, hn::Set(d, 1.0));
 }
 
+// max(x, bound), and NaN where x is NaN.
+template <typename T>
+HWY_INLINE Vector<T> AtLeast(Vector<T> bound, Vector<T> x) {
+#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
+  return hn::Max(bound, x);  // where an argument is NaN, x86 returns the second
+#else
+  return hn::IfThenElse(hn::Lt(x, bound), bound, x);
+#endif
+}
+
 // 2^x for x <= 0 (and a little above). -inf gives 0, NaN gives NaN; below the smallest normal number 0.
 template <typename T>
 HWY_INLINE Vector<T> Exp2(Vector<T> x) {
-  const Tag<T> d;
-  const auto lowest = hn::Set(d, sizeof(T) == 4 ? T(-127) : T(-1023));
-#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
-  x = hn::Max(lowest, x);  // where an argument is NaN, x86 returns the second
-#else
-  x = hn::IfThenElse(hn::Lt(x, lowest), lowest, x);
-#endif
+  x = AtLeast<T>(hn::Set(Tag<T>(), sizeof(T) == 4 ? T(-127) : T(-1023)), x);
   const auto k = hn::Round(x);
   // p · 2^k, not an addition to the exponent bits: a NaN in p stays one.
   return Exp2Fraction(x - k) * PowerOfTwo(k);
+}
+
+// A number so large that adding it rounds to an integer k, whose lowest bits are then those of k plus the exponent's bias:
+// shifted to the place of the exponent they are 2^k, -bias giving 0.
+template <typename T>
+constexpr T kRounder = sizeof(T) == 4 ? T(12582912 + 127) : T(6755399441055744 + 1023);
+HWY_INLINE Vector<float> PowerOfRounded(Vector<float> k) {
+  const hn::RebindToUnsigned<Tag<float>> du;
+  return hn::BitCast(Tag<float>(), hn::ShiftLeft<23>(hn::BitCast(du, k)));
+}
+HWY_INLINE Vector<double> PowerOfRounded(Vector<double> k) {
+  const hn::RebindToUnsigned<Tag<double>> du;
+  return hn::BitCast(Tag<double>(), hn::ShiftLeft<52>(hn::BitCast(du, k)));
+}
+
+// log2(e) in two parts.
+template <typename T>
+constexpr T kLog2EHigh = sizeof(T) == 4 ? T(1.44269502162933349609) : T(1.44269504088896338700);
+template <typename T>
+constexpr T kLog2ELow = sizeof(T) == 4 ? T(1.92596299112661746887e-8) : T(2.03552737409310331e-17);
+
+// e^x for x <= 0 (and a little above), exactly 1 at 0. -inf gives 0, NaN gives NaN; below the smallest normal number 0.
+template <typename T>
+HWY_INLINE Vector<T> ExpNegative(Vector<T> x) {
+  const Tag<T> d;
+  const auto high = hn::Set(d, kLog2EHigh<T>), rounder = hn::Set(d, kRounder<T>);
+  x = AtLeast<T>(hn::Set(d, sizeof(T) == 4 ? T(-88.0296919311) : T(-709.089565712824)), x);
+  const auto rounded = hn::MulAdd(x, high, rounder);
+  const auto fraction = hn::MulAdd(x, hn::Set(d, kLog2ELow<T>), hn::MulSub(x, high, rounded - rounder));
+  return Exp2Fraction(fraction) * PowerOfRounded(rounded);
 }
 
 // e^r - 1 for |r| <= ln(2)/2, by its series.
@@ -206,12 +240,13 @@ HWY_INLINE Vector<T> Tanh(Vector<T> x) {
   return hn::IfThenElse(hn::Eq(x, x), saturated, x);
 }
 
-// 1 / (1 + e^-x)
+// 1 / (1 + e^-x), as e^x / (1 + e^x) for negative x.
 template <typename T>
 HWY_INLINE Vector<T> Sigmoid(Vector<T> x) {
   const Tag<T> d;
   const auto one = hn::Set(d, T(1));
-  return one / (one + Exp<T>(hn::Neg(x)));
+  const auto e = ExpNegative<T>(hn::Neg(hn::Abs(x)));
+  return hn::IfThenElse(hn::Lt(x, hn::Zero(d)), e, one) / (one + e);
 }
 
 // max(x, 0), and NaN where x is NaN.
@@ -262,45 +297,46 @@ HWY_INLINE Vector<double> MillsPolynomial(Vector<double> u) {
   return hn::MulAdd(p, u, hn::Set(d, 7.6919304975006295714e-1));
 }
 
-// Φ(x), the normal distribution, with a small relative error in its lower tail too; below the smallest normal number 0.
-// Also bell = e^{-x²/2}, and bounded = x brought within the bound beyond which bell is 0.
+// Φ(-|x|), the lower tail of the normal distribution, to a few units in the last place; below the smallest normal number 0.
+// Also bell = e^{-x²/2}, and t = |x| within the bound beyond which both are 0.
 template <typename T>
-HWY_INLINE Vector<T> NormalCdf(Vector<T> x, Vector<T>& bell, Vector<T>& bounded) {
+HWY_INLINE Vector<T> NormalTail(Vector<T> x, Vector<T>& bell, Vector<T>& t) {
   const Tag<T> d;
   constexpr bool kSingle = sizeof(T) == 4;
   const auto one = hn::Set(d, T(1)), a = hn::Set(d, kSingle ? T(2.9) : T(5));
-  const auto bound = hn::Set(d, kSingle ? T(13.27) : T(37.66));  // bound²/2 is 127 (1023) powers of two
-  auto t = hn::Abs(x);
-  t = hn::IfThenElse(hn::Gt(t, bound), bound, t);
-  bounded = hn::CopySign(t, x);
-  // t²/2 in two parts, the first without rounding: an error of it is multiplied by e^{t²/2}.
-  const hn::RebindToUnsigned<Tag<T>> du;
-  using Bits = hn::TFromD<decltype(du)>;
-  constexpr int kCut = kSingle ? 12 : 27;
-  const auto head = hn::BitCast(d, hn::And(hn::BitCast(du, t), hn::Set(du, static_cast<Bits>(~Bits{0} << kCut))));
-  const auto half = hn::Set(d, T(0.5));
-  const auto high = head * head * half, low = (t - head) * (t + head) * half;
-  Vector<T> k, r;
-  ReduceByLn2<T>(hn::Neg(high), k, r);
-  bell = (Expm1Reduced(r - low) + one) * PowerOfTwo(k);
+  t = hn::Min(hn::Abs(x), hn::Set(d, kSingle ? T(13.27) : T(37.66)));  // t²/2 is 127 (1023) powers of two there
+  // The square in two parts: an error of it is multiplied by t²/2. (Without fused multiply-add the second is lost.)
+  const auto square = t * t, rest = hn::MulSub(t, t, square);
+  const auto high = hn::Set(d, T(0.5) * kLog2EHigh<T>), rounder = hn::Set(d, kRounder<T>);
+  const auto rounded = hn::NegMulAdd(square, high, rounder);
+  auto fraction = hn::NegMulSub(square, high, rounded - rounder);
+  fraction = hn::NegMulAdd(square, hn::Set(d, T(0.5) * kLog2ELow<T>), fraction);
+  fraction = hn::NegMulAdd(rest, high, fraction);
+  bell = Exp2Fraction(fraction) * PowerOfRounded(rounded);
   const auto inverse = one / (t + a);
-  const auto tail = bell * (MillsPolynomial((t - a) * inverse) * inverse);
-  return hn::IfThenElse(hn::Lt(x, hn::Zero(d)), tail, one - tail);
+  return bell * (MillsPolynomial(hn::NegMulAdd(a + a, inverse, one)) * inverse);
 }
 
-// x Φ(x)
+// x Φ(x) = max(x, 0) - |x| Φ(-|x|)
 template <typename T>
 HWY_INLINE Vector<T> Gelu(Vector<T> x) {
-  Vector<T> bell, bounded;
-  return x * NormalCdf<T>(x, bell, bounded);
+  Vector<T> bell, t;
+  const auto tail = NormalTail<T>(x, bell, t);
+  // Of the two -|x| only the one for negative x is not kept within the bound: -inf gives NaN, as -inf · 0 does.
+  return hn::MulAdd(hn::Min(x, hn::Neg(t)), tail, Relu<T>(x));
 }
 
 // Its derivative Φ(x) + x φ(x), φ(x) = e^{-x²/2} / √(2π)
 template <typename T>
 HWY_INLINE Vector<T> GeluSlope(Vector<T> x) {
-  Vector<T> bell, bounded;
-  const auto cdf = NormalCdf<T>(x, bell, bounded);
-  return hn::MulAdd(bounded * hn::Set(Tag<T>(), T(0.398942280401432677940)), bell, cdf);
+  const Tag<T> d;
+  Vector<T> bell, t;
+  const auto tail = NormalTail<T>(x, bell, t);
+  // Φ(x) + x φ(x) is 1 + this for positive x, and minus this for negative x.
+  const auto slope = hn::MulSub(t * hn::Set(d, T(0.398942280401432677940)), bell, tail);
+  const auto one = hn::Set(d, T(1));
+  const auto y = hn::IfThenElse(hn::Lt(x, hn::Zero(d)), hn::Neg(slope), one + slope);
+  return hn::IfThenElse(hn::Eq(x, x), y, x);
 }
 
 // x (1 + tanh v) / 2 = x σ(2v),  v = √(2/π) (x + 0.044715 x³)

@@ -16,6 +16,9 @@
 namespace attendo {
 namespace {
 
+// Gradients of more bytes than this are written past the cache: whoever reads them would not find them there.
+constexpr size_t kLargestCached = size_t{32} << 20;
+
 struct CrossEntropySaved {
   Tensor logits, target, lse;
   Index rows, classes, ignored;
@@ -34,6 +37,10 @@ void index_forward(T* loss, const CrossEntropySaved& s) {
   const T eps = static_cast<T>(s.smoothing);
   parallel_ranges(s.rows, rows_per_task(8 * n), [&](Index begin, Index end) {
     kernels::row_kernels<T>().log_sum_exp(s.lse.data<T>() + begin, z + begin * n, end - begin, n);
+    if (eps > T(0)) {
+      // As gaps, so that large logits do not cancel.
+      kernels::row_kernels<T>().sum_of_gaps(loss + begin, z + begin * n, s.lse.data<T>() + begin, end - begin, n);
+    }
     for (Index r = begin; r < end; ++r) {
       if (!s.counts(r)) {
         loss[r] = T(0);
@@ -41,11 +48,7 @@ void index_forward(T* loss, const CrossEntropySaved& s) {
       }
       const T lse = s.lse.data<T>()[r];
       T value = (T(1) - eps) * (lse - z[r * n + c[r]]);
-      if (eps > T(0)) {
-        T gap = 0;  // Σ_v (lse - z_v): summed as gaps, so that large logits do not cancel
-        for (Index v = 0; v < n; ++v) gap += lse - z[r * n + v];
-        value += eps / static_cast<T>(n) * gap;
-      }
+      if (eps > T(0)) value += eps / static_cast<T>(n) * loss[r];
       loss[r] = value;
     }
   });
@@ -57,9 +60,10 @@ void index_backward(T* d_logits, const T* scale, const CrossEntropySaved& s) {
   const std::int64_t* c = s.target.data<std::int64_t>();
   const Index n = s.classes;
   const T eps = static_cast<T>(s.smoothing);
+  const bool stream = s.logits.bytes() > kLargestCached;
   parallel_ranges(s.rows, rows_per_task(8 * n), [&](Index begin, Index end) {
     kernels::row_kernels<T>().softmax_minus(d_logits + begin * n, s.logits.data<T>() + begin * n,
-                                            s.lse.data<T>() + begin, scale + begin, eps / static_cast<T>(n),
+                                            s.lse.data<T>() + begin, scale + begin, eps / static_cast<T>(n), stream,
                                             end - begin, n);
     for (Index r = begin; r < end; ++r) {
       if (scale[r] != T(0)) d_logits[r * n + c[r]] -= (T(1) - eps) * scale[r];
@@ -177,15 +181,21 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& target, std::optional<I
         scale.get()[r] = by_index && !s.counts(r) ? T(0) : static_cast<T>(static_cast<double>(d_loss) / divisor);
       }
       Tensor d_logits, d_target;
-      if (s.logits.requires_grad()) d_logits = Tensor::empty(s.logits.shape(), s.logits.dtype());
       if (s.target.requires_grad()) d_target = Tensor::empty(s.target.shape(), s.target.dtype());
+      // Written where it is to stay if that place is free: it is large.
+      bool in_place = false;
+      if (s.logits.requires_grad()) {
+        const GradTarget place = grad_target(s.logits);
+        in_place = !place.add;
+        d_logits = in_place ? place.buffer : Tensor::empty(s.logits.shape(), s.logits.dtype());
+      }
       if (by_index) {
         index_backward<T>(d_logits.data<T>(), scale.get(), s);
       } else {
         probability_backward<T>(d_logits ? d_logits.data<T>() : nullptr, d_target ? d_target.data<T>() : nullptr,
                                 scale.get(), s);
       }
-      accumulate(s.logits, d_logits);
+      if (!in_place) accumulate(s.logits, d_logits);
       accumulate(s.target, d_target);
     });
   });

@@ -9,8 +9,6 @@
 // x, y, dy, dx: (rows, n).  A row of -inf gives zeros.   Vaswani et al. 2017, eq. 1; article 001 §4.2.
 #include "ops/softmax.h"
 
-#include <cmath>
-
 #include "core/parallel.h"
 #include "kernels/rows.h"
 #include "ops/arithmetic.h"
@@ -42,27 +40,14 @@ namespace {
 template <typename T>
 void log_softmax_forward(T* y, const T* x, Index rows, Index n) {
   parallel_ranges(rows, rows_per_task(8 * n), [=](Index begin, Index end) {
-    for (Index r = begin; r < end; ++r) {
-      T lse;
-      kernels::row_kernels<T>().log_sum_exp(&lse, x + r * n, 1, n);
-      // A row of -inf has no distribution: its logarithm stays -inf, with zero gradient.
-      const T shift = std::isinf(lse) && lse < T(0) ? T(0) : lse;
-      for (Index i = 0; i < n; ++i) y[r * n + i] = x[r * n + i] - shift;
-    }
+    kernels::row_kernels<T>().log_softmax(y + begin * n, x + begin * n, end - begin, n);
   });
 }
 
 template <typename T>
 void log_softmax_backward(T* d_x, const T* d_y, const T* y, Index rows, Index n) {
   parallel_ranges(rows, rows_per_task(8 * n), [=](Index begin, Index end) {
-    for (Index r = begin; r < end; ++r) {
-      T sum = 0;
-      for (Index i = 0; i < n; ++i) sum += d_y[r * n + i];
-      T mass = 0;
-      for (Index i = 0; i < n; ++i) mass += d_x[r * n + i] = std::exp(y[r * n + i]);
-      const T live = mass == T(0) ? T(0) : T(1);
-      for (Index i = 0; i < n; ++i) d_x[r * n + i] = live * d_y[r * n + i] - d_x[r * n + i] * sum;
-    }
+    kernels::row_kernels<T>().log_softmax_backward(d_x + begin * n, d_y + begin * n, y + begin * n, end - begin, n);
   });
 }
 
