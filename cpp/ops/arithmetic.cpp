@@ -63,10 +63,16 @@ void apply(T* out, const T* a, Index a_size, const T* b, Index b_size, Index n, 
     } else if (b_size == n && a_size == 1) {
       const T x = a[0];
       for (Index i = begin; i < end; ++i) out[i] = op(x, b[i]);
-    } else if (a_size == n) {
-      for (Index i = begin, j = begin % b_size; i < end; ++i, j = j + 1 == b_size ? 0 : j + 1) out[i] = op(a[i], b[j]);
     } else {
-      for (Index i = begin, j = begin % a_size; i < end; ++i, j = j + 1 == a_size ? 0 : j + 1) out[i] = op(a[j], b[i]);
+      const Index row = std::min(a_size, b_size);
+      for (Index stop, i = begin; i < end; i = stop) {
+        const Index j = i % row;
+        stop = std::min(end, i + row - j);
+        const T* x = a_size == n ? a + i : a + j;
+        const T* y = a_size == n ? b + j : b + i;
+        T* z = out + i;
+        for (Index k = 0; k < stop - i; ++k) z[k] = op(x[k], y[k]);
+      }
     }
   });
 }
