@@ -12,6 +12,7 @@
 #include "ops/matmul.h"
 #include "ops/max_pool2d.h"
 #include "ops/reduce.h"
+#include "ops/residual_norm.h"
 #include "ops/shape.h"
 #include "ops/softmax.h"
 
@@ -225,6 +226,19 @@ void bind_ops(py::module_& m) {
         return call.result(rate == 0 && !call.tracked() ? y.clone() : y);
       },
       py::arg("x"), py::arg("p"), py::arg("generator"));
+
+  m.def(
+      "residual_norm",
+      [](Object x, Object r, Object weight, Object bias, Object p, Object eps, Object generator) {
+        const Call call("residual_norm", {x, r, weight, bias});
+        const Tensor in = call.tensor(x, "x"), branch = call.tensor(r, "r"), w = call.optional_tensor(weight, "weight"),
+                     b = call.optional_tensor(bias, "bias");
+        const double rate = number_arg("residual_norm", "p", p), e = number_arg("residual_norm", "eps", eps);
+        Generator* g = generator_arg("residual_norm", generator);
+        return call.result(without_gil([&] { return residual_norm(in, branch, w, b, rate, g, e).out; }));
+      },
+      py::arg("x"), py::arg("r"), py::arg("weight") = py::none(), py::arg("bias") = py::none(), py::arg("p") = 0.0,
+      py::arg("eps") = 1e-5, py::arg("generator") = py::none());
 
   m.def(
       "reshape",

@@ -35,6 +35,7 @@ from ._functional.linear import linear
 from ._functional.matmul import matmul
 from ._functional.max_pool2d import max_pool2d
 from ._functional.reduce import max, mean, sum
+from ._functional.residual_norm import residual_norm
 from ._functional.shape import concatenate, reshape, slice, transpose
 from ._functional.softmax import log_softmax, softmax
 
@@ -61,6 +62,7 @@ __all__ = [
     "multiply",
     "relu",
     "reshape",
+    "residual_norm",
     "sigmoid",
     "slice",
     "softmax",

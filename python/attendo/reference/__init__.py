@@ -68,6 +68,7 @@ from .positional_encoding import (
     sinusoidal_positional_encoding,
 )
 from .reduce import max, max_backward, mean, mean_backward, sum, sum_backward
+from .residual_norm import residual_norm, residual_norm_backward
 from .scaled_dot_product import scaled_dot_product, scaled_dot_product_backward, scaled_dot_product_steps
 from .schedules import constant_schedule, cosine_schedule, noam_schedule, step_schedule
 from .shape import (
@@ -160,6 +161,8 @@ __all__ = [
     "relu_backward",
     "reshape",
     "reshape_backward",
+    "residual_norm",
+    "residual_norm_backward",
     "scaled_dot_product",
     "scaled_dot_product_backward",
     "scaled_dot_product_steps",
