@@ -44,16 +44,16 @@ DecoderLayer::Result DecoderLayer::operator()(const Tensor& x, const Tensor& mem
   if (norm_first_) {
     const Tensor n = (*norm1_)(x);
     self = (*self_attn_)(n, n, n, self_options, return_weights);
-    const Tensor a = add(x, (*dropout1_)(self.out));
-    cross = (*cross_attn_)((*norm2_)(a), memory, memory, cross_options, return_weights);
-    const Tensor b = add(a, (*dropout2_)(cross.out));
-    y = add(b, (*dropout3_)((*feed_forward_)((*norm3_)(b))));
+    const ResidualNorm a = residual_norm(x, self.out, *norm2_, *dropout1_, true);
+    cross = (*cross_attn_)(a.out, memory, memory, cross_options, return_weights);
+    const ResidualNorm b = residual_norm(a.sum, cross.out, *norm3_, *dropout2_, true);
+    y = add(b.sum, (*dropout3_)((*feed_forward_)(b.out)));
   } else {
     self = (*self_attn_)(x, x, x, self_options, return_weights);
-    const Tensor a = (*norm1_)(add(x, (*dropout1_)(self.out)));
+    const Tensor a = residual_norm(x, self.out, *norm1_, *dropout1_).out;
     cross = (*cross_attn_)(a, memory, memory, cross_options, return_weights);
-    const Tensor b = (*norm2_)(add(a, (*dropout2_)(cross.out)));
-    y = (*norm3_)(add(b, (*dropout3_)((*feed_forward_)(b))));
+    const Tensor b = residual_norm(a, cross.out, *norm2_, *dropout2_).out;
+    y = residual_norm(b, (*feed_forward_)(b), *norm3_, *dropout3_).out;
   }
   return {y, self.weights, cross.weights};
 }

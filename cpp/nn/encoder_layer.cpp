@@ -29,16 +29,15 @@ EncoderLayer::EncoderLayer(const LayerOptions& o)
 AttentionResult EncoderLayer::operator()(const Tensor& x, const AttentionOptions& options, bool return_weights) {
   check_input("EncoderLayer", "x", x, 3, self_attn_->d_model(), self_attn_->weights().in_weight.dtype());
   AttentionResult result;
-  Tensor a;
   if (norm_first_) {
     const Tensor n = (*norm1_)(x);
     result = (*self_attn_)(n, n, n, options, return_weights);
-    a = add(x, (*dropout1_)(result.out));
-    result.out = add(a, (*dropout2_)((*feed_forward_)((*norm2_)(a))));
+    const ResidualNorm a = residual_norm(x, result.out, *norm2_, *dropout1_, true);
+    result.out = add(a.sum, (*dropout2_)((*feed_forward_)(a.out)));
   } else {
     result = (*self_attn_)(x, x, x, options, return_weights);
-    a = (*norm1_)(add(x, (*dropout1_)(result.out)));
-    result.out = (*norm2_)(add(a, (*dropout2_)((*feed_forward_)(a))));
+    const Tensor a = residual_norm(x, result.out, *norm1_, *dropout1_).out;
+    result.out = residual_norm(a, (*feed_forward_)(a), *norm2_, *dropout2_).out;
   }
   return result;
 }

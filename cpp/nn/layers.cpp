@@ -138,6 +138,12 @@ Dropout::Dropout(double p) : p_(p) {
 
 Tensor Dropout::operator()(const Tensor& x) { return training() && p_ > 0 ? dropout(x, p_, generator()) : x; }
 
+ResidualNorm residual_norm(const Tensor& x, const Tensor& r, const LayerNorm& norm, Dropout& dropout, bool want_sum) {
+  const double p = dropout.training() ? dropout.p() : 0;
+  const auto& parameters = norm.own_parameters();
+  return residual_norm(x, r, parameters[0].second, parameters[1].second, p, &dropout.generator(), norm.eps(), want_sum);
+}
+
 Conv2d::Conv2d(Index in_channels, Index out_channels, const Options& options, bool bias, DType dtype)
     : in_(in_channels), out_(out_channels), o_(options) {
   check_positive("Conv2d", "in_channels", in_);

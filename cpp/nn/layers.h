@@ -4,6 +4,7 @@
 #include "nn/module.h"
 #include "ops/embedding.h"
 #include "ops/gemm.h"
+#include "ops/residual_norm.h"
 
 namespace attendo::nn {
 
@@ -43,6 +44,7 @@ class LayerNorm : public Module {
   std::string type_name() const override { return "LayerNorm"; }
   std::string extra_repr() const override;
   void reset_own(Generator& generator) override;
+  double eps() const { return eps_; }
 
  private:
   double eps_;
@@ -75,6 +77,10 @@ class Dropout : public Module {
  private:
   double p_;
 };
+
+// norm(x + dropout(r)) in one operation; the sum itself too when `want_sum`.
+ResidualNorm residual_norm(const Tensor& x, const Tensor& r, const LayerNorm& norm, Dropout& dropout,
+                           bool want_sum = false);
 
 class Conv2d : public Module {
  public:
