@@ -174,6 +174,7 @@ void bind_core(py::module_& m);
 void bind_ops(py::module_& m);
 void bind_attention(py::module_& m);
 void bind_nn(py::module_& m);
+void bind_recurrent(py::module_& m);
 void bind_models(py::module_& m);
 void bind_train(py::module_& m);
 

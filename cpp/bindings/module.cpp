@@ -16,6 +16,7 @@ PYBIND11_MODULE(_core, m) {
   bind_ops(m);
   bind_attention(m);
   bind_nn(m);
+  bind_recurrent(m);
   bind_models(m);
   bind_train(m);
 }

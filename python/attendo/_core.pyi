@@ -527,6 +527,72 @@ class Decoder(Module):
     ) -> Tensor: ...
     __call__ = forward
 
+# -- bind_recurrent.cpp: Tensors when an input is one, else arrays
+
+def lstm(
+    x: TensorLike,
+    weight_ih: TensorLike,
+    weight_hh: TensorLike,
+    bias_ih: TensorLike | None = None,
+    bias_hh: TensorLike | None = None,
+    h_0: TensorLike | None = None,
+    c_0: TensorLike | None = None,
+    lengths: TensorLike | None = None,
+    reverse: bool = False,
+) -> tuple[Tensor, Tensor, Tensor] | tuple[FloatArray, FloatArray, FloatArray]: ...
+def gru(
+    x: TensorLike,
+    weight_ih: TensorLike,
+    weight_hh: TensorLike,
+    bias_ih: TensorLike | None = None,
+    bias_hh: TensorLike | None = None,
+    h_0: TensorLike | None = None,
+    lengths: TensorLike | None = None,
+    reverse: bool = False,
+    reset_after: bool = True,
+) -> tuple[Tensor, Tensor] | tuple[FloatArray, FloatArray]: ...
+
+class LSTM(Module):
+    def __init__(
+        self,
+        input_size: SupportsIndex,
+        hidden_size: SupportsIndex,
+        num_layers: SupportsIndex = 1,
+        bias: bool = True,
+        *,
+        dropout: SupportsFloat = 0.0,
+        bidirectional: bool = False,
+        dtype: FloatDType = "float32",
+        seed: SupportsIndex | None = None,
+    ) -> None: ...
+    def forward(
+        self,
+        x: TensorLike,
+        state: tuple[TensorLike, TensorLike] | None = None,
+        *,
+        lengths: TensorLike | None = None,
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]: ...
+    __call__ = forward
+
+class GRU(Module):
+    def __init__(
+        self,
+        input_size: SupportsIndex,
+        hidden_size: SupportsIndex,
+        num_layers: SupportsIndex = 1,
+        bias: bool = True,
+        *,
+        dropout: SupportsFloat = 0.0,
+        bidirectional: bool = False,
+        reset_after: bool = True,
+        dtype: FloatDType = "float32",
+        seed: SupportsIndex | None = None,
+    ) -> None: ...
+    def forward(
+        self, x: TensorLike, state: TensorLike | None = None, *, lengths: TensorLike | None = None
+    ) -> tuple[Tensor, Tensor]: ...
+    __call__ = forward
+
 # -- bind_models.cpp
 
 class Transformer(Module):

@@ -30,8 +30,10 @@ from ._functional.cross_entropy import cross_entropy
 from ._functional.dropout import dropout
 from ._functional.embedding import embedding
 from ._functional.feed_forward import feed_forward
+from ._functional.gru import gru
 from ._functional.layer_norm import layer_norm
 from ._functional.linear import linear
+from ._functional.lstm import lstm
 from ._functional.matmul import matmul
 from ._functional.max_pool2d import max_pool2d
 from ._functional.reduce import max, mean, sum
@@ -51,10 +53,12 @@ __all__ = [
     "exp",
     "feed_forward",
     "gelu",
+    "gru",
     "layer_norm",
     "linear",
     "log",
     "log_softmax",
+    "lstm",
     "matmul",
     "max",
     "max_pool2d",

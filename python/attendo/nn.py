@@ -11,6 +11,8 @@ the way in, and Tensors come out. Write your own by subclassing :class:`Module`.
 """
 
 from ._core import (
+    GRU,
+    LSTM,
     Activation,
     BatchNorm1d,
     BatchNorm2d,
@@ -34,12 +36,15 @@ from ._core import (
     Sequential,
     SinusoidalPositionalEncoding,
 )
+from ._nn import recurrent as _recurrent  # noqa: F401  (its pages)
 from ._nn import transformer as _transformer  # noqa: F401  (its pages)
 from ._nn.layers import GELU, ReLU, Sigmoid, Softmax, Tanh
 from ._nn.module import Parameter
 
 __all__ = [
     "GELU",
+    "GRU",
+    "LSTM",
     "Activation",
     "BatchNorm1d",
     "BatchNorm2d",

@@ -249,3 +249,25 @@ def test_reduce_and_shape() -> None:
     close(reference.transpose(x), [[0, 3], [1, 4], [2, 5]])
     close(reference.slice(x, (1, slice(0, 3, 2))), [3, 5])
     close(reference.concatenate([x, x[:, :1]], axis=1), [[0, 1, 2, 0], [3, 4, 5, 3]])
+
+
+def test_lstm_without_weights() -> None:
+    # i = f = o = 1/2 and g = tanh(b) at each step: c_1 = g / 2, c_2 = c_1 / 2 + g / 2 = 3 g / 4
+    bias = np.array([0.0, 0.0, math.log(3), 0.0])  # tanh(ln 3) = (9 - 1) / (9 + 1) = 4/5
+    x, w, u = np.zeros((1, 2, 1)), np.zeros((4, 1)), np.zeros((4, 1))
+    out, h_n, c_n = reference.lstm(x, w, u, bias, None)
+    close(out[0, :, 0], [math.tanh(0.4) / 2, math.tanh(0.6) / 2])
+    close(c_n, [[0.6]])
+    close(h_n[0], out[0, 1])
+
+
+def test_gru_of_one_step() -> None:
+    # r = z = 1/2, U_n = 1, b'_n = ln 3 and h = ln 3. After the product: r (h + b') = ln 3, tanh(ln 3) = 4/5;
+    # before it: r h + b' = 3/2 ln 3, e^(2 · 3/2 ln 3) = 27
+    h = math.log(3)
+    bias, w, u = np.array([0.0, 0.0, h]), np.zeros((3, 1)), np.array([[0.0], [0.0], [1.0]])
+    for reset_after, n in [(True, 4 / 5), (False, 26 / 28)]:
+        out, _ = reference.gru(
+            np.zeros((1, 1, 1)), w, u, None, bias, np.array([[h]]), reset_after=reset_after
+        )
+        close(out[0, 0], [n / 2 + h / 2])

@@ -298,6 +298,25 @@ CASES: list[tuple[str, list[Any], dict[str, Any]]] = [
         ]
     ),
     ("cnn_attention", [normal(2, 2, 8, 9), cnn_attention()], {}),
+    (
+        "lstm",
+        [normal(2, 3, 4), normal(12, 4), normal(12, 3), normal(12), normal(12), normal(2, 3), normal(2, 3)],
+        {},
+    ),
+    ("lstm", [normal(2, 3, 4), normal(12, 4), normal(12, 3), None, normal(12)], {"reverse": True}),
+    (
+        "lstm",
+        [normal(3, 4, 2), normal(4, 2), normal(4, 1), normal(4), None],
+        {"lengths": np.array([4, 0, 2])},
+    ),
+    ("gru", [normal(2, 3, 4), normal(9, 4), normal(9, 3), normal(9), normal(9), normal(2, 3)], {}),
+    ("gru", [normal(2, 3, 4), normal(9, 4), normal(9, 3), normal(9), None], {"reverse": True}),
+    ("gru", [normal(3, 4, 2), normal(3, 2), normal(3, 1), None, normal(3)], {"lengths": np.array([4, 0, 2])}),
+    (
+        "gru",
+        [normal(2, 3, 4), normal(9, 4), normal(9, 3), normal(9), normal(9), normal(2, 3)],
+        {"reset_after": False},
+    ),
 ]
 
 

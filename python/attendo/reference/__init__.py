@@ -49,8 +49,10 @@ from .embedding import embedding, embedding_backward
 from .encoder_layer import encoder, encoder_backward, encoder_layer, encoder_layer_backward
 from .feed_forward import feed_forward, feed_forward_backward, feed_forward_layer, feed_forward_layer_backward
 from .gemm import gemm
+from .gru import gru, gru_backward
 from .layer_norm import layer_norm, layer_norm_backward
 from .linear import linear, linear_backward
+from .lstm import lstm, lstm_backward
 from .matmul import matmul, matmul_backward
 from .max_pool2d import max_pool2d, max_pool2d_backward
 from .multi_head import (
@@ -130,6 +132,8 @@ __all__ = [
     "gelu",
     "gelu_backward",
     "gemm",
+    "gru",
+    "gru_backward",
     "layer_norm",
     "layer_norm_backward",
     "linear",
@@ -138,6 +142,8 @@ __all__ = [
     "log_backward",
     "log_softmax",
     "log_softmax_backward",
+    "lstm",
+    "lstm_backward",
     "matmul",
     "matmul_backward",
     "max",

@@ -1,0 +1,334 @@
+// What lstm and gru share: sizes, checks, and the walk through time.
+//
+// A task owns a few samples through all time steps, so that no thread waits for another between steps. It works in
+// chunks of time: one product for the inputs of a chunk, then step by step the recurrent product and the gates; the
+// rows of a chunk stay in the second-level cache. Gates are padded to whole vectors, each with zeros behind it.
+#pragma once
+
+#include <algorithm>
+#include <vector>
+
+#include "core/autograd.h"
+#include "core/memory.h"
+#include "core/parallel.h"
+#include "kernels/gemm.h"
+#include "kernels/recurrent.h"
+#include "ops/gemm.h"
+
+namespace attendo {
+
+struct RecurrentSizes {
+  Index batch = 0, length = 0, in = 0, units = 0;
+  Index gates = 0;   // of the weights: 4 or 3
+  Index kept = 0;    // values of a unit that a step keeps for backward
+  Index padded = 0;  // units, rounded up to whole vectors
+  bool reverse = false;
+  Tensor lengths;  // (B,) int64, or undefined
+
+  const std::int64_t* length_of(Index sample) const {
+    return lengths ? lengths.data<std::int64_t>() + sample : nullptr;
+  }
+};
+
+// Checks everything but the states; the error names `op`.
+inline RecurrentSizes recurrent_sizes(const char* op, Index gates, const Tensor& x, const Tensor& weight_ih,
+                                      const Tensor& weight_hh, const Tensor& bias_ih, const Tensor& bias_hh,
+                                      const Tensor& lengths, bool reverse) {
+  check_float(op, "x", x);
+  check_rank(op, "x", x, 3, "(B, S, in)");
+  const std::pair<const char*, const Tensor*> others[] = {
+      {"weight_ih", &weight_ih}, {"weight_hh", &weight_hh}, {"bias_ih", &bias_ih}, {"bias_hh", &bias_hh}};
+  for (const auto& [name, tensor] : others) {
+    if (!tensor->defined() && name[0] == 'b') continue;
+    check_float(op, name, *tensor);
+    check_same_dtype(op, name, *tensor, "x", x);
+  }
+  RecurrentSizes s;
+  s.batch = x.dim(0), s.length = x.dim(1), s.in = x.dim(2);
+  s.gates = gates, s.reverse = reverse;
+  check_rank(op, "weight_hh", weight_hh, 2, gates == 4 ? "(4 H, H)" : "(3 H, H)");
+  s.units = weight_hh.dim(1);
+  check_shape(op, "weight_hh", weight_hh, {gates * s.units, s.units});
+  check_rank(op, "weight_ih", weight_ih, 2, gates == 4 ? "(4 H, in)" : "(3 H, in)");
+  if (weight_ih.dim(1) != s.in) {
+    value_error(op, ": x has ", s.in, " features but weight_ih expects ", weight_ih.dim(1));
+  }
+  check_shape(op, "weight_ih", weight_ih, {gates * s.units, s.in});
+  if (bias_ih) check_shape(op, "bias_ih", bias_ih, {gates * s.units});
+  if (bias_hh) check_shape(op, "bias_hh", bias_hh, {gates * s.units});
+  if (lengths) {
+    if (lengths.dtype() != DType::kInt64) {
+      type_error(op, ": lengths has dtype ", dtype_name(lengths.dtype()), " but must be int64");
+    }
+    check_shape(op, "lengths", lengths, {s.batch});
+    for (Index i = 0; i < s.batch; ++i) {
+      const std::int64_t n = lengths.data<std::int64_t>()[i];
+      if (n < 0 || n > s.length) {
+        value_error(op, ": lengths holds ", n, " but must hold 0 to ", s.length, ", the length of x");
+      }
+    }
+    s.lengths = lengths.clone();  // they were checked, and assign could change them before backward runs
+  }
+  return s;
+}
+
+inline void check_state(const char* op, const char* arg, const Tensor& state, const Tensor& x, Index units) {
+  if (!state) return;
+  check_float(op, arg, state);
+  check_same_dtype(op, arg, state, "x", x);
+  check_shape(op, arg, state, {x.dim(0), units});
+}
+
+template <typename T>
+void set_padding(RecurrentSizes& s) {
+  const Index lanes = kernels::recurrent_kernels<T>().lanes;
+  s.padded = (s.units + lanes - 1) / lanes * lanes;
+}
+
+// (gates · units, n) -> (gates · padded, n), zeros between.
+template <typename T>
+std::vector<T> pad_gates(const T* x, Index gates, const RecurrentSizes& s, Index n) {
+  std::vector<T> out(static_cast<size_t>(gates * s.padded * n), T(0));
+  for (Index g = 0; x != nullptr && g < gates; ++g) {
+    std::copy_n(x + g * s.units * n, s.units * n, out.data() + g * s.padded * n);
+  }
+  return out;
+}
+
+// A matrix packed once for the many products of all tasks: b (k, n), or its transpose where `transposed`.
+template <typename T>
+struct Packed {
+  Packed(const T* b, Index k_, Index n_, bool transposed)
+      : k(k_), n(n_), data(static_cast<size_t>(kernels::packed_size<T>(k_, n_))) {
+    if (n == 0) return;
+    parallel_ranges(k, std::max<Index>(16, 65536 / n / 16 * 16), [&](Index begin, Index end) {
+      kernels::gemm_kernels<T>().pack_b(data.get(), b, transposed ? 1 : n, transposed ? k : 1, k, n, begin, end);
+    });
+  }
+  Index k, n;
+  Scratch<T> data;
+
+  // c (m, n) = a · b  (+ c)  (+ bias)
+  void multiply(Index m, const T* a, Index a_row, T* c, Index c_row, bool add, const T* bias = nullptr) const {
+    if (n == 0) return;
+    kernels::GemmTask<T> task;
+    task.m = m, task.n = n, task.k = k;
+    task.a = a, task.a_row = a_row, task.a_col = 1;
+    task.b = data.get();
+    task.c = c, task.c_row = c_row;
+    task.add = add, task.bias = bias;
+    kernels::gemm_kernels<T>().run(task);
+  }
+};
+
+// The samples of one task, and its chunks of time.
+struct RecurrentSlice {
+  Index first, rows;
+  Index steps;  // of its longest sample
+
+  // Enough samples to use the weights well each time they are read; by the size of the batch alone.
+  static Index rows_of(Index batch) {
+    return batch > 16 ? 16 : batch > 4 ? (batch + 1) / 2 : std::max<Index>(1, batch);
+  }
+  static Index count(Index batch) { return (batch + rows_of(batch) - 1) / rows_of(batch); }
+
+  RecurrentSlice(const RecurrentSizes& s, Index task)
+      : first(task * rows_of(s.batch)), rows(std::min(rows_of(s.batch), s.batch - first)), steps(s.length) {
+    if (s.lengths) steps = static_cast<Index>(*std::max_element(s.length_of(first), s.length_of(first) + rows));
+  }
+};
+
+// Steps whose gates fit in the second-level cache, a multiple of the micro-tile's rows.
+inline Index recurrent_chunk(const RecurrentSizes& s, size_t element) {
+  const Index row = std::max<Index>(1, s.kept * s.padded * static_cast<Index>(element));
+  const Index fit = (Index{384} << 10) / (row * RecurrentSlice::rows_of(s.batch));
+  return std::clamp<Index>(fit / 6 * 6, 6, 48);
+}
+
+template <typename T>
+struct RecurrentForward {
+  const T* x;
+  const T* bias;       // (gates · padded,): what is added to the inputs' product
+  const T *h_0, *c_0;  // (B, units), or null for zeros
+  T* gates;            // (B, S, kept · padded), or null: nothing is kept
+  T *kept_h, *kept_c;  // (B, S, padded): the states before each step, or null
+  T *out, *h_n, *c_n;  // c_0, kept_c and c_n only with `cell`
+  bool cell;
+};
+
+template <typename T>
+void load_state(T* state, const T* from, const RecurrentSizes& s, const RecurrentSlice& slice) {
+  std::fill_n(state, slice.rows * s.padded, T(0));
+  for (Index i = 0; from != nullptr && i < slice.rows; ++i) {
+    std::copy_n(from + (slice.first + i) * s.units, s.units, state + i * s.padded);
+  }
+}
+template <typename T>
+void store_state(T* to, const T* state, const RecurrentSizes& s, const RecurrentSlice& slice) {
+  for (Index i = 0; to != nullptr && i < slice.rows; ++i) {
+    std::copy_n(state + i * s.padded, s.units, to + (slice.first + i) * s.units);
+  }
+}
+
+// body(kernels::RecurrentStep<T>) for each step in its turn, when the inputs' product lies in its gates.
+template <typename T, typename Body>
+void recurrent_forward(const RecurrentSizes& s, const RecurrentForward<T>& f, const Packed<T>& weight_ih,
+                       const Body& body) {
+  parallel_for(RecurrentSlice::count(s.batch), [&](Index task) {
+    const RecurrentSlice slice(s, task);
+    const Index chunk = recurrent_chunk(s, sizeof(T));
+    const Index width = s.kept * s.padded;
+    const Index kept_steps = f.gates == nullptr ? chunk : s.length;
+    Scratch<T> own(static_cast<size_t>(f.gates == nullptr ? slice.rows * chunk * width : 0));
+    Scratch<T> h(static_cast<size_t>(slice.rows * s.padded)), c(static_cast<size_t>(slice.rows * s.padded));
+    load_state(h.get(), f.h_0, s, slice);
+    load_state(c.get(), f.c_0, s, slice);
+    for (Index done = 0; done < slice.steps; done += chunk) {
+      const Index steps = std::min(chunk, slice.steps - done);
+      const Index begin = s.reverse ? slice.steps - done - steps : done;
+      T* gates = f.gates == nullptr ? own.get() : f.gates + (slice.first * s.length + begin) * width;
+      for (Index i = 0; i < slice.rows; ++i) {
+        weight_ih.multiply(steps, f.x + ((slice.first + i) * s.length + begin) * s.in, s.in,
+                           gates + i * kept_steps * width, width, false, f.bias);
+      }
+      for (Index k = 0; k < steps; ++k) {
+        const Index t = s.reverse ? begin + steps - 1 - k : begin + k;
+        const Index at = slice.first * s.length + t;
+        kernels::RecurrentStep<T> step;
+        step.rows = slice.rows, step.units = s.units, step.padded = s.padded;
+        step.lengths = s.length_of(slice.first), step.position = t;
+        step.gates = gates + (t - begin) * width, step.gates_row = kept_steps * width;
+        step.h = h.get(), step.c = c.get();
+        if (f.kept_h != nullptr) step.kept_h = f.kept_h + at * s.padded;
+        if (f.kept_c != nullptr) step.kept_c = f.kept_c + at * s.padded;
+        step.kept_row = s.length * s.padded;
+        step.out = f.out + at * s.units, step.out_row = s.length * s.units;
+        body(step);
+      }
+    }
+    // Nobody takes the steps after the longest sample.
+    for (Index i = slice.first; i < slice.first + slice.rows; ++i) {
+      const Index at = i * s.length + slice.steps, left = s.length - slice.steps;
+      std::fill_n(f.out + at * s.units, left * s.units, T(0));
+      if (f.kept_h == nullptr) continue;
+      std::fill_n(f.kept_h + at * s.padded, left * s.padded, T(0));
+      std::fill_n(f.gates + at * width, left * width, T(0));
+    }
+    store_state(f.h_n, h.get(), s, slice);
+    if (f.cell) store_state(f.c_n, c.get(), s, slice);
+  });
+}
+
+template <typename T>
+struct RecurrentBackward {
+  const T *d_out, *d_h_n, *d_c_n;  // null where nothing flows back
+  const T* gates;
+  const T *kept_h, *kept_c;
+  T* d_gates;  // (B, S, d_width)
+  Index d_width;
+  T* d_bias;               // (d_width,): Σ d_gates over samples and steps
+  T *d_x, *d_h_0, *d_c_0;  // or null
+};
+
+// body(kernels::RecurrentStepBackward<T>) for each step, the last first.
+template <typename T, typename Body>
+void recurrent_backward(const RecurrentSizes& s, const RecurrentBackward<T>& b, const Packed<T>* weight_ih,
+                        const Body& body) {
+  const Index tasks = RecurrentSlice::count(s.batch);
+  const Scratch<T> sums(static_cast<size_t>(2 * tasks * b.d_width));
+  std::fill_n(sums.get(), 2 * tasks * b.d_width, T(0));
+  parallel_for(tasks, [&](Index task) {
+    const RecurrentSlice slice(s, task);
+    const Index chunk = recurrent_chunk(s, sizeof(T));
+    const Index width = s.kept * s.padded;
+    T* total = sums.get() + 2 * task * b.d_width;
+    T* of_chunk = total + b.d_width;  // the sums of chunks are added: see column_sum
+    Scratch<T> d_h(static_cast<size_t>(slice.rows * s.padded)), d_c(static_cast<size_t>(slice.rows * s.padded));
+    load_state(d_h.get(), b.d_h_n, s, slice);
+    load_state(d_c.get(), b.d_c_n, s, slice);
+    for (Index done = 0; done < slice.steps; done += chunk) {
+      const Index steps = std::min(chunk, slice.steps - done);
+      const Index begin = s.reverse ? done : slice.steps - done - steps;
+      for (Index k = 0; k < steps; ++k) {
+        const Index t = s.reverse ? begin + k : begin + steps - 1 - k;
+        const Index at = slice.first * s.length + t;
+        kernels::RecurrentStepBackward<T> step;
+        step.rows = slice.rows, step.units = s.units, step.padded = s.padded;
+        step.lengths = s.length_of(slice.first), step.position = t;
+        step.gates = b.gates + at * width, step.gates_row = s.length * width;
+        if (b.kept_h != nullptr) step.kept_h = b.kept_h + at * s.padded;
+        if (b.kept_c != nullptr) step.kept_c = b.kept_c + at * s.padded;
+        step.kept_row = s.length * s.padded;
+        if (b.d_out != nullptr) step.d_out = b.d_out + at * s.units;
+        step.d_out_row = s.length * s.units;
+        step.d_gates = b.d_gates + at * b.d_width, step.d_gates_row = s.length * b.d_width;
+        step.d_bias = of_chunk, step.ahead = s.reverse ? 1 : -1;
+        step.d_h = d_h.get(), step.d_c = d_c.get();
+        body(step);
+      }
+      for (Index j = 0; j < b.d_width; ++j) total[j] += of_chunk[j];
+      std::fill_n(of_chunk, b.d_width, T(0));
+      for (Index i = 0; b.d_x != nullptr && i < slice.rows; ++i) {
+        const Index at = (slice.first + i) * s.length + begin;
+        weight_ih->multiply(steps, b.d_gates + at * b.d_width, b.d_width, b.d_x + at * s.in, s.in, false);
+      }
+    }
+    for (Index i = slice.first; i < slice.first + slice.rows; ++i) {
+      const Index at = i * s.length + slice.steps, left = s.length - slice.steps;
+      std::fill_n(b.d_gates + at * b.d_width, left * b.d_width, T(0));
+      if (b.d_x != nullptr) std::fill_n(b.d_x + at * s.in, left * s.in, T(0));
+    }
+    store_state(b.d_h_0, d_h.get(), s, slice);
+    store_state(b.d_c_0, d_c.get(), s, slice);
+  });
+  for (Index task = 0; task < tasks; ++task) {
+    const T* sum = sums.get() + 2 * task * b.d_width;
+    for (Index j = 0; j < b.d_width; ++j) b.d_bias[j] = task == 0 ? sum[j] : b.d_bias[j] + sum[j];
+  }
+}
+
+// x with zeros behind the end of each sample: there it may hold anything, and 0 · NaN is NaN.
+template <typename T>
+Tensor valid_inputs(const Tensor& x, const RecurrentSizes& s) {
+  if (!s.lengths) return x;
+  Tensor out = Tensor::zeros(x.shape(), x.dtype());
+  for (Index i = 0; i < s.batch; ++i) {
+    const Index at = i * s.length * s.in;
+    std::copy_n(x.data<T>() + at, *s.length_of(i) * s.in, out.data<T>() + at);
+  }
+  return out;
+}
+
+// d_weight rows of `gates` gates (+)= d_gatesᵀ · y over all samples and steps. d_gates is (B · S, d_width) from the
+// column of its first gate on, y is (B · S, n) in rows of y_row.
+template <typename T>
+void recurrent_weight_gradient(const RecurrentSizes& s, T* d_weight, bool add, const T* d_gates, Index d_width,
+                               Index gates, const T* y, Index y_row, Index n) {
+  const Index whole = s.padded == s.units ? gates : 1;  // gates without padding between them are one product
+  for (Index first = 0; first < gates; first += whole) {
+    Gemm<T> g;
+    g.m = whole * s.units, g.n = n, g.k = s.batch * s.length;
+    g.a = d_gates + first * s.padded, g.a_row = 1, g.a_col = d_width;
+    g.b = y, g.b_row = y_row;
+    g.c = d_weight + first * s.units * n, g.c_row = n;
+    g.add = add;
+    gemm(g);
+  }
+}
+
+inline bool needs_bias_gradient(const Tensor& bias) { return bias && bias.requires_grad(); }
+
+// The gradient of gate `gate` of a bias (gates · units,).
+template <typename T>
+void add_bias_gradient(const GradTarget& target, Index gate, const T* d_gate, const RecurrentSizes& s) {
+  if (!target.buffer) return;
+  T* out = target.buffer.data<T>() + gate * s.units;
+  for (Index j = 0; j < s.units; ++j) out[j] = target.add ? out[j] + d_gate[j] : d_gate[j];
+}
+
+template <typename T>
+T* data_or_none(const Tensor& x) {
+  return x ? x.data<T>() : nullptr;
+}
+
+}  // namespace attendo
