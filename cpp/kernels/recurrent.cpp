@@ -132,17 +132,6 @@ HWY_INLINE void StoreGate(Vector<T> v, T* d_gates, T* d_bias, Index j) {
   hn::StoreU(hn::LoadU(d, d_bias + j) + v, d, d_bias + j);
 }
 
-// Row i of the gates and of their gradients one step ahead: the rows of a step lie too far apart for the processor to
-// guess, and the products of this step leave it the time.
-template <typename T>
-HWY_INLINE void FetchAhead(const RecurrentStepBackward<T>& s, Index i, Index gates) {
-  constexpr Index kLine = 64 / static_cast<Index>(sizeof(T));
-  const T* kept = s.gates + i * s.gates_row + s.ahead * 4 * s.padded;
-  const T* d_gates = s.d_gates + i * s.d_gates_row + s.ahead * gates * s.padded;
-  for (Index j = 0; j < 4 * s.padded; j += kLine) __builtin_prefetch(kept + j);
-  for (Index j = 0; j < gates * s.padded; j += kLine) __builtin_prefetch(d_gates + j);
-}
-
 // ---- LSTM -----------------------------------------------------------------------------------------------------------
 
 template <typename T>
@@ -184,7 +173,6 @@ HWY_NOINLINE void LstmBackward(const RecurrentStepBackward<T>& s) {
   const Index n = s.padded;
   const auto one = hn::Set(d, T(1));
   for (Index i = 0; i < s.rows; ++i) {
-    FetchAhead(s, i, 4);
     if (StandsStill(s, i, 4)) continue;
     const T* gates = s.gates + i * s.gates_row;
     T* d_gates = s.d_gates + i * s.d_gates_row;
@@ -306,7 +294,6 @@ HWY_NOINLINE void GruBackward(const RecurrentStepBackward<T>& s) {
   const Index p = s.padded;
   const auto one = hn::Set(d, T(1));
   for (Index i = 0; i < s.rows; ++i) {
-    FetchAhead(s, i, 4);
     if (StandsStill(s, i, 4)) continue;
     const T* gates = s.gates + i * s.gates_row;
     T* d_gates = s.d_gates + i * s.d_gates_row;
@@ -322,7 +309,6 @@ HWY_NOINLINE void GruBackward(const RecurrentStepBackward<T>& s) {
 template <typename T>
 HWY_NOINLINE void GruUpdateBackward(const RecurrentStepBackward<T>& s) {
   for (Index i = 0; i < s.rows; ++i) {
-    FetchAhead(s, i, 3);
     if (StandsStill(s, i, 3)) continue;
     for (Index j = 0; j < s.padded; j += kLanes<T>) UpdateBackward<T>(s, i, j);
   }

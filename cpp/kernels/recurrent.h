@@ -44,7 +44,6 @@ struct RecurrentStepBackward {
   T* d_gates = nullptr;
   ptrdiff_t d_gates_row = 0;
   T* d_bias = nullptr;  // a row of d_gates: their sum over the rows is added
-  ptrdiff_t ahead = 0;  // -1 or 1: the step that comes next, whose gates are fetched meanwhile
   T* d_h = nullptr;
   T* d_c = nullptr;            // LSTM only
   const T* d_reset = nullptr;  // GRU with reset before the product only: d(r ∘ h), (rows, padded)

@@ -262,7 +262,7 @@ void recurrent_backward(const RecurrentSizes& s, const RecurrentBackward<T>& b, 
         if (b.d_out != nullptr) step.d_out = b.d_out + at * s.units;
         step.d_out_row = s.length * s.units;
         step.d_gates = b.d_gates + at * b.d_width, step.d_gates_row = s.length * b.d_width;
-        step.d_bias = of_chunk, step.ahead = s.reverse ? 1 : -1;
+        step.d_bias = of_chunk;
         step.d_h = d_h.get(), step.d_c = d_c.get();
         body(step);
       }
@@ -301,19 +301,47 @@ Tensor valid_inputs(const Tensor& x, const RecurrentSizes& s) {
 
 // d_weight rows of `gates` gates (+)= d_gatesᵀ · y over all samples and steps. d_gates is (B · S, d_width) from the
 // column of its first gate on, y is (B · S, n) in rows of y_row.
+//
+// The sum is so long and its result so small that it is cut into shards, added in order, as large as they can be.
 template <typename T>
 void recurrent_weight_gradient(const RecurrentSizes& s, T* d_weight, bool add, const T* d_gates, Index d_width,
                                Index gates, const T* y, Index y_row, Index n) {
-  const Index whole = s.padded == s.units ? gates : 1;  // gates without padding between them are one product
-  for (Index first = 0; first < gates; first += whole) {
-    Gemm<T> g;
-    g.m = whole * s.units, g.n = n, g.k = s.batch * s.length;
-    g.a = d_gates + first * s.padded, g.a_row = 1, g.a_col = d_width;
-    g.b = y, g.b_row = y_row;
-    g.c = d_weight + first * s.units * n, g.c_row = n;
-    g.add = add;
-    gemm(g);
+  constexpr Index kShardWork = 12000000;
+  constexpr Index kRows = 96;  // of the result a task; a multiple of the micro-tile's
+  const auto& kernel = kernels::gemm_kernels<T>();
+  const Index depth = s.batch * s.length, rows = gates * s.padded, size = rows * n;
+  const Shards shards(depth, std::max<Index>(256, kShardWork / std::max<Index>(1, size)));
+  const bool direct = n % kernel.lanes == 0 && n <= 256;
+  const Scratch<T> packed(static_cast<size_t>(direct ? 0 : kernels::packed_size<T>(depth, n)));
+  const Scratch<T> partial(static_cast<size_t>(shards.count * size));
+  if (!direct) {
+    // Each shard by itself.
+    parallel_for(shards.count, [&](Index shard) {
+      const Index first = shard * shards.rows, k = std::min(shards.rows, depth - first);
+      kernel.pack_b(packed.get() + kernels::packed_size<T>(first, n), y + first * y_row, y_row, 1, k, n, 0, k);
+    });
   }
+  const Index blocks = (rows + kRows - 1) / kRows;
+  parallel_for(shards.count * blocks, [&](Index task) {
+    const Index shard = task / blocks, row = task % blocks * kRows, first = shard * shards.rows;
+    kernels::GemmTask<T> t;
+    t.m = std::min(kRows, rows - row), t.n = n, t.k = std::min(shards.rows, depth - first);
+    t.a = d_gates + first * d_width + row, t.a_row = 1, t.a_col = d_width;
+    t.b = direct ? y + first * y_row : packed.get() + kernels::packed_size<T>(first, n);
+    t.b_row = direct ? y_row : 0;
+    t.c = partial.get() + shard * size + row * n, t.c_row = n;
+    if (n > 0) kernel.run(t);
+  });
+  parallel_ranges(gates * s.units, std::max<Index>(1, 32768 / std::max<Index>(1, n)), [&](Index begin, Index end) {
+    for (Index i = begin; i < end; ++i) {
+      T* out = d_weight + i * n;
+      const T* sum = partial.get() + (i / s.units * s.padded + i % s.units) * n;
+      for (Index j = 0; j < n; ++j) out[j] = add ? out[j] + sum[j] : sum[j];
+      for (Index shard = 1; shard < shards.count; ++shard) {
+        for (Index j = 0; j < n; ++j) out[j] += sum[shard * size + j];
+      }
+    }
+  });
 }
 
 inline bool needs_bias_gradient(const Tensor& bias) { return bias && bias.requires_grad(); }
