@@ -161,11 +161,23 @@ void bind_tensor(py::module_& m) {
       "Whether backward() leaves a gradient here.");
   cls.def_property_readonly("is_leaf", &Tensor::is_leaf, "True unless an operation made it.");
   cls.def_property(
-      "grad", [](const Tensor& x) -> py::object { return x.grad() ? py::cast(x.grad().detach()) : py::none(); },
+      "grad",
+      [](const Tensor& x) -> py::object {
+        const Tensor grad = x.grad();
+        return grad ? py::cast(grad.detach()) : py::none();
+      },
       [](const Tensor& x, const py::object& g) {
         x.set_grad(g.is_none() ? Tensor() : to_tensor(g, "grad", "grad", Want::kFloat, Memory::kCopy));
       },
       "The gradient, or None.");
+  cls.def_property_readonly(
+      "row_grad",
+      [](const Tensor& x) -> py::object {
+        const RowGrad* grad = x.impl()->row_grad.get();
+        if (grad == nullptr) return py::none();
+        return py::make_tuple(to_numpy(grad->ids.clone(), true), grad->rows.clone());
+      },
+      "The ids and rows of a sparse gradient, or None.");
   cls.def("zero_grad", &Tensor::zero_grad, "Forget the gradient.");
   cls.def(
       "backward",
@@ -221,6 +233,7 @@ void bind_tensor(py::module_& m) {
   cls.def("__deepcopy__", [](const Tensor& x, const py::dict&) {
     Tensor y = x.clone();
     if (x.requires_grad() && x.is_leaf()) y.set_requires_grad(true);
+    y.impl()->sparse_grad = x.impl()->sparse_grad;
     return y;
   });
   cls.def(

@@ -2,6 +2,7 @@
 #include "models/cnn_attention.h"
 #include "models/decoder_lm.h"
 #include "models/transformer.h"
+#include "models/word2vec.h"
 
 namespace attendo::bindings {
 namespace {
@@ -166,6 +167,74 @@ void bind_cnn(py::module_& m) {
           py::arg("images"), py::kw_only(), py::arg("return_weights") = false);
 }
 
+void bind_word2vec(py::module_& m) {
+  using models::Word2Vec;
+  using models::Word2VecOptions;
+  const auto none = py::none();
+  py::classh<Word2Vec, nn::Module, PyLayer<Word2Vec>>(m, "Word2Vec", "Word vectors by negative sampling.",
+                                                      collectable())
+      .def(layer_init<Word2Vec>(+[](Object vocab_size, Object embedding_dim, const std::string& mode,
+                                    Object num_negatives, Object counts, bool sparse, Object dtype, Object seed) {
+             const char* op = "Word2Vec";
+             if (mode != "skip_gram" && mode != "cbow") {
+               value_error(op, ": mode is '", mode, "' but must be 'skip_gram' or 'cbow'");
+             }
+             Word2VecOptions o;
+             o.vocab_size = index_arg(op, "vocab_size", vocab_size);
+             o.embedding_dim = index_arg(op, "embedding_dim", embedding_dim);
+             o.num_negatives = index_arg(op, "num_negatives", num_negatives);
+             o.cbow = mode == "cbow", o.sparse = sparse;
+             o.dtype = dtype_arg(op, dtype);
+             if (!counts.is_none()) {
+               const Tensor c = to_tensor(counts, op, "counts", Want::kAny, Memory::kCopy);
+               if (c.dtype() == DType::kBool) type_error(op, ": counts has dtype bool but must be numbers");
+               o.counts = c.to(DType::kFloat64);
+             }
+             return Made{std::tuple(o), seed_arg(op, seed)};
+           }),
+           py::arg("vocab_size"), py::arg("embedding_dim") = 64, py::arg("mode") = "skip_gram", py::kw_only(),
+           py::arg("num_negatives") = 5, py::arg("counts") = none, py::arg("sparse") = true,
+           py::arg("dtype") = "float32", py::arg("seed") = none)
+      .def_property_readonly(
+          "config",
+          [](const Word2Vec& self) {
+            const Word2VecOptions& o = self.options();
+            py::dict d;
+            d["vocab_size"] = o.vocab_size, d["embedding_dim"] = o.embedding_dim;
+            d["mode"] = o.cbow ? "cbow" : "skip_gram", d["num_negatives"] = o.num_negatives;
+            d["sparse"] = o.sparse, d["dtype"] = dtype_name(o.dtype);
+            return d;
+          },
+          "The constructor's arguments.")
+      .def(
+          "forward",
+          [](Word2Vec& self, Object words, Object targets, Object negatives) {
+            const char* op = "Word2Vec";
+            const Tensor w = to_tensor(words, op, "words", Want::kAny, Memory::kBorrow),
+                         t = to_tensor(targets, op, "targets", Want::kAny, Memory::kBorrow);
+            const Tensor n =
+                negatives.is_none() ? Tensor() : to_tensor(negatives, op, "negatives", Want::kAny, Memory::kBorrow);
+            return without_gil([&] { return self(w, t, n); });
+          },
+          py::arg("words"), py::arg("targets"), py::arg("negatives") = none)
+      .def(
+          "draw_negatives",
+          [](Word2Vec& self, Object pairs) {
+            const Index n = index_arg("draw_negatives", "pairs", pairs);
+            if (n < 0) value_error("draw_negatives: pairs is ", n, " but must be 0 or more");
+            return to_numpy(self.draw_negatives(n), true);
+          },
+          py::arg("pairs"), "Words drawn from the noise, (pairs, num_negatives).")
+      .def(
+          "most_similar",
+          [](const Word2Vec& self, Object word_id, Object k) {
+            const auto [ids, cosines] =
+                self.most_similar(index_arg("most_similar", "word_id", word_id), index_arg("most_similar", "k", k));
+            return py::make_tuple(to_numpy(ids, true), to_numpy(cosines, true));
+          },
+          py::arg("word_id"), py::arg("k") = 10, "Ids and cosines of the nearest words.");
+}
+
 void bind_decoder_lm(py::module_& m) {
   const auto none = py::none();
   auto ids_of_lm = [](Object ids) { return to_tensor(ids, "DecoderLM", "ids", Want::kAny, Memory::kCopy); };
@@ -228,6 +297,7 @@ void bind_models(py::module_& m) {
   bind_transformer(m);
   bind_cnn(m);
   bind_decoder_lm(m);
+  bind_word2vec(m);
 }
 
 }  // namespace attendo::bindings

@@ -375,18 +375,20 @@ void bind_layers(py::module_& m) {
           py::arg("x"));
   py::classh<nn::Embedding, Module, PyLayer<nn::Embedding>>(m, "Embedding", "A row of a table for each id.",
                                                             collectable())
-      .def(layer_init<nn::Embedding>(+[](Object n, Object d, Object padding_idx, Object dtype, Object seed) {
-             Index padding = kNoPadding;
-             if (!padding_idx.is_none()) {
-               padding = index_arg("Embedding", "padding_idx", padding_idx);
-               if (padding < 0) value_error("Embedding: padding_idx is ", padding, " but must be 0 or more");
-             }
-             return Made{std::tuple(index_arg("Embedding", "num_embeddings", n),
-                                    index_arg("Embedding", "embedding_dim", d), padding, dtype_arg("Embedding", dtype)),
-                         seed_arg("Embedding", seed)};
-           }),
+      .def(layer_init<nn::Embedding>(
+               +[](Object n, Object d, Object padding_idx, bool sparse, Object dtype, Object seed) {
+                 Index padding = kNoPadding;
+                 if (!padding_idx.is_none()) {
+                   padding = index_arg("Embedding", "padding_idx", padding_idx);
+                   if (padding < 0) value_error("Embedding: padding_idx is ", padding, " but must be 0 or more");
+                 }
+                 return Made{
+                     std::tuple(index_arg("Embedding", "num_embeddings", n), index_arg("Embedding", "embedding_dim", d),
+                                padding, dtype_arg("Embedding", dtype), 1.0, sparse),
+                     seed_arg("Embedding", seed)};
+               }),
            py::arg("num_embeddings"), py::arg("embedding_dim"), py::kw_only(), py::arg("padding_idx") = none,
-           py::arg("dtype") = "float32", py::arg("seed") = none)
+           py::arg("sparse") = false, py::arg("dtype") = "float32", py::arg("seed") = none)
       .def("forward", call_tensor<nn::Embedding>("Embedding"), py::arg("ids"));
   py::classh<nn::LayerNorm, Module, PyLayer<nn::LayerNorm>>(m, "LayerNorm", "Layer norm over the last axis.",
                                                             collectable())

@@ -11,6 +11,7 @@
 #include "ops/linear.h"
 #include "ops/matmul.h"
 #include "ops/max_pool2d.h"
+#include "ops/negative_sampling.h"
 #include "ops/reduce.h"
 #include "ops/residual_norm.h"
 #include "ops/shape.h"
@@ -142,15 +143,27 @@ void bind_ops(py::module_& m) {
 
   m.def(
       "embedding",
-      [](Object ids, Object weight, Object padding_idx) {
+      [](Object ids, Object weight, Object padding_idx, bool sparse) {
         const Call call("embedding", {ids, weight});
         const Tensor i = call.tensor(ids, "ids", Want::kAny), w = call.tensor(weight, "weight");
         const Index padding = padding_idx.is_none() ? kNoPadding : index_arg("embedding", "padding_idx", padding_idx);
         if (!padding_idx.is_none() && padding < 0)
           value_error("embedding: padding_idx is ", padding, " but must be 0 or more");
-        return call.result(without_gil([&] { return embedding(i, w, padding); }));
+        return call.result(without_gil([&] { return embedding(i, w, padding, sparse); }));
       },
-      py::arg("ids"), py::arg("weight"), py::arg("padding_idx") = py::none());
+      py::arg("ids"), py::arg("weight"), py::arg("padding_idx") = py::none(), py::arg("sparse") = false);
+
+  m.def(
+      "negative_sampling",
+      [](Object words, Object targets, Object negatives, Object input_vectors, Object output_vectors, bool sparse) {
+        const Call call("negative_sampling", {words, targets, negatives, input_vectors, output_vectors});
+        const Tensor i = call.tensor(words, "words", Want::kAny), t = call.tensor(targets, "targets", Want::kAny),
+                     n = call.tensor(negatives, "negatives", Want::kAny);
+        const Tensor w = call.tensor(input_vectors, "input_vectors"), u = call.tensor(output_vectors, "output_vectors");
+        return call.result(without_gil([&] { return negative_sampling(i, t, n, w, u, sparse); }));
+      },
+      py::arg("words"), py::arg("targets"), py::arg("negatives"), py::arg("input_vectors"), py::arg("output_vectors"),
+      py::arg("sparse") = false);
 
   m.def(
       "softmax",

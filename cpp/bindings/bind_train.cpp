@@ -74,6 +74,7 @@ void bind_losses(py::module_& m) {
            }),
            py::arg("ignore_index") = py::none(), py::arg("label_smoothing") = 0.0);
   py::classh<MeanSquaredError, Loss>(m, "MeanSquaredError", "The mean of the squared differences.").def(py::init<>());
+  py::classh<Mean, Loss>(m, "Mean", "The mean of the losses a model gives.").def(py::init<>());
 }
 
 void bind_optimizers(py::module_& m) {

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "core/parallel.h"
+#include "core/row_grad.h"
 
 namespace attendo {
 namespace {
@@ -32,6 +33,17 @@ void add_into(const Tensor& out, Index offset, const Tensor& x) {
   } else {
     add_into(out.data<double>() + offset, x.data<double>(), x.size());
   }
+}
+
+// In an optimizer's flat buffer, where it stays.
+bool is_owned(const TensorImpl& impl) { return impl.grad_owner && !impl.sparse_grad; }
+
+// A gradient of rows becomes a whole one, for what comes now has no rows.
+void fill_up(TensorImpl& impl) {
+  if (!impl.row_grad) return;
+  impl.grad = Tensor::zeros(impl.shape, impl.dtype);
+  add_rows(impl.grad, *impl.row_grad);
+  impl.row_grad = nullptr;
 }
 
 // False while another tensor holds the same gradient (add passes one on to both inputs): adding in place would change both.
@@ -107,12 +119,13 @@ void accumulate(const Tensor& x, const Tensor& grad) {
     add_into(base.buffer, impl.view_offset, grad);
     return;
   }
+  fill_up(impl);
   if (!impl.grad.defined()) {
     // A leaf keeps its gradient, and nobody but the function that is handing it over may hold it.
     impl.grad = impl.node || is_exclusive(grad) ? grad : grad.clone();
     return;
   }
-  if (!impl.grad_owner && !is_exclusive(impl.grad)) impl.grad = impl.grad.clone();
+  if (!is_owned(impl) && !is_exclusive(impl.grad)) impl.grad = impl.grad.clone();
   add_into(impl.grad, 0, grad);
 }
 
@@ -124,8 +137,9 @@ GradTarget grad_target(const Tensor& x) {
     std::byte* first = base.buffer.raw() + static_cast<size_t>(impl.view_offset) * dtype_size(impl.dtype);
     return {Tensor::borrow({base.buffer.impl()->data, first}, impl.shape, impl.dtype), true};
   }
+  fill_up(impl);
   if (impl.grad.defined()) {
-    if (!impl.grad_owner && !is_exclusive(impl.grad)) impl.grad = impl.grad.clone();
+    if (!is_owned(impl) && !is_exclusive(impl.grad)) impl.grad = impl.grad.clone();
     return {impl.grad, true};
   }
   impl.grad = Tensor::empty(impl.shape, impl.dtype);
@@ -143,6 +157,7 @@ void backward(const Tensor& root, const Tensor& d_root) {
   } else {
     check_shape("backward", "gradient", seed, root.shape());
     check_same_dtype("backward", "gradient", seed, "the tensor", root);
+    seed = seed.detach();  // shared: nothing adds to it in place, and a leaf takes a copy
   }
   const std::lock_guard lock(backward_mutex);
   const NoGrad no_grad;

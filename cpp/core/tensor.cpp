@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "core/autograd.h"
+#include "core/row_grad.h"
 
 namespace attendo {
 
@@ -89,7 +90,12 @@ void Tensor::set_requires_grad(bool on) const {
 }
 
 bool Tensor::is_leaf() const { return impl_->node == nullptr; }
-Tensor Tensor::grad() const { return impl_->grad; }
+Tensor Tensor::grad() const {
+  if (!impl_->row_grad) return impl_->grad;
+  const Tensor dense = zeros(shape(), dtype());
+  add_rows(dense, *impl_->row_grad);
+  return dense;
+}
 
 void Tensor::set_grad(const Tensor& grad) const {
   if (grad.defined() && !is_leaf()) value_error("grad: this tensor was computed; only leaves keep a gradient");
@@ -97,7 +103,8 @@ void Tensor::set_grad(const Tensor& grad) const {
     check_shape("grad", "grad", grad, shape());
     check_same_dtype("grad", "grad", grad, "the tensor", *this);
   }
-  if (impl_->grad_owner) {
+  impl_->row_grad = nullptr;
+  if (impl_->grad_owner && !impl_->sparse_grad) {
     if (grad.defined()) {
       std::memcpy(impl_->grad.raw(), grad.raw(), grad.bytes());
     } else {
@@ -109,7 +116,8 @@ void Tensor::set_grad(const Tensor& grad) const {
 }
 
 void Tensor::zero_grad() const {
-  if (impl_->grad_owner) {
+  impl_->row_grad = nullptr;
+  if (impl_->grad_owner && !impl_->sparse_grad) {
     std::memset(impl_->grad.raw(), 0, impl_->grad.bytes());
   } else {
     impl_->grad = Tensor();

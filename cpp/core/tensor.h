@@ -72,7 +72,7 @@ class Tensor {
   bool requires_grad() const;
   void set_requires_grad(bool on) const;
   bool is_leaf() const;
-  Tensor grad() const;
+  Tensor grad() const;  // made of the rows where the gradient is a RowGrad
   void set_grad(const Tensor& grad) const;
   void zero_grad() const;
 
@@ -92,6 +92,12 @@ class Tensor {
 
 using Tensors = std::vector<Tensor>;
 
+// The gradient of a table of which few rows were used: those of `ids`, ascending and each once; all others are zero.
+struct RowGrad {
+  Tensor ids;   // (n,) int64
+  Tensor rows;  // (n, d)
+};
+
 struct TensorImpl {
   std::shared_ptr<std::byte> data;
   Shape shape;
@@ -103,8 +109,10 @@ struct TensorImpl {
   std::shared_ptr<bool> grad_owner;
   std::shared_ptr<Node> node;
   Tensor grad;
-  Tensor view_of;         // for rows(): gradients are added to this tensor's,
-  Index view_offset = 0;  // from this element on
+  std::unique_ptr<RowGrad> row_grad;  // in place of grad: one of the two at most is there
+  bool sparse_grad = false;           // a table of a sparse layer: an optimizer steps the rows used, not all of it
+  Tensor view_of;                     // for rows(): gradients are added to this tensor's,
+  Index view_offset = 0;              // from this element on
 
   ~TensorImpl();
 };

@@ -450,18 +450,22 @@ struct AdamStep {
 };
 
 template <typename T>
-HWY_NOINLINE void Adam(T* w, T* m, T* v, const T* g, T rate, T beta1, T beta2, T eps, T rsqrt_correction2, T l2,
-                       T decay, T grad_scale, Index n) {
+HWY_INLINE AdamStep<T> MakeAdamStep(T rate, T beta1, T beta2, T eps, T rsqrt_correction2, T l2, T decay, T grad_scale) {
   const Tag<T> d;
-  const AdamStep<T> step{hn::Set(d, rate),
-                         hn::Set(d, beta1),
-                         hn::Set(d, beta2),
-                         hn::Set(d, eps),
-                         hn::Set(d, rsqrt_correction2),
-                         hn::Set(d, l2),
-                         hn::Set(d, T(1) - decay),
-                         hn::Set(d, grad_scale),
-                         hn::Set(d, T(1))};
+  return {hn::Set(d, rate),
+          hn::Set(d, beta1),
+          hn::Set(d, beta2),
+          hn::Set(d, eps),
+          hn::Set(d, rsqrt_correction2),
+          hn::Set(d, l2),
+          hn::Set(d, T(1) - decay),
+          hn::Set(d, grad_scale),
+          hn::Set(d, T(1))};
+}
+
+template <typename T>
+HWY_INLINE void AdamFlat(const AdamStep<T>& step, T* w, T* m, T* v, const T* g, Index n) {
+  const Tag<T> d;
   Index i = 0;
   for (; i + kLanes<T> <= n; i += kLanes<T>) {
     auto wv = hn::LoadU(d, w + i), mv = hn::LoadU(d, m + i), vv = hn::LoadU(d, v + i);
@@ -481,12 +485,38 @@ HWY_NOINLINE void Adam(T* w, T* m, T* v, const T* g, T rate, T beta1, T beta2, T
 }
 
 template <typename T>
+HWY_NOINLINE void Adam(T* w, T* m, T* v, const T* g, T rate, T beta1, T beta2, T eps, T rsqrt_correction2, T l2,
+                       T decay, T grad_scale, Index n) {
+  AdamFlat(MakeAdamStep(rate, beta1, beta2, eps, rsqrt_correction2, l2, decay, grad_scale), w, m, v, g, n);
+}
+
+template <typename T>
+HWY_NOINLINE void AdamRows(T* w, T* m, T* v, const T* g, const std::int64_t* ids, T rate, T beta1, T beta2, T eps,
+                           T rsqrt_correction2, T grad_scale, Index rows, Index d) {
+  const auto step = MakeAdamStep(rate, beta1, beta2, eps, rsqrt_correction2, T(0), T(0), grad_scale);
+  constexpr Index kAhead = 4;  // rows fetched before their turn: they lie anywhere
+  const Index fetched = Min(d * static_cast<Index>(sizeof(T)), 512);
+  for (Index r = 0; r < rows; ++r) {
+    if (r + kAhead < rows) {
+      const Index next = static_cast<Index>(ids[r + kAhead]) * d;
+      for (Index b = 0; b < fetched; b += 64) {
+        __builtin_prefetch(reinterpret_cast<const char*>(w + next) + b, 1);
+        __builtin_prefetch(reinterpret_cast<const char*>(m + next) + b, 1);
+        __builtin_prefetch(reinterpret_cast<const char*>(v + next) + b, 1);
+      }
+    }
+    const Index at = static_cast<Index>(ids[r]) * d;
+    AdamFlat(step, w + at, m + at, v + at, g + r * d, d);
+  }
+}
+
+template <typename T>
 constexpr RowKernels<T> MakeTable() {
   return {Softmax<T>,           SoftmaxBackward<T>, LogSoftmax<T>,   LogSoftmaxBackward<T>,
           LogSumExp<T>,         SumOfGaps<T>,       SoftmaxMinus<T>, LayerNorm<T>,
           LayerNormBackward<T>, ExpFlat<T>,         TanhFlat<T>,     SigmoidFlat<T>,
           GeluFlat<T>,          GeluBackward<T>,    GeluTanhFlat<T>, GeluTanhBackward<T>,
-          Dropout<T>,           AddDropout<T>,      Adam<T>};
+          Dropout<T>,           AddDropout<T>,      Adam<T>,         AdamRows<T>};
 }
 const RowKernels<float>& TableFloat() {
   static constexpr RowKernels<float> table = MakeTable<float>();

@@ -52,6 +52,9 @@ struct RowKernels {
   // One pass of Adam over a flat buffer; see train/optimizers.h for the formula.
   void (*adam)(T* w, T* m, T* v, const T* g, T rate, T beta1, T beta2, T eps, T rsqrt_correction2, T l2, T decay,
                T grad_scale, ptrdiff_t n);
+  // The same without decay for rows of d of a table: w, m, v at ids[r], g at r.
+  void (*adam_rows)(T* w, T* m, T* v, const T* g, const std::int64_t* ids, T rate, T beta1, T beta2, T eps,
+                    T rsqrt_correction2, T grad_scale, ptrdiff_t rows, ptrdiff_t d);
 };
 
 template <typename T>

@@ -53,20 +53,22 @@ void Linear::reset_own(Generator& generator) {
   for (const auto& [name, value] : own_parameters()) init_uniform(value, weight().dim(1), generator);
 }
 
-Embedding::Embedding(Index num_embeddings, Index embedding_dim, Index padding_idx, DType dtype, double deviation)
-    : padding_idx_(padding_idx), deviation_(deviation) {
+Embedding::Embedding(Index num_embeddings, Index embedding_dim, Index padding_idx, DType dtype, double deviation,
+                     bool sparse)
+    : padding_idx_(padding_idx), deviation_(deviation), sparse_(sparse) {
   check_positive("Embedding", "num_embeddings", num_embeddings);
   check_positive("Embedding", "embedding_dim", embedding_dim);
   if (padding_idx != kNoPadding && (padding_idx < 0 || padding_idx >= num_embeddings)) {
     value_error("Embedding: padding_idx is ", padding_idx, " but must be 0 to ", num_embeddings - 1);
   }
-  make_parameter("weight", {num_embeddings, embedding_dim}, dtype);
+  make_parameter("weight", {num_embeddings, embedding_dim}, dtype).impl()->sparse_grad = sparse;
   reset_own(generator());
 }
 
 std::string Embedding::extra_repr() const {
   return concat(weight().dim(0), ", ", weight().dim(1),
-                padding_idx_ == kNoPadding ? "" : concat(", padding_idx=", padding_idx_));
+                padding_idx_ == kNoPadding ? "" : concat(", padding_idx=", padding_idx_),
+                sparse_ ? ", sparse=True" : "");
 }
 
 void Embedding::reset_own(Generator& generator) {

@@ -22,9 +22,10 @@ class Linear : public Module {
 
 class Embedding : public Module {
  public:
-  // Drawn from N(0, deviation²).
-  Embedding(Index num_embeddings, Index embedding_dim, Index padding_idx, DType dtype, double deviation = 1);
-  Tensor operator()(const Tensor& ids) { return embedding(ids, own_parameters()[0].second, padding_idx_); }
+  // Drawn from N(0, deviation²). sparse: the gradient is one of the rows used.
+  Embedding(Index num_embeddings, Index embedding_dim, Index padding_idx, DType dtype, double deviation = 1,
+            bool sparse = false);
+  Tensor operator()(const Tensor& ids) { return embedding(ids, own_parameters()[0].second, padding_idx_, sparse_); }
   Tensors forward(const Tensors& inputs) override { return {(*this)(only_input("Embedding", inputs))}; }
   std::string type_name() const override { return "Embedding"; }
   std::string extra_repr() const override;
@@ -34,6 +35,7 @@ class Embedding : public Module {
  private:
   Index padding_idx_;
   double deviation_;
+  bool sparse_;
 };
 
 class LayerNorm : public Module {

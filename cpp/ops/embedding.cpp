@@ -4,11 +4,15 @@
 //   backward   dW_v = Σ_{i: id_i = v} dy_i      (rows equal to padding_idx: 0)
 //
 // ids: (n,).  W, dW: (V, d).  y, dy: (n, d).   Article 004 §3.2.
+//
+// Backward groups the positions by id, so that each row of dW has one owner and its sum one order. A new dW is written
+// once, zeros and sums together; one that is there already is touched only in the rows used; a sparse one has no others.
 #include "ops/embedding.h"
 
-#include <cstring>
+#include <algorithm>
 
 #include "core/parallel.h"
+#include "kernels/tables.h"
 
 namespace attendo {
 namespace {
@@ -16,73 +20,95 @@ namespace {
 template <typename T>
 void embedding_forward(T* y, const std::int64_t* ids, const T* weight, Index n, Index d) {
   parallel_ranges(n, rows_per_task(d), [=](Index begin, Index end) {
-    for (Index i = begin; i < end; ++i) {
-      std::memcpy(y + i * d, weight + ids[i] * d, static_cast<size_t>(d) * sizeof(T));
-    }
+    kernels::table_kernels<T>().gather_rows(y + begin * d, weight, ids + begin, end - begin, d);
   });
 }
 
-// Positions sorted by id (stable), so that each row of dW has one owner and its sum one order.
+// The groups' sums at rows `out_row` of out, or one after the other.
 template <typename T>
-void embedding_backward(T* d_weight, const T* d_y, const std::int64_t* ids, Index n, Index d, Index vocabulary,
-                        Index padding_idx) {
-  Scratch<Index> start(static_cast<size_t>(vocabulary + 1)), order(static_cast<size_t>(n)),
-      next(static_cast<size_t>(vocabulary));
-  std::fill_n(start.get(), vocabulary + 1, Index{0});
-  for (Index i = 0; i < n; ++i) ++start.get()[ids[i] + 1];
-  for (Index v = 0; v < vocabulary; ++v) start.get()[v + 1] += start.get()[v];
-  std::copy_n(start.get(), vocabulary, next.get());
-  for (Index i = 0; i < n; ++i) order.get()[next.get()[ids[i]]++] = i;
-  const Index grain = std::max<Index>(1, vocabulary * 50000 / std::max<Index>(1, n * d));
-  parallel_ranges(vocabulary, grain, [&](Index begin, Index end) {
-    for (Index v = begin; v < end; ++v) {
-      if (v == padding_idx) continue;
-      T* row = d_weight + v * d;
-      for (Index s = start.get()[v]; s < start.get()[v + 1]; ++s) {
-        const T* g = d_y + order.get()[s] * d;
-        for (Index c = 0; c < d; ++c) row[c] += g[c];
-      }
-    }
+void sum_groups(T* out, const std::int64_t* out_row, const RowGroups& groups, const T* x, const std::int64_t* index,
+                const T* weight, Index d, bool add) {
+  const Index count = groups.count();
+  const Index work = d * (1 + groups.positions() / std::max<Index>(1, count));
+  parallel_ranges(count, rows_per_task(work), [&](Index begin, Index end) {
+    kernels::table_kernels<T>().sum_rows(out_row == nullptr ? out + begin * d : out,
+                                         out_row == nullptr ? nullptr : out_row + begin, x, index, weight,
+                                         groups.start.get() + begin, end - begin, d, add);
+  });
+}
+
+template <typename T>
+void fill_table(T* out, Index vocabulary, const RowGroups& groups, const T* x, const std::int64_t* index,
+                const T* weight, Index d) {
+  const std::int64_t *ids = groups.ids.data<std::int64_t>(), *ids_end = ids + groups.count();
+  const Index work = d * (1 + groups.positions() / std::max<Index>(1, vocabulary));
+  parallel_ranges(vocabulary, rows_per_task(work), [&](Index begin, Index end) {
+    const Index first = std::lower_bound(ids, ids_end, begin) - ids, last = std::lower_bound(ids, ids_end, end) - ids;
+    kernels::table_kernels<T>().fill_rows(out, begin, end, ids + first, x, index, weight, groups.start.get() + first,
+                                          last - first, d);
   });
 }
 
 }  // namespace
 
-Tensor embedding(const Tensor& ids, const Tensor& weight, Index padding_idx) {
-  check_defined("embedding", "ids", ids);
+void check_ids(const char* op, const char* arg, const Tensor& ids, Index rows, const char* table, Index lowest) {
+  check_defined(op, arg, ids);
   if (ids.dtype() != DType::kInt64) {
-    type_error("embedding: ids has dtype ", dtype_name(ids.dtype()), " but must be int64");
+    type_error(op, ": ", arg, " has dtype ", dtype_name(ids.dtype()), " but must be int64");
   }
+  const std::int64_t* id = ids.data<std::int64_t>();
+  for (Index i = 0; i < ids.size(); ++i) {
+    if (id[i] < lowest || id[i] >= rows) {
+      value_error(op, ": ", arg, " holds ", id[i], " but must hold ", lowest, " to ", rows - 1, " (", table, " has ",
+                  rows, " rows)");
+    }
+  }
+}
+
+void accumulate_groups(const Tensor& table, const RowGroups& groups, const Tensor& x, const std::int64_t* index,
+                       const Tensor& weight, bool sparse) {
+  if (!table.requires_grad()) return;
+  dispatch_float("embedding", "weight", table, [&](auto zero) {
+    using T = decltype(zero);
+    const Index d = table.dim(1);
+    const T* factor = weight ? weight.data<T>() : nullptr;
+    if (sparse && keeps_rows(table)) {
+      const Tensor rows = Tensor::empty({groups.count(), d}, table.dtype());
+      sum_groups<T>(rows.data<T>(), nullptr, groups, x.data<T>(), index, factor, d, false);
+      accumulate_rows(table, {groups.ids, rows});
+      return;
+    }
+    const GradTarget target = grad_target(table);
+    T* out = target.buffer.data<T>();
+    if (target.add) {
+      sum_groups<T>(out, groups.ids.data<std::int64_t>(), groups, x.data<T>(), index, factor, d, true);
+    } else {
+      fill_table<T>(out, table.dim(0), groups, x.data<T>(), index, factor, d);
+    }
+  });
+}
+
+Tensor embedding(const Tensor& ids, const Tensor& weight, Index padding_idx, bool sparse) {
   check_float("embedding", "weight", weight);
   check_rank("embedding", "weight", weight, 2, "(V, d)");
-  const Index vocabulary = weight.dim(0), d = weight.dim(1), n = ids.size();
+  const Index vocabulary = weight.dim(0), d = weight.dim(1);
   if (padding_idx != kNoPadding && (padding_idx < 0 || padding_idx >= vocabulary)) {
     value_error("embedding: padding_idx is ", padding_idx, " but must be 0 to ", vocabulary - 1);
   }
-  const std::int64_t* id = ids.data<std::int64_t>();
-  for (Index i = 0; i < n; ++i) {
-    if (id[i] < 0 || id[i] >= vocabulary) {
-      value_error("embedding: ids holds ", id[i], " but must hold 0 to ", vocabulary - 1, " (weight has ", vocabulary,
-                  " rows)");
-    }
-  }
+  check_ids("embedding", "ids", ids, vocabulary, "weight");
+  const Index n = ids.size();
   Shape shape = ids.shape();
   shape.push_back(d);
   Tensor y = Tensor::empty(shape, weight.dtype());
   dispatch_float("embedding", "weight", weight, [&](auto zero) {
     using T = decltype(zero);
-    embedding_forward<T>(y.data<T>(), id, weight.data<T>(), n, d);
+    embedding_forward<T>(y.data<T>(), ids.data<std::int64_t>(), weight.data<T>(), n, d);
   });
   if (!needs_grad({&weight})) return y;
   // A copy of the ids: they were checked, and assign could change them before backward runs.
-  record("embedding", {weight}, {y}, [ids = ids.clone(), weight, n, d, vocabulary, padding_idx](const Tensors& grad) {
-    const GradTarget target = grad_target(weight);
-    if (!target.add) std::memset(target.buffer.raw(), 0, target.buffer.bytes());
-    dispatch_float("embedding", "weight", weight, [&](auto zero) {
-      using T = decltype(zero);
-      embedding_backward<T>(target.buffer.data<T>(), grad[0].data<T>(), ids.data<std::int64_t>(), n, d, vocabulary,
-                            padding_idx);
-    });
+  record("embedding", {weight}, {y}, [ids = ids.clone(), weight, n, vocabulary, padding_idx, sparse](const Tensors& g) {
+    const RowGroups groups = group_rows(ids.data<std::int64_t>(), n, vocabulary, padding_idx);
+    accumulate_groups(weight, groups, g[0], groups.order.get(), Tensor(), sparse);
   });
   return y;
 }

@@ -2,6 +2,7 @@
 //
 //   cross-entropy        see ops/cross_entropy.cpp
 //   mean squared error   L = Σ (ŷ - y)² / n      dŷ = 2 (ŷ - y) / n
+//   mean                 L = Σ ŷ / n             dŷ = 1 / n
 #include "train/losses.h"
 
 #include "ops/arithmetic.h"
@@ -51,6 +52,13 @@ Tensor MeanSquaredError::forward(const Tensor& prediction, const Tensor& target)
   check_shape("MeanSquaredError", "target", target, prediction.shape());
   const Tensor difference = subtract(prediction, target);
   return mean(multiply(difference, difference));
+}
+
+Tensor Mean::forward(const Tensor& losses, const Tensor& target) const {
+  check_float("Mean", "prediction", losses);
+  check_min_rank("Mean", "target", target, 1, "(samples, ...)");
+  check_shape("Mean", "prediction", losses, {target.dim(0)});
+  return mean(losses);
 }
 
 }  // namespace attendo::train

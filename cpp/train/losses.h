@@ -39,4 +39,12 @@ class MeanSquaredError : public Loss {
   std::string repr() const override { return "MeanSquaredError()"; }
 };
 
+// For models whose output is each sample's loss: their mean. The target is not looked at.
+class Mean : public Loss {
+ public:
+  Tensor forward(const Tensor& losses, const Tensor& target) const override;
+  Index count(const Tensor& target) const override { return target.dim(0); }
+  std::string repr() const override { return "Mean()"; }
+};
+
 }  // namespace attendo::train

@@ -6,12 +6,15 @@
 //   AdamW   w *= 1 - η λ;   then Adam with g' = g
 //   clip    g *= min(1, c / (‖g‖ + 10⁻⁶))
 //
+// Where the gradient is one of rows, the rows it has are stepped, m and v with them; the others stay as they are.
+//
 // Kingma and Ba 2015, algorithm 1; Loshchilov and Hutter 2019, algorithm 2; Sutskever et al. 2013.   Articles 000, 002, 004.
 #include "train/optimizers.h"
 
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 #include <set>
 
 #include "core/parallel.h"
@@ -31,6 +34,40 @@ void check_not_negative(const char* optimizer, const char* name, double value) {
   if (!(value >= 0)) value_error(optimizer, ": ", name, " is ", value, " but must be 0 or more");
 }
 
+void check_no_sparse(const char* optimizer, const char* name, double value) {
+  if (value != 0) {
+    value_error(optimizer, ": ", name, " is ", value,
+                " but must be 0 where a layer has sparse=True: it moves all rows in every step");
+  }
+}
+
+// Σ g², in doubles: the square of a gradient may be out of float's range.
+double sum_of_squares(const Tensor& grad) {
+  double square = 0;
+  dispatch_float("grad_norm", "grads", grad, [&](auto zero) {
+    using T = decltype(zero);
+    const T* g = grad.data<T>();
+    const Index n = grad.size(), parts = (n + kGrain - 1) / kGrain;
+    Scratch<double> partial(static_cast<size_t>(parts));
+    parallel_for(parts, [&](Index part) {
+      double total = 0;
+      for (Index i = part * kGrain; i < std::min(n, (part + 1) * kGrain); ++i) {
+        total += static_cast<double>(g[i]) * static_cast<double>(g[i]);
+      }
+      partial.get()[part] = total;
+    });
+    for (Index part = 0; part < parts; ++part) square += partial.get()[part];
+  });
+  return square;
+}
+
+// All rows of a table that got a whole gradient.
+RowGrad all_rows(const Tensor& grad) {
+  const Tensor ids = Tensor::empty({grad.dim(0)}, DType::kInt64);
+  std::iota(ids.data<std::int64_t>(), ids.data<std::int64_t>() + ids.size(), std::int64_t{0});
+  return {ids, grad};
+}
+
 }  // namespace
 
 void Optimizer::attach(const std::vector<Tensor>& parameters) {
@@ -43,6 +80,7 @@ void Optimizer::attach(const std::vector<Tensor>& parameters) {
   for (const Flat& flat : flats_) {
     for (const Tensor& p : flat.parameters) held.insert(p.impl().get());
   }
+  for (const Table& table : tables_) held.insert(table.weight.impl().get());
   if (attached()) {
     if (!*owner_) value_error("optimizer: another optimizer has taken over its parameters; make a new one");
     if (!std::includes(held.begin(), held.end(), seen.begin(), seen.end()))
@@ -58,36 +96,53 @@ void Optimizer::attach(const std::vector<Tensor>& parameters) {
       value_error("optimizer: a tensor that was computed cannot be stepped; attach the leaves it came from");
   }
   for (const Tensor& p : wanted) {
+    if (p.impl()->sparse_grad) check_sparse();
+  }
+  for (const Tensor& p : wanted) {
     if (p.impl()->grad_owner) *p.impl()->grad_owner = false;
   }
-  for (const DType dtype : {DType::kFloat32, DType::kFloat64}) {
-    Flat flat;
-    Index total = 0;
-    // Each parameter begins at a whole vector.
-    const Index unit = static_cast<Index>(kAlignment / dtype_size(dtype));
-    auto padded = [unit](Index n) { return (n + unit - 1) / unit * unit; };
-    for (const Tensor& p : wanted) {
-      if (p.dtype() == dtype) total += padded(p.size());
-    }
-    if (total == 0) continue;
-    flat.weights = Tensor::zeros({total}, dtype);
-    flat.grads = Tensor::zeros({total}, dtype);
-    for (int slot = 0; slot < slot_count(); ++slot) flat.slots.push_back(Tensor::zeros({total}, dtype));
-    Index offset = 0;
-    for (const Tensor& p : wanted) {
-      if (p.dtype() != dtype) continue;
-      const Tensor w = flat.weights.rows(offset, offset + p.size()).view(p.shape());
-      const Tensor g = flat.grads.rows(offset, offset + p.size()).view(p.shape());
-      std::memcpy(w.raw(), p.raw(), p.bytes());
-      if (p.grad()) std::memcpy(g.raw(), p.grad().raw(), p.bytes());
-      p.impl()->data = w.impl()->data;
-      p.impl()->grad = g;
-      p.impl()->grad_owner = owner_;
-      flat.parameters.push_back(p);
-      offset += padded(p.size());
-    }
-    flats_.push_back(std::move(flat));
+  for (const Tensor& p : wanted) {
+    if (p.impl()->sparse_grad) attach_table(p);
   }
+  std::erase_if(wanted, [](const Tensor& p) { return p.impl()->sparse_grad; });
+  for (const DType dtype : {DType::kFloat32, DType::kFloat64}) attach_flat(wanted, dtype);
+}
+
+void Optimizer::attach_table(const Tensor& p) {
+  Table table{p, {}};
+  for (int slot = 0; slot < slot_count(); ++slot) table.slots.push_back(Tensor::zeros(p.shape(), p.dtype()));
+  p.impl()->grad_owner = owner_;
+  tables_.push_back(std::move(table));
+}
+
+void Optimizer::attach_flat(const std::vector<Tensor>& parameters, DType dtype) {
+  Flat flat;
+  Index total = 0;
+  // Each parameter begins at a whole vector.
+  const Index unit = static_cast<Index>(kAlignment / dtype_size(dtype));
+  auto padded = [unit](Index n) { return (n + unit - 1) / unit * unit; };
+  for (const Tensor& p : parameters) {
+    if (p.dtype() == dtype) total += padded(p.size());
+  }
+  if (total == 0) return;
+  flat.weights = Tensor::zeros({total}, dtype);
+  flat.grads = Tensor::zeros({total}, dtype);
+  for (int slot = 0; slot < slot_count(); ++slot) flat.slots.push_back(Tensor::zeros({total}, dtype));
+  Index offset = 0;
+  for (const Tensor& p : parameters) {
+    if (p.dtype() != dtype) continue;
+    const Tensor w = flat.weights.rows(offset, offset + p.size()).view(p.shape());
+    const Tensor g = flat.grads.rows(offset, offset + p.size()).view(p.shape());
+    std::memcpy(w.raw(), p.raw(), p.bytes());
+    if (p.grad()) std::memcpy(g.raw(), p.grad().raw(), p.bytes());
+    p.impl()->data = w.impl()->data;
+    p.impl()->row_grad = nullptr;
+    p.impl()->grad = g;
+    p.impl()->grad_owner = owner_;
+    flat.parameters.push_back(p);
+    offset += padded(p.size());
+  }
+  flats_.push_back(std::move(flat));
 }
 
 Optimizer::~Optimizer() {
@@ -96,29 +151,25 @@ Optimizer::~Optimizer() {
       if (p.impl()->grad_owner == owner_) p.impl()->grad_owner = nullptr;
     }
   }
+  for (const Table& table : tables_) {
+    if (table.weight.impl()->grad_owner == owner_) table.weight.impl()->grad_owner = nullptr;
+  }
 }
 
 void Optimizer::zero_grad() {
   for (Flat& flat : flats_) std::memset(flat.grads.raw(), 0, flat.grads.bytes());
+  for (Table& table : tables_) {
+    if (table.weight.impl()->grad_owner == owner_) table.weight.zero_grad();
+  }
 }
 
 double Optimizer::grad_norm() const {
   double square = 0;
-  for (const Flat& flat : flats_) {
-    dispatch_float("grad_norm", "grads", flat.grads, [&](auto zero) {
-      using T = decltype(zero);
-      const T* g = flat.grads.data<T>();
-      const Index n = flat.grads.size(), parts = (n + kGrain - 1) / kGrain;
-      Scratch<double> partial(static_cast<size_t>(parts));
-      parallel_for(parts, [&](Index part) {
-        double total = 0;  // doubles: the square of a gradient may be out of float's range
-        for (Index i = part * kGrain; i < std::min(n, (part + 1) * kGrain); ++i) {
-          total += static_cast<double>(g[i]) * static_cast<double>(g[i]);
-        }
-        partial.get()[part] = total;
-      });
-      for (Index part = 0; part < parts; ++part) square += partial.get()[part];
-    });
+  for (const Flat& flat : flats_) square += sum_of_squares(flat.grads);
+  for (const Table& table : tables_) {
+    const TensorImpl& impl = *table.weight.impl();
+    if (impl.row_grad) square += sum_of_squares(impl.row_grad->rows);
+    if (impl.grad) square += sum_of_squares(impl.grad);
   }
   return std::sqrt(square);
 }
@@ -138,6 +189,12 @@ void Optimizer::step(double clip_norm) {
     update(flat, t, schedule_(t), grad_scale);
     for (const auto& [p, before] : frozen) std::memcpy(p.raw(), before.raw(), p.bytes());
   }
+  for (Table& table : tables_) {
+    const TensorImpl& impl = *table.weight.impl();
+    if (!impl.requires_grad) continue;
+    if (impl.row_grad) update_rows(table, *impl.row_grad, t, schedule_(t), grad_scale);
+    if (impl.grad) update_rows(table, all_rows(impl.grad), t, schedule_(t), grad_scale);
+  }
   steps_ = t;
 }
 
@@ -147,6 +204,12 @@ std::vector<std::pair<std::string, Tensor>> Optimizer::state() const {
     for (int slot = 0; slot < slot_count(); ++slot) {
       out.emplace_back(concat(slot_name(slot), ".", dtype_name(flat.weights.dtype())),
                        flat.slots[static_cast<size_t>(slot)]);
+    }
+  }
+  for (size_t i = 0; i < tables_.size(); ++i) {
+    for (int slot = 0; slot < slot_count(); ++slot) {
+      const Tensor& value = tables_[i].slots[static_cast<size_t>(slot)];
+      out.emplace_back(concat(slot_name(slot), ".table", i), value.view({value.size()}));
     }
   }
   return out;
@@ -175,6 +238,28 @@ void Sgd::update(Flat& flat, std::int64_t t, double lr, double grad_scale) {
           d = nesterov_ ? d + mu * u[i] : u[i];
         }
         w[i] -= rate * d;
+      }
+    });
+  });
+}
+
+void Sgd::check_sparse() const {
+  check_no_sparse("SGD", "momentum", momentum_);
+  check_no_sparse("SGD", "weight_decay", weight_decay_);
+}
+
+void Sgd::update_rows(Table& table, const RowGrad& grad, std::int64_t, double lr, double grad_scale) {
+  dispatch_float("SGD", "weights", table.weight, [&](auto zero) {
+    using T = decltype(zero);
+    T* w = table.weight.data<T>();
+    const T* g = grad.rows.data<T>();
+    const std::int64_t* ids = grad.ids.data<std::int64_t>();
+    const Index d = grad.rows.dim(1);
+    const T rate = static_cast<T>(lr), factor = static_cast<T>(grad_scale);
+    parallel_ranges(grad.ids.size(), rows_per_task(d), [=](Index begin, Index end) {
+      for (Index r = begin; r < end; ++r) {
+        T* row = w + ids[r] * d;
+        for (Index c = 0; c < d; ++c) row[c] -= rate * (g[r * d + c] * factor);
       }
     });
   });
@@ -209,6 +294,25 @@ void Adam::update(Flat& flat, std::int64_t t, double lr, double grad_scale) {
           static_cast<T>(beta2_), static_cast<T>(eps_), static_cast<T>(1 / std::sqrt(correction2)),
           static_cast<T>(decoupled_ ? 0 : weight_decay_), static_cast<T>(decoupled_ ? lr * weight_decay_ : 0),
           static_cast<T>(grad_scale), end - begin);
+    });
+  });
+}
+
+void Adam::check_sparse() const { check_no_sparse(decoupled_ ? "AdamW" : "Adam", "weight_decay", weight_decay_); }
+
+// Moments decay in the steps that have a gradient for the row; t counts all steps. Every row in every step: Adam.
+void Adam::update_rows(Table& table, const RowGrad& grad, std::int64_t t, double lr, double grad_scale) {
+  const double correction1 = 1 - std::pow(beta1_, static_cast<double>(t));
+  const double correction2 = 1 - std::pow(beta2_, static_cast<double>(t));
+  dispatch_float("Adam", "weights", table.weight, [&](auto zero) {
+    using T = decltype(zero);
+    const Index d = grad.rows.dim(1);
+    parallel_ranges(grad.ids.size(), rows_per_task(8 * d), [&](Index begin, Index end) {
+      kernels::row_kernels<T>().adam_rows(
+          table.weight.data<T>(), table.slots[0].data<T>(), table.slots[1].data<T>(), grad.rows.data<T>() + begin * d,
+          grad.ids.data<std::int64_t>() + begin, static_cast<T>(lr / correction1), static_cast<T>(beta1_),
+          static_cast<T>(beta2_), static_cast<T>(eps_), static_cast<T>(1 / std::sqrt(correction2)),
+          static_cast<T>(grad_scale), end - begin, d);
     });
   });
 }

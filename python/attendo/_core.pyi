@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal, SupportsFloat, SupportsIndex, TypeAlias, TypedDict, overload
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 from typing_extensions import Self
 
 from ._typing import Axis, FloatArray, FloatDType, Key, MaskLike, Pair, PathLike, Shape, TensorLike
@@ -32,6 +32,8 @@ class Tensor:
     def grad(self) -> Tensor | None: ...
     @grad.setter
     def grad(self, value: TensorLike | None, /) -> None: ...
+    @property
+    def row_grad(self) -> tuple[NDArray[np.int64], Tensor] | None: ...
     @property
     def T(self) -> Tensor: ...
     def zero_grad(self) -> None: ...
@@ -135,7 +137,15 @@ def feed_forward(
     generator: Generator | None = None,
 ) -> Tensor | FloatArray: ...
 def embedding(
-    ids: TensorLike, weight: TensorLike, padding_idx: SupportsIndex | None = None
+    ids: TensorLike, weight: TensorLike, padding_idx: SupportsIndex | None = None, sparse: bool = False
+) -> Tensor | FloatArray: ...
+def negative_sampling(
+    words: TensorLike,
+    targets: TensorLike,
+    negatives: TensorLike,
+    input_vectors: TensorLike,
+    output_vectors: TensorLike,
+    sparse: bool = False,
 ) -> Tensor | FloatArray: ...
 def softmax(x: TensorLike, axis: SupportsIndex = -1) -> Tensor | FloatArray: ...
 def log_softmax(x: TensorLike, axis: SupportsIndex = -1) -> Tensor | FloatArray: ...
@@ -244,6 +254,7 @@ class Embedding(Module):
         embedding_dim: SupportsIndex,
         *,
         padding_idx: SupportsIndex | None = None,
+        sparse: bool = False,
         dtype: FloatDType = "float32",
         seed: SupportsIndex | None = None,
     ) -> None: ...
@@ -689,6 +700,30 @@ class CnnAttention(Module):
     def forward(self, images: TensorLike, *, return_weights: Literal[True]) -> tuple[Tensor, Tensor]: ...
     __call__ = forward
 
+class Word2Vec(Module):
+    def __init__(
+        self,
+        vocab_size: SupportsIndex,
+        embedding_dim: SupportsIndex = 64,
+        mode: str = "skip_gram",
+        *,
+        num_negatives: SupportsIndex = 5,
+        counts: ArrayLike | None = None,
+        sparse: bool = True,
+        dtype: FloatDType = "float32",
+        seed: SupportsIndex | None = None,
+    ) -> None: ...
+    @property
+    def config(self) -> dict[str, Any]: ...
+    def forward(
+        self, words: TensorLike, targets: TensorLike, negatives: TensorLike | None = None
+    ) -> Tensor: ...
+    def draw_negatives(self, pairs: SupportsIndex) -> NDArray[np.int64]: ...
+    def most_similar(
+        self, word_id: SupportsIndex, k: SupportsIndex = 10
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]: ...
+    __call__ = forward
+
 # -- bind_train.cpp
 
 class Loss:
@@ -700,6 +735,9 @@ class CrossEntropy(Loss):
     ) -> None: ...
 
 class MeanSquaredError(Loss):
+    def __init__(self) -> None: ...
+
+class Mean(Loss):
     def __init__(self) -> None: ...
 
 class Schedule:

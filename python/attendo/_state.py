@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
 _FORMAT = 1
 _KEY = "attendo_config"
-_MODELS = {"Transformer": _core.Transformer, "CnnAttention": _core.CnnAttention, "DecoderLM": _core.DecoderLM}
+_MODELS = {
+    "Transformer": _core.Transformer,
+    "CnnAttention": _core.CnnAttention,
+    "DecoderLM": _core.DecoderLM,
+    "Word2Vec": _core.Word2Vec,
+}
 
 
 def save(self: Module, path: PathLike) -> None:
@@ -115,6 +120,9 @@ def _check_size(name: str, config: dict[str, Any], stored: int) -> None:
         tables = vocabulary * (1 if config.get("tie_weights") else 2)
         tables += longest if config.get("positions") == "learned" else 0
         described = d * (tables + layers * (4 * d + 2 * dff))
+    elif name == "Word2Vec":
+        (vocabulary,), (d,) = get("vocab_size"), get("embedding_dim", 64)
+        described = 2 * vocabulary * (d + 1)
     else:
         (a, b), (f,), (g,) = get("channels", (64, 128)), get("features", 512), get("attention_features", 256)
         (inputs,), (classes,) = get("in_channels"), get("num_classes")

@@ -110,6 +110,13 @@ class _Tensor:
         """The gradient: a Tensor of the same shape, or None. Can be set."""
 
     @property
+    def row_grad(self) -> "tuple[NDArray[np.int64], Tensor] | None":
+        """Copies of the ids (n,), ascending, and rows (n, d) of a sparse gradient; None when it is none.
+
+        :attr:`grad` is the same with zeros in all other rows.
+        """
+
+    @property
     def T(self) -> Tensor:
         """The axes reversed."""
 

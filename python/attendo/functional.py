@@ -36,6 +36,7 @@ from ._functional.linear import linear
 from ._functional.lstm import lstm
 from ._functional.matmul import matmul
 from ._functional.max_pool2d import max_pool2d
+from ._functional.negative_sampling import negative_sampling
 from ._functional.reduce import max, mean, sum
 from ._functional.residual_norm import residual_norm
 from ._functional.shape import concatenate, reshape, slice, transpose
@@ -64,6 +65,7 @@ __all__ = [
     "max_pool2d",
     "mean",
     "multiply",
+    "negative_sampling",
     "relu",
     "reshape",
     "residual_norm",

@@ -3,13 +3,13 @@
 
 from typing import TYPE_CHECKING
 
-from ._core import CrossEntropy, Loss, MeanSquaredError, Tensor
+from ._core import CrossEntropy, Loss, Mean, MeanSquaredError, Tensor
 from ._pages import page
 
 if TYPE_CHECKING:
     from ._typing import TensorLike
 
-__all__ = ["CrossEntropy", "Loss", "MeanSquaredError"]
+__all__ = ["CrossEntropy", "Loss", "Mean", "MeanSquaredError"]
 
 
 def __dir__() -> list[str]:
@@ -94,6 +94,35 @@ class _MeanSquaredError:
     --------
     >>> import attendo as at
     >>> at.losses.MeanSquaredError()([1.0, 4.0], [1.0, 2.0])
+    Tensor(2.)
+
+    Source: cpp/train/losses.cpp
+    """
+
+    def __init__(self) -> None: ...
+
+
+@page(Mean, "attendo.losses")
+class _Mean:
+    r"""The mean of the losses that a model gives, for models that compute their own.
+
+    The target must have as many samples and is not looked at.
+
+    Raises
+    ------
+    ValueError
+        At the call, when prediction is not one number a sample.
+    TypeError
+        At the call, when prediction is neither float32 nor float64.
+
+    Notes
+    -----
+    .. math:: \ell = \frac1n \sum_i \hat y_i, \qquad d\hat y = \frac1n
+
+    Examples
+    --------
+    >>> import attendo as at
+    >>> at.losses.Mean()([1.0, 3.0], [0, 0])
     Tensor(2.)
 
     Source: cpp/train/losses.cpp

@@ -65,12 +65,14 @@ class _Optimizer:
     def attach(self, target: "Module | Iterable[Tensor]") -> None:
         """Take over the parameters of a Module, or those of a list, that require a gradient.
 
-        They and their gradients move into one block of memory each, so that a step is one loop.
+        They and their gradients move into one block of memory each, so that a step is one loop. The tables of
+        layers with ``sparse=True`` stay where they are.
 
         Raises
         ------
         ValueError
-            When no parameter requires a gradient, another optimizer has them, or this one has others.
+            When no parameter requires a gradient, another optimizer has them, or this one has others; when a
+            layer has ``sparse=True`` and the optimizer momentum or weight decay.
         """
 
     def step(self, clip_norm: float | None = None) -> None:
@@ -180,7 +182,9 @@ class _Adam:
         m \leftarrow \beta_1 m + (1 - \beta_1) g', \quad v \leftarrow \beta_2 v + (1 - \beta_2) g'^2, \quad
         \theta \leftarrow \theta - lr \frac{m / (1 - \beta_1^t)}{\sqrt{v / (1 - \beta_2^t)} + \varepsilon}
 
-    Cost: one pass over the parameters, and two moments for each.
+    Cost: one pass over the parameters, and two moments for each. Of a table with a sparse gradient
+    (``sparse=True``) the rows used are stepped, and their moments change, in that step alone; t counts all
+    steps, as in PyTorch's SparseAdam.
 
     References
     ----------

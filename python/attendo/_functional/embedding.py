@@ -14,13 +14,19 @@ if TYPE_CHECKING:
 
 
 @overload
-def embedding(ids: "Tensor", weight: "TensorLike", *, padding_idx: int | None = None) -> "Tensor": ...
-@overload
-def embedding(ids: "TensorLike", weight: "Tensor", *, padding_idx: int | None = None) -> "Tensor": ...
-@overload
-def embedding(ids: "ArrayLike", weight: "ArrayLike", *, padding_idx: int | None = None) -> "FloatArray": ...
 def embedding(
-    ids: "TensorLike", weight: "TensorLike", *, padding_idx: int | None = None
+    ids: "Tensor", weight: "TensorLike", *, padding_idx: int | None = None, sparse: bool = False
+) -> "Tensor": ...
+@overload
+def embedding(
+    ids: "TensorLike", weight: "Tensor", *, padding_idx: int | None = None, sparse: bool = False
+) -> "Tensor": ...
+@overload
+def embedding(
+    ids: "ArrayLike", weight: "ArrayLike", *, padding_idx: int | None = None, sparse: bool = False
+) -> "FloatArray": ...
+def embedding(
+    ids: "TensorLike", weight: "TensorLike", *, padding_idx: int | None = None, sparse: bool = False
 ) -> "Tensor | FloatArray":
     r"""Row ``ids[...]`` of a table.
 
@@ -32,6 +38,10 @@ def embedding(
         The table, float32 or float64.
     padding_idx : int, optional
         The row that gets no gradient.
+    sparse : bool
+        Leave the gradient as the rows used, ``weight.row_grad``, rather than an array as large as the table.
+        ``weight.grad`` is made of it when asked for. Only of a leaf; together with a gradient of the other
+        kind it becomes whole.
 
     Returns
     -------
@@ -52,7 +62,7 @@ def embedding(
         y_n = W_{ids_n}, \qquad dW_v = \sum_{n:\, ids_n = v} dy_n
 
     where :math:`dW_v = 0` for v = padding_idx. Cost: d copies an id. The sums of the backward pass are taken
-    in the order of the positions, on any number of threads.
+    in the order of the positions, on any number of threads; sparse or not, they are the same numbers.
 
     References
     ----------
@@ -64,7 +74,12 @@ def embedding(
     >>> at.functional.embedding([2, 0], [[0.0, 0.1], [1.0, 1.1], [2.0, 2.1]])
     array([[2. , 2.1],
            [0. , 0.1]])
+    >>> weight = at.tensor([[0.0, 0.1], [1.0, 1.1], [2.0, 2.1]], requires_grad=True)
+    >>> at.functional.embedding([2, 2], weight, sparse=True).sum().backward()
+    >>> ids, rows = weight.row_grad
+    >>> ids.tolist(), rows.tolist()
+    ([2], [[2.0, 2.0]])
 
     Source: cpp/ops/embedding.cpp
     """
-    return _core.embedding(ids, weight, padding_idx)
+    return _core.embedding(ids, weight, padding_idx, sparse)

@@ -93,6 +93,10 @@ class _Embedding:
         Length d of a vector, 1 or more.
     padding_idx : int, optional
         The id whose vector is zero and stays so.
+    sparse : bool
+        Leave the gradient as the rows used (``weight.row_grad``), and let an optimizer step those alone: SGD
+        without momentum, Adam or AdamW, none with weight decay. A step then costs what its ids cost, whatever
+        the size of the vocabulary.
     dtype : {"float32", "float64"}
         Of the table.
     seed : int, optional
@@ -132,6 +136,7 @@ class _Embedding:
         embedding_dim: int,
         *,
         padding_idx: int | None = None,
+        sparse: bool = False,
         dtype: "FloatDType" = "float32",
         seed: int | None = None,
     ) -> None: ...

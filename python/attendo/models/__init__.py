@@ -3,16 +3,16 @@
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from .._core import CnnAttention, DecoderLM, FeatureAttention, Tensor, Transformer
+from .._core import CnnAttention, DecoderLM, FeatureAttention, Tensor, Transformer, Word2Vec
 from .._pages import page
 
 if TYPE_CHECKING:
     import numpy as np
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
     from .._typing import FloatArray, FloatDType, Pair, TensorLike
 
-__all__ = ["CnnAttention", "DecoderLM", "FeatureAttention", "Transformer"]
+__all__ = ["CnnAttention", "DecoderLM", "FeatureAttention", "Transformer", "Word2Vec"]
 
 
 def __dir__() -> list[str]:
@@ -493,4 +493,141 @@ class _CnnAttention:
         logits : Tensor, shape (B, num_classes)
         weights : Tensor, shape (B, N, N)
             Only with ``return_weights``: where each position of the map looks.
+        """
+
+
+@page(Word2Vec, "attendo.models")
+class _Word2Vec:
+    r"""Word vectors: words with the same neighbours get vectors that point the same way.
+
+    Parameters
+    ----------
+    vocab_size : int
+        Words V; ids are 0 to V - 1.
+    embedding_dim : int
+        Length d of a vector.
+    mode : {"skip_gram", "cbow"}
+        Predict a neighbour from the word, or the word from the mean of its neighbours.
+    num_negatives : int
+        Words drawn for each pair, K.
+    counts : array_like, shape (V,), optional
+        How often each word occurs in the text: word i is drawn in proportion to :math:`counts_i^{0.75}`. All
+        words alike when not given.
+    sparse : bool
+        Leave gradients as rows, so that a step costs what its words cost: see
+        :class:`attendo.nn.Embedding`.
+    dtype : {"float32", "float64"}
+        Of the vectors.
+    seed : int, optional
+        Decides the vectors at the start.
+
+    Attributes
+    ----------
+    config : dict
+        The arguments above but for counts and the seed: what ``save`` writes beside the parameters.
+
+    Raises
+    ------
+    ValueError
+        When a size is below 1, mode is neither, or counts are not V numbers of 0 or more of which one is
+        above 0; at the call, when an id is out of range or the batches differ.
+    TypeError
+        When dtype is neither; at the call, when ids are not integers.
+
+    Notes
+    -----
+    With h the input vector of the word (skip-gram), or the mean of those of the neighbours (CBOW), and u
+    output vectors, the loss of a pair is
+
+    .. math::
+
+        \ell = -\log \sigma(u_{target} \cdot h) - \sum_{k=1}^K \log \sigma(-u_k \cdot h)
+
+    ``forward`` gives these losses: train with :class:`attendo.losses.Mean`. Parameters: ``input_vectors``
+    (V, d), uniform in :math:`\pm 1 / (2 d)`, the ones to use afterwards; ``output_vectors`` (V, d), zero at
+    the start. Buffer: ``noise`` (V, 2), the alias table of the draws. A drawn word may happen to be the
+    target.
+
+    References
+    ----------
+    Mikolov et al. 2013, "Efficient estimation of word representations in vector space"; Mikolov et al. 2013,
+    "Distributed representations of words and phrases and their compositionality". Article 004 §3.2.
+
+    Examples
+    --------
+    Words 0 to 4 occur together, and words 5 to 9.
+
+    >>> import numpy as np
+    >>> import attendo as at
+    >>> rng = np.random.default_rng(0)
+    >>> words = rng.integers(0, 10, 4000)
+    >>> neighbours = words // 5 * 5 + rng.integers(0, 5, 4000)
+    >>> model = at.models.Word2Vec(10, 8, seed=0)
+    >>> trainer = at.train.Trainer(model, at.losses.Mean(), at.optim.Adam(lr=0.05))
+    >>> history = trainer.fit((words, neighbours), neighbours, epochs=5, batch_size=64, progress=False)
+    >>> ids, cosines = model.most_similar(3, k=4)
+    >>> sorted(ids.tolist())
+    [0, 1, 2, 4]
+
+    Source: cpp/models/word2vec.cpp
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        embedding_dim: int = 64,
+        mode: Literal["skip_gram", "cbow"] = "skip_gram",
+        *,
+        num_negatives: int = 5,
+        counts: "ArrayLike | None" = None,
+        sparse: bool = True,
+        dtype: "FloatDType" = "float32",
+        seed: int | None = None,
+    ) -> None: ...
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The constructor's arguments but for counts and the seed."""
+
+    def forward(
+        self, words: "TensorLike", targets: "TensorLike", negatives: "TensorLike | None" = None
+    ) -> Tensor:
+        """The loss of each pair.
+
+        Parameters
+        ----------
+        words : array_like of int, shape (B,), for CBOW (B, C)
+            The words; the neighbours, with -1 where there is none (at the edge of a text).
+        targets : array_like of int, shape (B,)
+            A neighbour of each; the word between them.
+        negatives : array_like of int, shape (B, K), optional
+            Drawn when not given.
+
+        Returns
+        -------
+        Tensor, shape (B,)
+        """
+
+    def draw_negatives(self, pairs: int) -> "NDArray[np.int64]":
+        """Words drawn in proportion to counts to the power 0.75, shape (pairs, num_negatives)."""
+
+    def most_similar(self, word_id: int, k: int = 10) -> "tuple[NDArray[np.int64], NDArray[np.float64]]":
+        """The k other words whose vectors have the largest cosines with this one's, nearest first.
+
+        Parameters
+        ----------
+        word_id : int
+            0 to V - 1.
+        k : int
+            1 to V - 1.
+
+        Returns
+        -------
+        ids : ndarray of int64, shape (k,)
+        cosines : ndarray of float64, shape (k,)
+
+        Raises
+        ------
+        ValueError
+            When word_id or k is out of range.
         """

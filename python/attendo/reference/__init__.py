@@ -63,6 +63,7 @@ from .multi_head import (
     multi_head_layer_backward,
     split_heads,
 )
+from .negative_sampling import negative_sampling, negative_sampling_backward
 from .optimizers import adam_step, adamw_step, clip_grad_norm, sgd_step
 from .positional_encoding import (
     positional_encoding,
@@ -159,6 +160,8 @@ __all__ = [
     "multi_head_layer_backward",
     "multiply",
     "multiply_backward",
+    "negative_sampling",
+    "negative_sampling_backward",
     "noam_schedule",
     "padding_mask",
     "positional_encoding",
