@@ -317,6 +317,8 @@ CASES: list[tuple[str, list[Any], dict[str, Any]]] = [
         [normal(2, 3, 4), normal(9, 4), normal(9, 3), normal(9), normal(9), normal(2, 3)],
         {"reset_after": False},
     ),
+    ("negative_sampling", [ids(6, 5), ids(4, 5), ids(4, 5, 3), normal(6, 3), normal(4, 3)], {}),
+    ("negative_sampling", [ids(7, 5, 2) - 1, ids(4, 5), ids(4, 5, 1), normal(6, 3), normal(4, 3)], {}),
 ]
 
 
