@@ -4,7 +4,7 @@
 #   make test ARGS="-k softmax"       make test ARGS="-m slow"       make build PYTHON=python3.12
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format build clean distclean
+.PHONY: help demo test bench lint format build clean distclean
 .NOTPARALLEL:
 
 # Only the packages in .venv count.
@@ -17,6 +17,7 @@ cpp_files = $(shell find cpp -name '*.h' -o -name '*.cpp')
 help:
 	@echo "make demo     train a Transformer to read dates in many languages, and see what it attends to"
 	@echo "make test     the tests               ARGS=\"-k softmax\" for some, ARGS=\"-m slow\" for the long ones"
+	@echo "make bench    every workload against PyTorch   ARGS=\"--quick\" in two minutes, ARGS=\"attention\" for some"
 	@echo "make lint     ruff, mypy and clang-format, changing nothing"
 	@echo "make format   put the layout of all files in order"
 	@echo "make build    compile and install into .venv"
@@ -27,6 +28,10 @@ demo: build
 
 test: build
 	@$(bin)/python -m pytest $(ARGS)
+
+bench:
+	@sh tools/setup.sh bench
+	@build/bench-venv/bin/python bench/run.py $(ARGS)
 
 build:
 	@sh tools/setup.sh build
@@ -49,7 +54,7 @@ format:
 
 clean:
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	find python tests tools -name __pycache__ -type d -exec rm -rf {} +
+	find python tests tools bench -name __pycache__ -type d -exec rm -rf {} +
 
 distclean: clean
 	rm -rf .venv

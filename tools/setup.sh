@@ -3,6 +3,7 @@
 #
 #   tools/setup.sh tools     Python, a virtual environment in .venv, and the Python packages in it
 #   tools/setup.sh build     that, the compiler and the system's headers, and the package itself, compiled  (the default)
+#   tools/setup.sh bench     that, and PyTorch to compare with, in an environment of its own in build/bench-venv
 #
 #   PYTHON=python3.12 tools/setup.sh     another interpreter than the first good one on PATH
 #
@@ -14,9 +15,9 @@ root=$(pwd -P)
 
 goal=${1:-build}
 case $goal in
-  tools | build) ;;
+  tools | build | bench) ;;
   *)
-    echo "usage: tools/setup.sh [tools|build]" >&2
+    echo "usage: tools/setup.sh [tools|build|bench]" >&2
     exit 2
     ;;
 esac
@@ -317,6 +318,36 @@ ensure_build() {
     die "failed: importing what was built. All of it is in $log/import.log: $(tail -n 1 "$log/import.log")"
 }
 
+# ----------------------------------------------------------------------------------------------------- the benchmark
+
+# PyTorch for the CPU: the constraints turn down a build that would bring gigabytes of CUDA.
+install_peers() {
+  for package in cuda-bindings cuda-toolkit nvidia-cublas nvidia-cublas-cu12 nvidia-cudnn-cu12 nvidia-cudnn-cu13 \
+    nvidia-nccl-cu12 nvidia-nccl-cu13 triton; do
+    echo "$package<0"
+  done >"$bench_venv/no-cuda.txt"
+  "$bench_venv/bin/python" -m pip install --only-binary :all: -c "$bench_venv/no-cuda.txt" $peers ||
+    "$bench_venv/bin/python" -m pip install --only-binary :all: $peers \
+      --index-url https://download.pytorch.org/whl/cpu --extra-index-url https://pypi.org/simple
+}
+
+ensure_bench() {
+  bench_venv=build/bench-venv
+  peers="torch==2.13.0 matplotlib>=3.8"
+  key=$(printf '%s\n' "$root" "$peers" && cksum "$venv/attendo-packages" "$venv/attendo-made-for")
+  [ "$key" != "$(cat "$bench_venv/attendo-peers" 2>/dev/null)" ] || return 0
+  rm -rf "$bench_venv"
+  step "making the environment $bench_venv" bench-venv "$venv/bin/python" -m venv "$bench_venv" || exit 1
+  # It sees what .venv holds: attendo, as built here, and NumPy.
+  "$bench_venv/bin/python" - "$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" <<'END' || exit 1
+import pathlib, sys, sysconfig
+line = f"import site; site.addsitedir({sys.argv[1]!r})\n"
+pathlib.Path(sysconfig.get_path("purelib"), "attendo-venv.pth").write_text(line, encoding="utf-8")
+END
+  step "installing PyTorch into $bench_venv" bench-packages install_peers || exit 1
+  printf '%s\n' "$key" >"$bench_venv/attendo-peers"
+}
+
 parts=python
 [ "$goal" = tools ] || parts="python headers"
 brew_prefix=$(brew --prefix 2>/dev/null) || brew_prefix=
@@ -324,3 +355,4 @@ brew_prefix=$(brew --prefix 2>/dev/null) || brew_prefix=
 ensure_venv
 ensure_packages
 [ "$goal" = tools ] || ensure_build
+[ "$goal" != bench ] || ensure_bench

@@ -1,3 +1,5 @@
+#include <array>
+#include <chrono>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
@@ -5,6 +7,7 @@
 #include "bindings/convert.h"
 #include "core/parallel.h"
 #include "kernels/isa.h"
+#include "kernels/peak.h"
 #include "ops/activations.h"
 #include "ops/arithmetic.h"
 #include "ops/matmul.h"
@@ -302,6 +305,22 @@ void bind_tensor(py::module_& m) {
   cls.def_property_readonly("T", [](const Tensor& x) { return transpose(x); }, "Axes reversed.");
 }
 
+// Tasks of equal size, fewer than a millisecond each, so that the threads end together; the best of some tries.
+double fma_gflops() {
+  using Clock = std::chrono::steady_clock;
+  constexpr Index kTries = 5, kTasks = 240, kRounds = 100000;
+  const kernels::PeakKernel& kernel = kernels::peak_kernel();
+  std::array<float, kTasks> results;
+  double best = 0;
+  for (Index i = 0; i < kTries; ++i) {
+    const auto start = Clock::now();
+    parallel_for(kTasks, [&](Index task) { results[static_cast<size_t>(task)] = kernel.run(kRounds); });
+    const std::chrono::duration<double> seconds = Clock::now() - start;
+    best = std::max(best, 1e-9 * static_cast<double>(kTasks * kRounds * kernel.flops) / seconds.count());
+  }
+  return best;
+}
+
 }  // namespace
 
 void bind_core(py::module_& m) {
@@ -352,6 +371,9 @@ void bind_core(py::module_& m) {
       py::arg("threads"), "Threads for parallel work.");
   m.def("get_num_threads", &num_threads, "Threads for parallel work.");
   m.def("isa", &kernels::isa_name, "The instruction set in use.");
+  m.def(
+      "_fma_gflops", [] { return without_gil(&fma_gflops); },
+      "Fused multiply-adds on registers, on all threads, in GFLOP/s: the most this machine can do. For the benchmark.");
   m.def(
       "versions",
       [] {
