@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 Results = Mapping[str, NDArray[Any]]
 
+SLOW = 0.3  # seconds
 PAUSE = 0.01  # seconds: idle workers of OpenMP spin for a while and would slow the other library down
 
 
@@ -52,7 +53,6 @@ class Case:
     reference: Callable[[], Results] | None = None  #: in float64; may cover the leading part of an array only
     peer_flops: float | None = None  #: where the peer's work differs: then the ratio is one of FLOP/s
     needed_bytes: int | None = None  #: inputs, outputs and gradients
-    extra: Callable[[], dict[str, Any]] | None = None  #: more to be measured, by name
 
 
 @dataclass(frozen=True)
@@ -75,10 +75,11 @@ class Effort:
     least_pairs: int = 7
     most_pairs: int = 25
     least: float = 0.02  #: seconds a measurement lasts at least
+    most_seconds: float | None = None  #: even if that leaves fewer pairs than the least
 
 
 FULL = Effort()
-QUICK = Effort(seconds=0.3, least_pairs=3, most_pairs=3, least=0.012)
+QUICK = Effort(seconds=0.3, least_pairs=3, most_pairs=3, most_seconds=2.0)
 
 
 @dataclass
@@ -89,7 +90,7 @@ class Timing:
     peer: list[float] = field(default_factory=list)
 
     def ratios(self, scale: float = 1.0) -> NDArray[np.float64]:
-        return np.array(self.peer) / np.array(self.ours) * scale
+        return np.asarray(self.peer, np.float64) / np.asarray(self.ours, np.float64) * np.float64(scale)
 
     def summary(self, scale: float = 1.0) -> dict[str, Any]:
         ratios = self.ratios(scale)
@@ -123,12 +124,15 @@ def measure(ours: Callable[[int], object], peer: Callable[[int], object], effort
     """Interleaved pairs, until the time is used up."""
     counts, once = [], []
     for run in (ours, peer):
-        seconds_of(run, 1)
-        n, seconds = repeats(run, effort.least)
+        n, seconds = 1, seconds_of(run, 1)
+        if seconds < SLOW:  # then the first run is warm-up enough
+            n, seconds = repeats(run, effort.least)
         counts.append(n)
         once.append(n * seconds)
-    pairs = int(effort.seconds / (sum(once) + 2 * PAUSE))
-    pairs = max(effort.least_pairs, min(effort.most_pairs, pairs))
+    pair_s = sum(once) + 2 * PAUSE
+    pairs = max(effort.least_pairs, min(effort.most_pairs, int(effort.seconds / pair_s)))
+    if effort.most_seconds is not None:
+        pairs = max(1, min(pairs, int(effort.most_seconds / pair_s)))
     timing = Timing()
     for pair in range(pairs):
         sides = [(ours, counts[0], timing.ours), (peer, counts[1], timing.peer)]
@@ -254,6 +258,4 @@ def record(workload: Workload, case: Case, effort: Effort, *, check: bool = True
         "peer_way": peer.note,
         "peak_gflops": peak,
     }
-    if case.extra is not None:
-        found |= case.extra()
     return found

@@ -52,10 +52,18 @@ def measure_here(name: str, side: str, threads: int) -> dict[str, Any]:
     imported = current_bytes()
     case = workload.build(0)
     run = (case.ours if side == "ours" else case.peer)().run
+    found: dict[str, Any] = {"imported_mb": imported / 1e6}
     run(1)
-    run(1)
+    if side == "ours":
+        import attendo as at
+
+        before = at.memory_stats()["system_calls"]
+        run(1)
+        found["system_calls"] = at.memory_stats()["system_calls"] - before
+    else:
+        run(1)
     peak = peak_bytes()
-    found: dict[str, Any] = {"peak_mb": peak / 1e6, "imported_mb": imported / 1e6}
+    found["peak_mb"] = peak / 1e6
     if case.needed_bytes is not None:
         found["factor"] = (peak - imported) / case.needed_bytes
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import subprocess
 import time
@@ -65,10 +66,9 @@ def commit() -> str | None:
 
 def machine(threads: int, peak_gflops: float, quick: bool) -> dict[str, Any]:
     """Where and with what it was measured."""
-    import os
+    import torch
 
     import attendo as at
-    import torch
 
     return {
         "date": time.strftime("%Y-%m-%d"),
@@ -96,12 +96,12 @@ def read_json(path: Path) -> Any:
 def merged(
     old: Sequence[dict[str, Any]], new: Sequence[dict[str, Any]], order: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """The new objects in place of old ones of the same name, in the given order; unknown names are dropped."""
+    """New objects in place of old ones of the same name, in the given order; unknown names are dropped."""
     by_name = {one["name"]: one for one in [*old, *new]}
     return [by_name[name] for name in order if name in by_name]
 
 
-# ------------------------------------------------------------------------------------------------------- the table
+# -------------------------------------------------------------------------------------------------- the table
 
 
 def seconds(s: float | None) -> str:
@@ -110,7 +110,7 @@ def seconds(s: float | None) -> str:
         return ""
     for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
         if s >= size:
-            return f"{s / size:.3g} {unit}" if s / size < 1000 else f"{s / size:.0f} {unit}"
+            return f"{s / size:.3g} {unit}" if s / size < 999.5 else f"{s / size:.0f} {unit}"
     return f"{s / 1e-6:.3g} µs"
 
 
@@ -192,8 +192,8 @@ def page(results: Sequence[dict[str, Any]], where: dict[str, Any], growth: Seque
     parts = [
         f"Measured on {where['date']}: {where['cpu']}, {where['cores']} cores, {where['threads']} threads, "
         f"instruction set {where['isa']}, FMA peak {where['peak_gflops']:.0f} GFLOP/s; "
-        f"attendo {where['version']} ({where['compiler']}), PyTorch {where['torch']}, NumPy {where['numpy']}, "
-        f"Python {where['python']}. {summary(results)}.",
+        f"attendo {where['version']} ({where['compiler']}), PyTorch {where['torch']}, "
+        f"NumPy {where['numpy']}, Python {where['python']}. {summary(results)}.",
     ]
     for family, title in FAMILIES.items():
         of_family = [one for one in results if one.get("family") == family]

@@ -1,4 +1,4 @@
-"""Every workload against PyTorch: `make bench`, `make bench ARGS="--quick"`, `make bench ARGS="attention"`."""
+"""Every workload against PyTorch: `make bench`, `make bench ARGS="--quick"`, `make bench ARGS=attention`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--bits", action="store_true", help="also compare the bits on 1, 2 and 4 threads")
     parser.add_argument("--out", type=Path, help="where results go (bench/results.json)")
     parser.add_argument("--list", action="store_true", help="print the names and stop")
-    parser.add_argument("--docs", action="store_true", help="only write docs/benchmarks.md from the JSON files")
+    parser.add_argument(
+        "--docs", action="store_true", help="only write docs/benchmarks.md from the JSON files"
+    )
     return parser.parse_args()
 
 
@@ -35,6 +37,8 @@ def memory_of(workload: Any, found: dict[str, Any], threads: int) -> None:
     ours = memory.measure(workload.name, "ours", threads)
     peer = memory.measure(workload.name, "peer", threads, found["peer_way"])
     found |= {"ours_peak_mb": ours["peak_mb"], "peer_peak_mb": peer["peak_mb"]}
+    # How often the second run asked the system for memory.
+    found["system_calls_after_first"] = ours["system_calls"]
     if "factor" in ours:
         found |= {"memory_factor": ours["factor"], "peer_memory_factor": peer["factor"]}
     if workload.memory_limit is not None:
@@ -52,7 +56,9 @@ def line(found: dict[str, Any]) -> str:
         f"target {report.target(found)}" if report.target(found) else "",
         f"{report.seconds(found['ours_s']):>8} : {report.seconds(found['peer_s']):<8}",
         "" if found["fraction_of_peak"] is None else f"{100 * found['fraction_of_peak']:3.0f} % of peak",
-        "" if found["ours_peak_mb"] is None else f"{found['ours_peak_mb']:.0f}/{found['peer_peak_mb']:.0f} MB",
+        ""
+        if found["ours_peak_mb"] is None
+        else f"{found['ours_peak_mb']:.0f}/{found['peer_peak_mb']:.0f} MB",
         "" if found["max_abs_error"] is None else f"error {found['max_abs_error']:.1e}",
         report.verdict(found),
     ]
@@ -109,7 +115,7 @@ def main() -> int:
     # NumPy and PyTorch read these when they are imported, which is below.
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[variable] = str(options.threads)
-    os.environ["PYTHONPATH"] = str(ROOT)
+    os.environ["PYTHONPATH"] = str(ROOT)  # of the fresh processes
     sys.path.insert(0, str(ROOT))
     from bench import report, workloads
 
@@ -127,13 +133,18 @@ def main() -> int:
 
     where = report.machine(options.threads, harness.peak_gflops(), options.quick)
     print(
-        f"{where['cpu']}, {options.threads} threads, {where['isa']}, FMA peak {where['peak_gflops']:.0f} GFLOP/s, "
-        f"PyTorch {where['torch']}\nratio = the peer's time / ours, [where the middle half of all pairs lies]",
+        f"{where['cpu']}, {options.threads} threads, {where['isa']}, "
+        f"FMA peak {where['peak_gflops']:.0f} GFLOP/s, PyTorch {where['torch']}\n"
+        "ratio = the peer's time / ours, [the middle half of all pairs]",
         flush=True,
     )
     results, failed = run_all(options)
     if not results and "growth" not in options.names:
-        print(f"no workload is called {' '.join(options.names)}: see --list" if not failed else "nothing measured")
+        print(
+            f"no workload is called {' '.join(options.names)}: see --list"
+            if not failed
+            else "nothing measured"
+        )
         return 1
     out = options.out or report.RESULTS
     order = [w.name for w in workloads.all_workloads()] + list(startup.NAMES)

@@ -42,6 +42,8 @@ esac
 # Python of .venv: pip does what $MACHINE/pip says, the rest works.
 PYTHON = """
 case "$*" in
+  *"-m venv build/bench-venv"*) mkdir -p build/bench-venv/bin && cat "$0" >build/bench-venv/bin/python &&
+    chmod +x build/bench-venv/bin/python ;;
   *"-m pip"*)
     echo "pip $*" >>"$MACHINE/calls"
     [ ! -e "$MACHINE/pip" ] || . "$MACHINE/pip"
@@ -159,6 +161,33 @@ def test_tools_do_not_build(machine: Machine) -> None:
     (machine.folder / "bin/c++").unlink()
     assert machine.run("tools").returncode == 0
     assert len(machine.calls()) == 1
+
+
+def test_benchmark_has_an_environment_of_its_own(machine: Machine) -> None:
+    machine.run()
+    before = len(machine.calls())
+    first = machine.run("bench")
+    assert first.returncode == 0, first.stderr
+    (install,) = machine.calls()[before:]
+    assert "torch==2.13.0" in install
+    assert "--index-url" not in install
+    second = machine.run("bench")
+    assert (second.returncode, second.stdout, second.stderr) == (0, "", "")
+    assert len(machine.calls()) == before + 1
+
+
+def test_benchmark_without_pytorch_on_the_first_index(machine: Machine) -> None:
+    machine.run()
+    machine.pip('case "$*" in *--index-url*) ;; *) exit 1 ;; esac\n')
+    assert machine.run("bench").returncode == 0
+    assert "--index-url https://download.pytorch.org/whl/cpu" in machine.calls()[-1]
+    machine.pip("exit 1\n")
+    shutil.rmtree(machine.source / "build/bench-venv")
+    result = machine.run("bench")
+    assert result.returncode == 1
+    assert "failed: installing PyTorch into build/bench-venv" in result.stderr
+    machine.pip("")
+    assert machine.run("bench").returncode == 0  # not taken for installed
 
 
 def test_root_installs_what_is_missing_with_apt(machine: Machine) -> None:

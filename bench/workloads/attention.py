@@ -45,7 +45,7 @@ class Shape:
         return np.random.default_rng(1).random((self.length, self.length)) < 0.5
 
     def flops(self, backward: bool) -> float:
-        """Two products forward and five backward, over the entries a mask leaves; those at random count all."""
+        """Two products forward and five backward, over the entries a mask leaves; random ones count all."""
         entries = self.batch * self.length**2
         if self.causal or self.mask == "causal":
             entries = self.batch * self.length * (self.length + 1) // 2
@@ -75,7 +75,7 @@ class Shape:
 def ours(shape: Shape, arrays: Arrays, backward: bool) -> Side:
     import attendo as at
 
-    tensors = {name: at.tensor(array) for name, array in arrays.items()}
+    tensors: dict[str, Any] = {name: at.tensor(array) for name, array in arrays.items()}
     q, k, v, d_out = (tensors[name] for name in ("q", "k", "v", "d_out"))
     options: dict[str, Any] = {}
     if shape.causal:
@@ -192,9 +192,7 @@ def peer_ways(shape: Shape, q: Any, k: Any, v: Any) -> dict[str, Callable[[float
     return {"SDPA": lambda dropout: sdpa(q, k, v, is_causal=shape.causal)}
 
 
-def peer(
-    shape: Shape, arrays: Arrays, backward: bool, *, double: bool = False, choose: bool = True
-) -> Side:
+def peer(shape: Shape, arrays: Arrays, backward: bool, *, double: bool = False, choose: bool = True) -> Side:
     import torch
 
     dtype = torch.float64 if double else torch.float32
@@ -259,7 +257,7 @@ def case(shape: Shape, backward: bool, seed: int) -> Case:
     )
 
 
-# What the workloads of the table are called, their shape, and the ratios wanted forward and forward + backward.
+# Names, shapes, and the ratios wanted forward and forward + backward.
 TABLE: list[tuple[str, Shape, float, float | None]] = [
     ("1,8,1024,64", Shape(1, 8, 1024, 64), 1.3, 1.45),
     ("1,8,1024,64 causal", Shape(1, 8, 1024, 64, causal=True), 1.9, 2.1),
@@ -278,9 +276,7 @@ TABLE: list[tuple[str, Shape, float, float | None]] = [
 
 def workload(name: str, shape: Shape, target: float | None, backward: bool, **options: Any) -> Workload:
     way = "forward + backward" if backward else "forward"
-    return Workload(
-        f"attention {name}, {way}", target, lambda seed: case(shape, backward, seed), **options
-    )
+    return Workload(f"attention {name}, {way}", target, lambda seed: case(shape, backward, seed), **options)
 
 
 def workloads() -> list[Workload]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,11 @@ def series(quick: bool) -> list[tuple[str, str, list[tuple[int, Case]]]]:
     return [
         ("attention 1,8,S,64, forward", "S", [(n, attention_case(n, False, 0)) for n in lengths]),
         ("attention 1,8,S,64, forward + backward", "S", [(n, attention_case(n, True, 0)) for n in lengths]),
-        ("training a decoder LM, 2 layers, s 64, b 16", "d_model", [(n, training_case(n, 0)) for n in widths]),
+        (
+            "training a decoder LM, 2 layers, s 64, b 16",
+            "d_model",
+            [(n, training_case(n, 0)) for n in widths],
+        ),
     ]
 
 
@@ -67,7 +72,7 @@ def cliffs(points: list[dict[str, Any]], axis: str) -> list[int]:
     """Where the FLOP/s fall by more than a larger size explains."""
     return [
         after[axis]
-        for before, after in zip(points, points[1:], strict=False)
+        for before, after in itertools.pairwise(points)
         if after["gflops"] < CLIFF * before["gflops"]
     ]
 

@@ -24,7 +24,7 @@ def ours_side(inputs: Sequence[Array], d_out: Array | None, function: Callable[[
     import attendo as at
 
     call = function()
-    tensors = [at.tensor(x) for x in inputs]
+    tensors: list[Any] = [at.tensor(x) for x in inputs]
     if d_out is None:
 
         def run(n: int) -> None:
@@ -123,7 +123,7 @@ def of_torch(name: str) -> Callable[[], Function]:
     return function
 
 
-# ---------------------------------------------------------------------------------------------------------- GEMM
+# ------------------------------------------------------------------------------------------------------- GEMM
 
 
 def gemm(seed: int, m: int, k: int, n: int, numpy: bool = False) -> Case:
@@ -136,7 +136,7 @@ def gemm(seed: int, m: int, k: int, n: int, numpy: bool = False) -> Case:
     return Case(made.ours, lambda: numpy_side, made.flops, lambda: {"out": a.astype(np.float64) @ b})
 
 
-# ---------------------------------------------------------------------------------------------------- the others
+# ------------------------------------------------------------------------------------------------- the others
 
 
 def linear_gelu(seed: int) -> Case:

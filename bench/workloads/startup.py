@@ -76,7 +76,13 @@ def measure(name: str, threads: int, times: int) -> dict[str, Any]:
             "pass": ours - tenth <= FIRST_CALL_LIMIT,
         }
     empty = ("gflops", "fraction_of_peak", "ours_peak_mb", "peer_peak_mb", "max_abs_error", "target")
-    found: dict[str, Any] = {"name": name, "ours_s": ours, "peer_s": peer, "ratio": peer / ours, "spread": None}
+    found: dict[str, Any] = {
+        "name": name,
+        "ours_s": ours,
+        "peer_s": peer,
+        "ratio": peer / ours,
+        "spread": None,
+    }
     return found | dict.fromkeys(empty) | {"family": "startup", "peer": "PyTorch"} | more
 
 

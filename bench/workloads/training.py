@@ -113,17 +113,6 @@ def peer_side(
     return Side(ways[name], result, f"Adam({name}=True)")
 
 
-def new_memory(side: Side) -> dict[str, Any]:
-    """How often the process asks the system for memory after the first training step."""
-    import attendo as at
-
-    side.run(1)
-    before = at.memory_stats()["system_calls"]
-    side.run(1)
-    side.run(1)
-    return {"system_calls_after_first_step": at.memory_stats()["system_calls"] - before}
-
-
 def case(
     ours: Callable[[float], Any],
     peer: Callable[[float], Any],
@@ -155,11 +144,10 @@ def case(
         torch_timed,
         flops,
         reference=lambda: torch_side(0.0, double=True, adams=["foreach"]).result(),
-        extra=lambda: new_memory(our_side(dropout)),
     )
 
 
-# ------------------------------------------------------------------------------------------------------ the models
+# ------------------------------------------------------------------------------------------------- the models
 
 
 def ids(seed: int, vocabulary: int, batch: int, length: int) -> Array:

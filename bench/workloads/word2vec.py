@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.harness import Case, Missing, Results, Side, Workload, draw, fastest
-from bench.workloads.training import BATCHES, CHECKED_STEPS, RATE, new_memory, ours_side
+from bench.workloads.training import BATCHES, CHECKED_STEPS, RATE, ours_side
 
 VOCABULARY, FEATURES, BATCH, NEGATIVES = 30_000, 64, 1024, 5
 
@@ -97,7 +97,6 @@ def skip_gram(seed: int) -> Case:
         # A product of two rows for each word, and two for its gradients.
         flops=3 * 2.0 * BATCH * (1 + NEGATIVES) * FEATURES,
         reference=lambda: peer_side(words, targets, negatives, seed, double=True, choose=False).result(),
-        extra=lambda: new_memory(ours()),
     )
 
 
