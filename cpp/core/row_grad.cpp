@@ -5,6 +5,7 @@
 #include <cstring>
 #include <numeric>
 
+#include "core/memory.h"
 #include "core/parallel.h"
 
 namespace attendo {
@@ -90,20 +91,23 @@ RowGrad merge(const RowGrad& a, const RowGrad& b) {
 }  // namespace
 
 RowGroups group_rows(const std::int64_t* ids, Index n, Index vocabulary, Index skip) {
-  Scratch<std::int64_t> order(static_cast<size_t>(n));
-  const Index m = sort_positions(order.get(), ids, n, vocabulary, skip);
-  auto opens = [&](Index s) { return s == 0 || ids[order.get()[s]] != ids[order.get()[s - 1]]; };
+  RowGroups groups;
+  groups.order = Tensor::empty({n}, DType::kInt64);
+  std::int64_t* order = groups.order.data<std::int64_t>();
+  const Index m = sort_positions(order, ids, n, vocabulary, skip);
+  auto opens = [&](Index s) { return s == 0 || ids[order[s]] != ids[order[s - 1]]; };
   Index count = 0;
   for (Index s = 0; s < m; ++s) count += opens(s);
-  RowGroups groups{Tensor::empty({count}, DType::kInt64), Scratch<Index>(static_cast<size_t>(count + 1)),
-                   std::move(order)};
+  groups.ids = Tensor::empty({count}, DType::kInt64);
+  groups.start = Tensor::empty({count + 1}, DType::kInt64);
+  std::int64_t* start = groups.start.data<std::int64_t>();
   Index g = 0;
   for (Index s = 0; s < m; ++s) {
-    if (s != 0 && ids[groups.order.get()[s]] == ids[groups.order.get()[s - 1]]) continue;
-    groups.ids.data<std::int64_t>()[g] = ids[groups.order.get()[s]];
-    groups.start.get()[g++] = s;
+    if (!opens(s)) continue;
+    groups.ids.data<std::int64_t>()[g] = ids[order[s]];
+    start[g++] = s;
   }
-  groups.start.get()[count] = m;
+  start[count] = m;
   return groups;
 }
 

@@ -6,18 +6,17 @@
 // Positions are sorted, so each row has one owner and its sum one order, on any number of threads.
 #pragma once
 
-#include "core/memory.h"
 #include "core/tensor.h"
 
 namespace attendo {
 
 // Positions 0 … n-1 by their id: those of ids[g] are order[start[g]] … order[start[g + 1] - 1], ascending.
 struct RowGroups {
-  Tensor ids;  // (count,) int64
-  Scratch<Index> start;
-  Scratch<std::int64_t> order;
+  Tensor ids;    // (count,) int64
+  Tensor start;  // (count + 1,) int64
+  Tensor order;  // int64
   Index count() const { return ids.size(); }
-  Index positions() const { return start.get()[count()]; }
+  Index positions() const { return start.data<std::int64_t>()[count()]; }
 };
 
 // ids: n of them, each below `vocabulary`; those that are negative or `skip` are left out.

@@ -33,7 +33,7 @@ void sum_groups(T* out, const std::int64_t* out_row, const RowGroups& groups, co
   parallel_ranges(count, rows_per_task(work), [&](Index begin, Index end) {
     kernels::table_kernels<T>().sum_rows(out_row == nullptr ? out + begin * d : out,
                                          out_row == nullptr ? nullptr : out_row + begin, x, index, weight,
-                                         groups.start.get() + begin, end - begin, d, add);
+                                         groups.start.data<std::int64_t>() + begin, end - begin, d, add);
   });
 }
 
@@ -44,8 +44,8 @@ void fill_table(T* out, Index vocabulary, const RowGroups& groups, const T* x, c
   const Index work = d * (1 + groups.positions() / std::max<Index>(1, vocabulary));
   parallel_ranges(vocabulary, rows_per_task(work), [&](Index begin, Index end) {
     const Index first = std::lower_bound(ids, ids_end, begin) - ids, last = std::lower_bound(ids, ids_end, end) - ids;
-    kernels::table_kernels<T>().fill_rows(out, begin, end, ids + first, x, index, weight, groups.start.get() + first,
-                                          last - first, d);
+    kernels::table_kernels<T>().fill_rows(out, begin, end, ids + first, x, index, weight,
+                                          groups.start.data<std::int64_t>() + first, last - first, d);
   });
 }
 
@@ -108,7 +108,7 @@ Tensor embedding(const Tensor& ids, const Tensor& weight, Index padding_idx, boo
   // A copy of the ids: they were checked, and assign could change them before backward runs.
   record("embedding", {weight}, {y}, [ids = ids.clone(), weight, n, vocabulary, padding_idx, sparse](const Tensors& g) {
     const RowGroups groups = group_rows(ids.data<std::int64_t>(), n, vocabulary, padding_idx);
-    accumulate_groups(weight, groups, g[0], groups.order.get(), Tensor(), sparse);
+    accumulate_groups(weight, groups, g[0], groups.order.data<std::int64_t>(), Tensor(), sparse);
   });
   return y;
 }

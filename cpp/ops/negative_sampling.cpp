@@ -112,7 +112,7 @@ template <typename T>
 void gather(std::int64_t* index, T* weight, const RowGroups& groups, const std::int64_t* of, Index divisor,
             const T* factor) {
   for (Index s = 0; s < groups.positions(); ++s) {
-    const Index at = groups.order.get()[s];
+    const Index at = groups.order.data<std::int64_t>()[s];
     index[s] = of != nullptr ? of[at] : at / divisor;
     if (factor != nullptr) weight[s] = factor[at];
   }
