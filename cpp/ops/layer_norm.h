@@ -25,7 +25,7 @@ T* data_or_null(const Tensor& x) {
 }
 
 // Rows that stay in the first cache while two kernels follow one another over them.
-inline Index rows_in_cache(Index n) { return std::max<Index>(1, 2048 / std::max<Index>(1, n)); }
+inline Index rows_in_cache(Index n) { return std::max<Index>(1, 1024 / std::max<Index>(1, n)); }
 
 // d_x, d_weight and d_bias may be null. after(first, last) follows when d_x of these rows is written.
 //
