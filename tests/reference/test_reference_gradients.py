@@ -164,12 +164,6 @@ CASES: list[tuple[str, list[Any], dict[str, Any]]] = [
     ),
     ("dropout", [normal(3, 5)], {"keep_mask": some(3, 5), "p": 0.3}),
     ("dropout", [normal(3)], {"keep_mask": np.zeros(3, dtype=bool), "p": 1}),
-    ("residual_norm", [normal(3, 5), normal(3, 5), positive(5), normal(5)], {}),
-    (
-        "residual_norm",
-        [normal(2, 7), normal(2, 7), None, None],
-        {"keep_mask": some(2, 7), "p": 0.3, "eps": 0.1},
-    ),
     *((name, [normal(3, 5)], {}) for name in ("relu", "gelu", "tanh", "sigmoid", "exp")),
     ("gelu", [normal(11)], {"approximate": "tanh"}),
     *((name, [positive(3, 1, 5)], {}) for name in ("log", "sqrt")),
@@ -319,6 +313,12 @@ CASES: list[tuple[str, list[Any], dict[str, Any]]] = [
     ),
     ("negative_sampling", [ids(6, 5), ids(4, 5), ids(4, 5, 3), normal(6, 3), normal(4, 3)], {}),
     ("negative_sampling", [ids(7, 5, 2) - 1, ids(4, 5), ids(4, 5, 1), normal(6, 3), normal(4, 3)], {}),
+    ("residual_norm", [normal(3, 5), normal(3, 5), positive(5), normal(5)], {}),
+    (
+        "residual_norm",
+        [normal(2, 7), normal(2, 7), None, None],
+        {"keep_mask": some(2, 7), "p": 0.3, "eps": 0.1},
+    ),
 ]
 
 
