@@ -33,17 +33,15 @@ template <typename T>
 void gru_forward(const GruResult& y, const GruSaved& saved) {
   const RecurrentSizes& s = saved.sizes;
   const Index p = s.padded;
-  std::vector<T> bias = pad_gates(data_or_none<T>(saved.bias_ih), 3, s, 1);
-  const std::vector<T> other = pad_gates(data_or_none<T>(saved.bias_hh), 3, s, 1);
-  for (Index j = 0; j < (saved.reset_after ? 2 : 3) * p; ++j) {
-    bias[static_cast<size_t>(j)] += other[static_cast<size_t>(j)];
-  }
-  const Packed<T> w(pad_gates(saved.weight_ih.data<T>(), 3, s, s.in).data(), s.in, 3 * p, true);
-  const std::vector<T> all = pad_gates(saved.weight_hh.data<T>(), 3, s, s.units);
-  const Packed<T> u_rz(all.data(), s.units, 2 * p, true);
-  const Packed<T> u_n(all.data() + 2 * p * s.units, s.units, p, true);
+  const Scratch<T> bias = pad_gates(data_or_none<T>(saved.bias_ih), 3, s, 1);
+  const Scratch<T> other = pad_gates(data_or_none<T>(saved.bias_hh), 3, s, 1);
+  for (Index j = 0; j < (saved.reset_after ? 2 : 3) * p; ++j) bias.get()[j] += other.get()[j];
+  const Packed<T> w(pad_gates(saved.weight_ih.data<T>(), 3, s, s.in).get(), s.in, 3 * p, true);
+  const Scratch<T> all = pad_gates(saved.weight_hh.data<T>(), 3, s, s.units);
+  const Packed<T> u_rz(all.get(), s.units, 2 * p, true);
+  const Packed<T> u_n(all.get() + 2 * p * s.units, s.units, p, true);
   RecurrentForward<T> f{};
-  f.x = saved.x.data<T>(), f.bias = bias.data();
+  f.x = saved.x.data<T>(), f.bias = bias.get();
   f.h_0 = data_or_none<T>(saved.h_0);
   f.gates = data_or_none<T>(saved.gates), f.kept_h = data_or_none<T>(saved.h);
   f.out = y.out.data<T>(), f.h_n = y.h_n.data<T>();
@@ -52,7 +50,7 @@ void gru_forward(const GruResult& y, const GruSaved& saved) {
     u_rz.multiply(step.rows, step.h, p, step.gates, step.gates_row, true);
     T* last = step.gates + 3 * p;
     if (saved.reset_after) {
-      u_n.multiply(step.rows, step.h, p, last, step.gates_row, false, other.data() + 2 * p);
+      u_n.multiply(step.rows, step.h, p, last, step.gates_row, false, other.get() + 2 * p);
       kernel.gru(step);
     } else {
       kernel.gru_reset(step);
@@ -68,19 +66,19 @@ void gru_backward(const Tensors& d, const GruSaved& saved) {
   const Index p = s.padded;
   const Index width = (saved.reset_after ? 4 : 3) * p;  // d of r z n, and of U_n h + b'_n
   const Scratch<T> d_gates(static_cast<size_t>(s.batch * s.length * width));
-  std::vector<T> sums(static_cast<size_t>(width));
+  const Scratch<T> sums(static_cast<size_t>(width));
   Tensor d_x, d_h_0;
   if (saved.x.requires_grad()) d_x = Tensor::empty(saved.x.shape(), saved.x.dtype());
   if (saved.h_0 && saved.h_0.requires_grad()) d_h_0 = Tensor::empty(saved.h_0.shape(), saved.x.dtype());
   {
-    const Packed<T> w(pad_gates(saved.weight_ih.data<T>(), 3, s, s.in).data(), 3 * p, s.in, false);
-    const std::vector<T> all = pad_gates(saved.weight_hh.data<T>(), 3, s, s.units);
-    const Packed<T> u_rz(all.data(), 2 * p, s.units, false);
-    const Packed<T> u_n(all.data() + 2 * p * s.units, p, s.units, false);
+    const Packed<T> w(pad_gates(saved.weight_ih.data<T>(), 3, s, s.in).get(), 3 * p, s.in, false);
+    const Scratch<T> all = pad_gates(saved.weight_hh.data<T>(), 3, s, s.units);
+    const Packed<T> u_rz(all.get(), 2 * p, s.units, false);
+    const Packed<T> u_n(all.get() + 2 * p * s.units, p, s.units, false);
     RecurrentBackward<T> b{};
     b.d_out = data_or_none<T>(d[0]), b.d_h_n = data_or_none<T>(d[1]);
     b.gates = saved.gates.data<T>(), b.kept_h = saved.h.data<T>();
-    b.d_gates = d_gates.get(), b.d_width = width, b.d_bias = sums.data();
+    b.d_gates = d_gates.get(), b.d_width = width, b.d_bias = sums.get();
     b.d_x = data_or_none<T>(d_x), b.d_h_0 = data_or_none<T>(d_h_0);
     const auto& kernel = kernels::recurrent_kernels<T>();
     recurrent_backward(s, b, &w, [&](kernels::RecurrentStepBackward<T>& step) {
@@ -123,7 +121,7 @@ void gru_backward(const Tensors& d, const GruSaved& saved) {
   for (const auto& [bias, of_n] : biases) {
     if (!needs_bias_gradient(bias)) continue;
     const GradTarget target = grad_target(bias);
-    for (Index g = 0; g < 3; ++g) add_bias_gradient(target, g, sums.data() + (g == 2 ? of_n : g * p), s);
+    for (Index g = 0; g < 3; ++g) add_bias_gradient(target, g, sums.get() + (g == 2 ? of_n : g * p), s);
   }
 }
 

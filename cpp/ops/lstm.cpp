@@ -27,14 +27,14 @@ struct LstmSaved {
 template <typename T>
 void lstm_forward(const LstmResult& y, const LstmSaved& saved) {
   const RecurrentSizes& s = saved.sizes;
-  std::vector<T> bias = pad_gates(data_or_none<T>(saved.bias_ih), 4, s, 1);
-  const std::vector<T> other = pad_gates(data_or_none<T>(saved.bias_hh), 4, s, 1);
-  for (size_t j = 0; j < bias.size(); ++j) bias[j] += other[j];
   const Index width = 4 * s.padded;
-  const Packed<T> w(pad_gates(saved.weight_ih.data<T>(), 4, s, s.in).data(), s.in, width, true);
-  const Packed<T> u(pad_gates(saved.weight_hh.data<T>(), 4, s, s.units).data(), s.units, width, true);
+  const Scratch<T> bias = pad_gates(data_or_none<T>(saved.bias_ih), 4, s, 1);
+  const Scratch<T> other = pad_gates(data_or_none<T>(saved.bias_hh), 4, s, 1);
+  for (Index j = 0; j < width; ++j) bias.get()[j] += other.get()[j];
+  const Packed<T> w(pad_gates(saved.weight_ih.data<T>(), 4, s, s.in).get(), s.in, width, true);
+  const Packed<T> u(pad_gates(saved.weight_hh.data<T>(), 4, s, s.units).get(), s.units, width, true);
   RecurrentForward<T> f{};
-  f.x = saved.x.data<T>(), f.bias = bias.data();
+  f.x = saved.x.data<T>(), f.bias = bias.get();
   f.h_0 = data_or_none<T>(saved.h_0), f.c_0 = data_or_none<T>(saved.c_0);
   f.gates = data_or_none<T>(saved.gates);
   f.kept_h = data_or_none<T>(saved.h), f.kept_c = data_or_none<T>(saved.c);
@@ -51,18 +51,18 @@ void lstm_backward(const Tensors& d, const LstmSaved& saved) {
   const RecurrentSizes& s = saved.sizes;
   const Index width = 4 * s.padded;
   const Scratch<T> d_gates(static_cast<size_t>(s.batch * s.length * width));
-  std::vector<T> sums(static_cast<size_t>(width));
+  const Scratch<T> sums(static_cast<size_t>(width));
   Tensor d_x, d_h_0, d_c_0;
   if (saved.x.requires_grad()) d_x = Tensor::empty(saved.x.shape(), saved.x.dtype());
   if (saved.h_0 && saved.h_0.requires_grad()) d_h_0 = Tensor::empty(saved.h_0.shape(), saved.x.dtype());
   if (saved.c_0 && saved.c_0.requires_grad()) d_c_0 = Tensor::empty(saved.c_0.shape(), saved.x.dtype());
   {
-    const Packed<T> w(pad_gates(saved.weight_ih.data<T>(), 4, s, s.in).data(), width, s.in, false);
-    const Packed<T> u(pad_gates(saved.weight_hh.data<T>(), 4, s, s.units).data(), width, s.units, false);
+    const Packed<T> w(pad_gates(saved.weight_ih.data<T>(), 4, s, s.in).get(), width, s.in, false);
+    const Packed<T> u(pad_gates(saved.weight_hh.data<T>(), 4, s, s.units).get(), width, s.units, false);
     RecurrentBackward<T> b{};
     b.d_out = data_or_none<T>(d[0]), b.d_h_n = data_or_none<T>(d[1]), b.d_c_n = data_or_none<T>(d[2]);
     b.gates = saved.gates.data<T>(), b.kept_c = saved.c.data<T>();
-    b.d_gates = d_gates.get(), b.d_width = width, b.d_bias = sums.data();
+    b.d_gates = d_gates.get(), b.d_width = width, b.d_bias = sums.get();
     b.d_x = data_or_none<T>(d_x), b.d_h_0 = data_or_none<T>(d_h_0), b.d_c_0 = data_or_none<T>(d_c_0);
     recurrent_backward(s, b, &w, [&](const kernels::RecurrentStepBackward<T>& step) {
       kernels::recurrent_kernels<T>().lstm_backward(step);
@@ -86,7 +86,7 @@ void lstm_backward(const Tensors& d, const LstmSaved& saved) {
   for (const Tensor& bias : {saved.bias_ih, saved.bias_hh}) {
     if (!needs_bias_gradient(bias)) continue;
     const GradTarget target = grad_target(bias);
-    for (Index g = 0; g < 4; ++g) add_bias_gradient(target, g, sums.data() + g * s.padded, s);
+    for (Index g = 0; g < 4; ++g) add_bias_gradient(target, g, sums.get() + g * s.padded, s);
   }
 }
 

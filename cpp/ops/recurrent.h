@@ -6,7 +6,6 @@
 #pragma once
 
 #include <algorithm>
-#include <vector>
 
 #include "core/autograd.h"
 #include "core/memory.h"
@@ -87,10 +86,11 @@ void set_padding(RecurrentSizes& s) {
 
 // (gates · units, n) -> (gates · padded, n), zeros between.
 template <typename T>
-std::vector<T> pad_gates(const T* x, Index gates, const RecurrentSizes& s, Index n) {
-  std::vector<T> out(static_cast<size_t>(gates * s.padded * n), T(0));
+Scratch<T> pad_gates(const T* x, Index gates, const RecurrentSizes& s, Index n) {
+  Scratch<T> out(static_cast<size_t>(gates * s.padded * n));
+  std::fill_n(out.get(), gates * s.padded * n, T(0));
   for (Index g = 0; x != nullptr && g < gates; ++g) {
-    std::copy_n(x + g * s.units * n, s.units * n, out.data() + g * s.padded * n);
+    std::copy_n(x + g * s.units * n, s.units * n, out.get() + g * s.padded * n);
   }
   return out;
 }
@@ -281,9 +281,10 @@ void recurrent_backward(const RecurrentSizes& s, const RecurrentBackward<T>& b, 
     store_state(b.d_h_0, d_h.get(), s, slice);
     store_state(b.d_c_0, d_c.get(), s, slice);
   });
+  std::fill_n(b.d_bias, b.d_width, T(0));
   for (Index task = 0; task < tasks; ++task) {
     const T* sum = sums.get() + 2 * task * b.d_width;
-    for (Index j = 0; j < b.d_width; ++j) b.d_bias[j] = task == 0 ? sum[j] : b.d_bias[j] + sum[j];
+    for (Index j = 0; j < b.d_width; ++j) b.d_bias[j] += sum[j];
   }
 }
 
