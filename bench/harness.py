@@ -63,6 +63,7 @@ class Workload:
     peer: str = "PyTorch"
     memory: bool = True  #: whether fresh processes measure the memory of both sides
     quick_memory: bool = False  #: also with --quick
+    quick_check: bool = True  #: whether --quick compares with the reference
     memory_limit: float | None = None  #: times needed_bytes
     family: str = ""
 

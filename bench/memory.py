@@ -60,8 +60,6 @@ def measure_here(name: str, side: str, threads: int) -> dict[str, Any]:
         before = at.memory_stats()["system_calls"]
         run(1)
         found["system_calls"] = at.memory_stats()["system_calls"] - before
-    else:
-        run(1)
     peak = peak_bytes()
     found["peak_mb"] = peak / 1e6
     if case.needed_bytes is not None:

@@ -72,7 +72,8 @@ def run_one(workload: Any, options: argparse.Namespace) -> dict[str, Any] | None
     effort = harness.QUICK if options.quick else harness.FULL
     try:
         case = workload.build(0)
-        found = harness.record(workload, case, effort)
+        check = workload.quick_check or not options.quick
+        found = harness.record(workload, case, effort, check=check)
         if options.bits and workload.peer != "attendo":
             found["same_bits"] = harness.same_bits(case.ours())
     except harness.Missing as missing:
@@ -149,7 +150,8 @@ def main() -> int:
     out = options.out or report.RESULTS
     order = [w.name for w in workloads.all_workloads()] + list(startup.NAMES)
     old = report.read_json(out) if options.names and out.exists() else []
-    report.write_json(out, report.merged(old, results, order))
+    if results:
+        report.write_json(out, report.merged(old, results, order))
     if (not options.names or "growth" in options.names) and not options.no_growth:
         curves = growth.run(options.quick)
         if not options.quick and options.out is None:

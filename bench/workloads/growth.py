@@ -27,7 +27,7 @@ def training_case(width: int, seed: int) -> Case:
 
 def series(quick: bool) -> list[tuple[str, str, list[tuple[int, Case]]]]:
     """Title, name of the axis, and a case for each point."""
-    lengths = [n for n in LENGTHS if n <= 2048] if quick else LENGTHS
+    lengths = [n for n in LENGTHS if n <= 1024] if quick else LENGTHS
     widths = [n for n in WIDTHS if n <= 128] if quick else WIDTHS
     return [
         ("attention 1,8,S,64, forward", "S", [(n, attention_case(n, False, 0)) for n in lengths]),
@@ -42,7 +42,11 @@ def series(quick: bool) -> list[tuple[str, str, list[tuple[int, Case]]]]:
 
 def run(quick: bool) -> list[dict[str, Any]]:
     """One object a series, one entry a point."""
-    effort = Effort(seconds=0.2, least_pairs=3, most_pairs=3) if quick else Effort(seconds=3.0, least_pairs=3)
+    effort = (
+        Effort(seconds=0.2, least_pairs=3, most_pairs=3)
+        if quick
+        else Effort(seconds=3.0, least_pairs=3, most_seconds=20.0)
+    )
     found = []
     for name, axis, cases in series(quick):
         points = []

@@ -30,6 +30,7 @@ def pair(name: str, odd: Shape, even: Shape) -> list[Workload]:
             ),
             peer="attendo",
             memory=False,
+            quick_check=False,
         )
         for backward in (False, True)
     ]

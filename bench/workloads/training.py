@@ -15,7 +15,7 @@ Array = NDArray[Any]
 
 RATE = 1e-4
 BATCHES = 4  # different ones, then from the beginning
-CHECKED_STEPS = 3
+CHECKED_STEPS = 2
 
 
 def take(arrays: Sequence[Array], rows: int) -> tuple[Array, ...]:

@@ -181,6 +181,7 @@ ScratchBlock::ScratchBlock(size_t bytes)
 }
 
 ScratchBlock::~ScratchBlock() {
+  if (block_ == nullptr) return;  // moved from
   if (place_ == 0) {
     pool().give(block_, bytes_);
     return;

@@ -40,8 +40,10 @@ class ScratchBlock {
  public:
   explicit ScratchBlock(size_t bytes);
   ~ScratchBlock();
-  ScratchBlock(const ScratchBlock&) = delete;
-  ScratchBlock& operator=(const ScratchBlock&) = delete;
+  ScratchBlock(ScratchBlock&& other) noexcept : bytes_(other.bytes_), place_(other.place_), block_(other.block_) {
+    other.block_ = nullptr;
+  }
+  ScratchBlock& operator=(ScratchBlock&&) = delete;
   void* get() const { return block_; }
 
  private:
