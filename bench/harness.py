@@ -64,6 +64,7 @@ class Workload:
     memory: bool = True  #: whether fresh processes measure the memory of both sides
     quick_memory: bool = False  #: also with --quick
     quick_check: bool = True  #: whether --quick compares with the reference
+    pause: float = PAUSE  #: seconds before each measurement
     memory_limit: float | None = None  #: times needed_bytes
     family: str = ""
 
@@ -121,7 +122,9 @@ def repeats(run: Callable[[int], object], least: float) -> tuple[int, float]:
     return n, once
 
 
-def measure(ours: Callable[[int], object], peer: Callable[[int], object], effort: Effort) -> Timing:
+def measure(
+    ours: Callable[[int], object], peer: Callable[[int], object], effort: Effort, pause: float = PAUSE
+) -> Timing:
     """Interleaved pairs, until the time is used up."""
     counts, once = [], []
     for run in (ours, peer):
@@ -130,7 +133,7 @@ def measure(ours: Callable[[int], object], peer: Callable[[int], object], effort
             n, seconds = repeats(run, effort.least)
         counts.append(n)
         once.append(n * seconds)
-    pair_s = sum(once) + 2 * PAUSE
+    pair_s = sum(once) + 2 * pause
     pairs = max(effort.least_pairs, min(effort.most_pairs, int(effort.seconds / pair_s)))
     if effort.most_seconds is not None:
         pairs = max(1, min(pairs, int(effort.most_seconds / pair_s)))
@@ -138,7 +141,7 @@ def measure(ours: Callable[[int], object], peer: Callable[[int], object], effort
     for pair in range(pairs):
         sides = [(ours, counts[0], timing.ours), (peer, counts[1], timing.peer)]
         for run, n, seconds_list in sides if pair % 2 == 0 else reversed(sides):
-            time.sleep(PAUSE)
+            time.sleep(pause)
             seconds_list.append(seconds_of(run, n))
     return timing
 
@@ -241,7 +244,7 @@ def record(workload: Workload, case: Case, effort: Effort, *, check: bool = True
     if case.peer_flops is not None and case.flops is not None:
         scale = case.flops / case.peer_flops
     before = peak_gflops()
-    timing = measure(ours.run, peer.run, effort)
+    timing = measure(ours.run, peer.run, effort, workload.pause)
     peak = max(before, peak_gflops())
     found: dict[str, Any] = {"name": workload.name, **timing.summary(scale)}
     gflops = case.flops / found["ours_s"] / 1e9 if case.flops is not None else None

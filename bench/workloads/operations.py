@@ -198,6 +198,7 @@ def workloads() -> list[Workload]:
             None,
             lambda seed, size=size: gemm(seed, *size, numpy=True),  # type: ignore[misc]
             peer="NumPy's OpenBLAS",
+            pause=0.06,  # its workers spin longer than those of PyTorch
             memory=False,
         )
         for name, size, _ in GEMMS
