@@ -161,6 +161,35 @@ def cnn_attention(size: dict[str, int], samples: int) -> Any:
     return model, at.losses.CrossEntropy(), (images,), token_ids(1, 10, samples)
 
 
+class RecurrentClassifier(at.nn.Module):
+    """Embedding, LSTM or GRU, attention that pools over the positions, linear."""
+
+    def __init__(self, cell: Any, features: int, vocabulary: int) -> None:
+        super().__init__()
+        self.embedding = at.nn.Embedding(vocabulary, features)
+        self.rnn = cell(features, features)
+        self.score = at.nn.Linear(features, 1)
+        self.out = at.nn.Linear(features, 2)
+
+    def forward(self, x: Any) -> Any:
+        h, _ = self.rnn(self.embedding(x))  # (B, S, H)
+        weights = at.functional.softmax(self.score(at.functional.tanh(h)), axis=1)  # (B, S, 1)
+        return self.out((weights * h).sum(axis=1))
+
+
+def recurrent_classifier(cell: Any, size: dict[str, int], n: int) -> tuple[Any, Any, tuple[Array, ...], Array]:
+    model = RecurrentClassifier(cell, size["features"], size["vocabulary"])
+    model.reset_parameters(1)
+    x = token_ids(0, size["vocabulary"], n, size["s"])
+    return model, at.losses.CrossEntropy(), (x,), token_ids(1, 2, n)
+
+
+def word2vec(size: dict[str, int], n: int) -> tuple[Any, Any, tuple[Array, ...], Array]:
+    model = at.models.Word2Vec(size["vocabulary"], size["features"], num_negatives=5, seed=1)
+    words, targets = (token_ids(seed, size["vocabulary"], n) for seed in (0, 1))
+    return model, at.losses.Mean(), (words, targets), targets
+
+
 TRAINING = {
     "decoder LM d 32": Training(
         decoder_lm, 8, {"d": 32, "heads": 2, "layers": 1, "s": 16, "vocabulary": 100}, {}
@@ -199,19 +228,22 @@ TRAINING = {
         {"batch": 6, "layers": 1},
     ),
     "CNN + attention": Training(cnn_attention, 64, {"pixels": 64}, {"batch": 3, "pixels": 20}),
+    "classifier with LSTM": Training(
+        lambda size, n: recurrent_classifier(at.nn.LSTM, size, n),
+        32,
+        {"features": 64, "s": 100, "vocabulary": 10_000},
+        {"batch": 9, "s": 7, "features": 20, "vocabulary": 50},
+    ),
+    "classifier with GRU": Training(
+        lambda size, n: recurrent_classifier(at.nn.GRU, size, n),
+        32,
+        {"features": 64, "s": 100, "vocabulary": 10_000},
+        {"batch": 9, "s": 7, "features": 20, "vocabulary": 50},
+    ),
+    "Word2Vec": Training(
+        word2vec, 1024, {"vocabulary": 30_000, "features": 64}, {"batch": 100, "vocabulary": 300, "features": 9}
+    ),
 }
-
-# Workloads of models that may not be there yet, with the class each needs. When the class is there, and
-# TRAINING has no workload of the name, a test fails.
-#
-#   LSTM, GRU    embedding + recurrent layer of 64 features + attention, a classifier; s 100, batch 32
-#   Word2Vec     skip-gram, 30,000 words, 64 features, batch 1024, 5 negatives
-NEEDED = {
-    "classifier with LSTM": ("nn", "LSTM"),
-    "classifier with GRU": ("nn", "GRU"),
-    "Word2Vec": ("models", "Word2Vec"),
-}
-
 
 # ------------------------------------------------------------------------------------------ single operations
 

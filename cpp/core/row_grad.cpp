@@ -66,7 +66,9 @@ RowGrad merge(const RowGrad& a, const RowGrad& b) {
   std::vector<std::int64_t> both(static_cast<size_t>(n + m));
   both.erase(std::set_union(x, x + n, y, y + m, both.begin()), both.end());
   const Index count = static_cast<Index>(both.size());
-  RowGrad out{Tensor::empty({count}, DType::kInt64), Tensor::empty({count, d}, a.rows.dtype())};
+  // Room for the most there can be: requests of one size are met from the pool.
+  RowGrad out{Tensor::empty({n + m}, DType::kInt64).rows(0, count),
+              Tensor::empty({n + m, d}, a.rows.dtype()).rows(0, count)};
   std::copy(both.begin(), both.end(), out.ids.data<std::int64_t>());
   dispatch_float("row_grad", "rows", a.rows, [&](auto zero) {
     using T = decltype(zero);
@@ -98,8 +100,9 @@ RowGroups group_rows(const std::int64_t* ids, Index n, Index vocabulary, Index s
   auto opens = [&](Index s) { return s == 0 || ids[order[s]] != ids[order[s - 1]]; };
   Index count = 0;
   for (Index s = 0; s < m; ++s) count += opens(s);
-  groups.ids = Tensor::empty({count}, DType::kInt64);
-  groups.start = Tensor::empty({count + 1}, DType::kInt64);
+  // Room for n, whatever their number turns out to be: requests of one size are met from the pool.
+  groups.ids = Tensor::empty({n}, DType::kInt64).rows(0, count);
+  groups.start = Tensor::empty({n + 1}, DType::kInt64).rows(0, count + 1);
   std::int64_t* start = groups.start.data<std::int64_t>();
   Index g = 0;
   for (Index s = 0; s < m; ++s) {

@@ -73,7 +73,7 @@ void accumulate_groups(const Tensor& table, const RowGroups& groups, const Tenso
     const Index d = table.dim(1);
     const T* factor = weight ? weight.data<T>() : nullptr;
     if (sparse && keeps_rows(table)) {
-      const Tensor rows = Tensor::empty({groups.count(), d}, table.dtype());
+      const Tensor rows = Tensor::empty({groups.order.size(), d}, table.dtype()).rows(0, groups.count());
       sum_groups<T>(rows.data<T>(), nullptr, groups, x.data<T>(), index, factor, d, false);
       accumulate_rows(table, {groups.ids, rows});
       return;
