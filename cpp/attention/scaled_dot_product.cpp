@@ -57,6 +57,7 @@ kernels::AttentionHead<T> head_of(const Problem& p, Index b, Index h) {
   head.v = p.v.data<T>() + p.v_layout.at + b * p.v_layout.batch + kv * p.v_layout.head;
   head.q_row = p.q_layout.row, head.k_row = p.k_layout.row, head.v_row = p.v_layout.row;
   head.scale = static_cast<T>(p.scale);
+  head.key_length = p.keys;
   head.keys = p.key_lengths ? p.key_lengths.data<std::int64_t>()[b] : p.keys;
   head.causal = p.causal;
   head.offset = p.q_offset;
@@ -79,14 +80,14 @@ kernels::AttentionHead<T> head_of(const Problem& p, Index b, Index h) {
 
 // body(b, h, first row, end row, scratch) over blocks of queries, several a task while they are small.
 template <typename T, typename Body>
-void for_query_blocks(const Problem& p, const Body& body) {
+void for_query_blocks(const Problem& p, Index weight_keys, const Body& body) {
   const auto& kernel = kernels::attention_kernels<T>();
   const Index blocks = (p.length + kernel.panel - 1) / kernel.panel;
   const Index units = p.batch * p.heads * blocks;
   const Index unit_work = std::max<Index>(1, std::min(kernel.panel, p.length) * p.keys * (p.d + p.d_v));
   const Index grain = std::max<Index>(1, kTaskWork / unit_work);
   parallel_ranges(units, grain, [&](Index begin, Index end) {
-    Scratch<T> scratch(static_cast<size_t>(kernel.forward_scratch(p.d, p.d_v)));
+    Scratch<T> scratch(static_cast<size_t>(kernel.forward_scratch(p.d, p.d_v, weight_keys)));
     for (Index unit = begin; unit < end;) {
       const Index bh = unit / blocks;
       const Index last = std::min(end, (bh + 1) * blocks);  // blocks of one head in one call
@@ -104,22 +105,15 @@ struct RowStatistics {
   RowStatistics(const Tensor& saved) : max(saved.data<T>()), inverse(max + saved.size() / 2) {}
 };
 
+// weights: (B, H, L, S), or null.
 template <typename T>
-void attention_forward(T* out, const RowStatistics<T>& rows, const Problem& p) {
-  for_query_blocks<T>(p, [&](Index b, Index h, Index begin, Index end, T* scratch) {
+void attention_forward(T* out, const RowStatistics<T>& rows, T* weights, const Problem& p) {
+  for_query_blocks<T>(p, weights == nullptr ? 0 : p.keys, [&](Index b, Index h, Index begin, Index end, T* scratch) {
+    const Index bh = b * p.heads + h;
     kernels::attention_kernels<T>().forward(
         head_of<T>(p, b, h), begin, end, out + b * p.out_layout.batch + h * p.out_layout.head, p.out_layout.row,
-        rows.max + (b * p.heads + h) * p.length, rows.inverse + (b * p.heads + h) * p.length, scratch);
-  });
-}
-
-template <typename T>
-void attention_weights(T* weights, const RowStatistics<T>& rows, const Problem& p) {
-  for_query_blocks<T>(p, [&](Index b, Index h, Index begin, Index end, T* scratch) {
-    const Index bh = b * p.heads + h;
-    kernels::attention_kernels<T>().weights(head_of<T>(p, b, h), begin, end, rows.max + bh * p.length,
-                                            rows.inverse + bh * p.length, weights + bh * p.length * p.keys, p.keys,
-                                            p.keys, scratch);
+        rows.max + bh * p.length, rows.inverse + bh * p.length,
+        weights == nullptr ? nullptr : weights + bh * p.length * p.keys, p.keys, scratch);
   });
 }
 
@@ -303,8 +297,7 @@ AttentionResult attend(const Problem& p, const Shape& out_shape, bool return_wei
   if (return_weights) result.weights = Tensor::empty(p.weights_shape, dtype);
   dispatch_float("attention", "q", p.q, [&](auto zero) {
     using T = decltype(zero);
-    attention_forward<T>(result.out.data<T>(), rows, p);
-    if (return_weights) attention_weights<T>(result.weights.data<T>(), rows, p);
+    attention_forward<T>(result.out.data<T>(), rows, return_weights ? result.weights.data<T>() : nullptr, p);
   });
   if (!needs_grad({&p.q, &p.k, &p.v, &p.bias})) return result;
   Tensors outputs{result.out};

@@ -165,8 +165,12 @@ std::shared_ptr<std::byte> allocate(size_t bytes) {
   return {block, [rounded](std::byte* p) { pool().give(p, rounded); }};
 }
 
-TaskScope::TaskScope(size_t width)
-    : width_(std::exchange(task_width, width)), depth_(std::exchange(task_depth, size_t{0})) {}
+TaskScope::TaskScope(size_t width, size_t held)
+    : width_(std::exchange(task_width, width)), depth_(std::exchange(task_depth, held)) {}
+
+bool TaskScope::active() { return task_width > 0; }
+
+size_t TaskScope::blocks() { return task_depth; }
 
 TaskScope::~TaskScope() {
   task_width = width_;

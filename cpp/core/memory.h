@@ -26,7 +26,10 @@ void release_cached_memory();
 // a matter of time: the first to ask for scratch memory gets as much for all, so that the pool does not grow later.
 class TaskScope {
  public:
-  explicit TaskScope(size_t width);
+  // held: scratch blocks of the task that started this one, on whatever thread; 0 when no task did.
+  TaskScope(size_t width, size_t held);
+  static bool active();
+  static size_t blocks();  // that the task on this thread holds
   ~TaskScope();
   TaskScope(const TaskScope&) = delete;
   TaskScope& operator=(const TaskScope&) = delete;

@@ -73,26 +73,35 @@ const char* tbb_version() { return TBB_runtime_version(); }
 
 void run_tasks(Index tasks, void (*fn)(void* context, Index task), void* context) {
   std::shared_ptr<tbb::task_arena> arena;
+  // A task that starts tasks waits for those only (isolate): were it to take up another in the meantime, it would hold
+  // the scratch memory of both.
+  const bool nested = TaskScope::active();
+  const size_t held = TaskScope::blocks();
   size_t width = 1;
   if (tasks > 1 && !forked) {
     Arena& s = state();
     const std::lock_guard lock(s.mutex);
     if (s.threads > 1) arena = s.arena;
-    width = static_cast<size_t>(std::min<Index>(s.threads, tasks));
+    width = static_cast<size_t>(nested ? s.threads : std::min<Index>(s.threads, tasks));
   }
   if (!arena) {
     for (Index i = 0; i < tasks; ++i) fn(context, i);
     return;
   }
-  arena->execute([&] {
+  const auto loop = [&] {
     tbb::parallel_for(
         tbb::blocked_range<Index>(0, tasks, 1),
         [&](const tbb::blocked_range<Index>& range) {
-          const TaskScope scope(width);
+          const TaskScope scope(width, held);
           for (Index i = range.begin(); i < range.end(); ++i) fn(context, i);
         },
         tbb::simple_partitioner());
-  });
+  };
+  if (nested) {
+    tbb::this_task_arena::isolate(loop);
+  } else {
+    arena->execute(loop);
+  }
 }
 
 }  // namespace attendo

@@ -15,37 +15,18 @@ namespace {
 
 template <typename T>
 void Forward(const AttentionHead<T>& h, Index begin, Index end, T* out, Index out_row, T* row_max, T* row_inverse,
-             T* scratch) {
+             T* weights, Index weights_row, T* scratch) {
   for (Index q0 = begin; q0 < end; q0 += kPanel<T>) {
     const Index count = Min(kPanel<T>, end - q0);
     T* o = out + q0 * out_row;
     T *m = row_max + q0, *l = row_inverse + q0;
+    T* w = weights == nullptr ? nullptr : weights + q0 * weights_row;
     switch (LaneVectors(count, kLanes<T>)) {
-      case 1: ForwardBlock<T, 1>(h, q0, count, o, out_row, m, l, scratch); break;
-      case 2: ForwardBlock<T, 2>(h, q0, count, o, out_row, m, l, scratch); break;
+      case 1: ForwardBlock<T, 1>(h, q0, count, o, out_row, m, l, w, weights_row, scratch); break;
+      case 2: ForwardBlock<T, 2>(h, q0, count, o, out_row, m, l, w, weights_row, scratch); break;
 #if ATTENDO_WIDE_PANEL
-      case 3: ForwardBlock<T, 3>(h, q0, count, o, out_row, m, l, scratch); break;
-      default: ForwardBlock<T, 4>(h, q0, count, o, out_row, m, l, scratch); break;
-#else
-      default: break;
-#endif
-    }
-  }
-}
-
-template <typename T>
-void Weights(const AttentionHead<T>& h, Index begin, Index end, const T* row_max, const T* row_inverse, T* weights,
-             Index row, Index key_length, T* scratch) {
-  for (Index q0 = begin; q0 < end; q0 += kPanel<T>) {
-    const Index count = Min(kPanel<T>, end - q0);
-    T* w = weights + q0 * row;
-    const T *m = row_max + q0, *l = row_inverse + q0;
-    switch (LaneVectors(count, kLanes<T>)) {
-      case 1: WeightsBlock<T, 1>(h, q0, count, m, l, w, row, key_length, scratch); break;
-      case 2: WeightsBlock<T, 2>(h, q0, count, m, l, w, row, key_length, scratch); break;
-#if ATTENDO_WIDE_PANEL
-      case 3: WeightsBlock<T, 3>(h, q0, count, m, l, w, row, key_length, scratch); break;
-      default: WeightsBlock<T, 4>(h, q0, count, m, l, w, row, key_length, scratch); break;
+      case 3: ForwardBlock<T, 3>(h, q0, count, o, out_row, m, l, w, weights_row, scratch); break;
+      default: ForwardBlock<T, 4>(h, q0, count, o, out_row, m, l, w, weights_row, scratch); break;
 #else
       default: break;
 #endif
@@ -66,7 +47,7 @@ Index DQScratch(Index query_length, Index d) {
 
 template <typename T>
 constexpr AttentionKernels<T> MakeTable() {
-  return {kPanel<T>,          ForwardScratch<T>, Forward<T>,  Weights<T>, RowDots<T>,
+  return {kPanel<T>,          ForwardScratch<T>, Forward<T>,  RowDots<T>,
           BackwardScratch<T>, DQScratch<T>,      Backward<T>, FinishDQ<T>};
 }
 const AttentionKernels<float>& TableFloat() {

@@ -19,6 +19,7 @@ struct AttentionHead {
   const T* v = nullptr;
   ptrdiff_t v_row = 0;
   T scale = 1;
+  ptrdiff_t key_length = 0;
   ptrdiff_t keys = 0;   // keys from here on are padding
   bool causal = false;  // query i attends to key j when j <= i + offset
   ptrdiff_t offset = 0;
@@ -53,16 +54,15 @@ struct AttentionGradient {
 
 template <typename T>
 struct AttentionKernels {
-  ptrdiff_t panel;                                           // queries of a block
-  ptrdiff_t (*forward_scratch)(ptrdiff_t d, ptrdiff_t d_v);  // elements
+  ptrdiff_t panel;  // queries of a block
+  // Elements; weight_keys: the keys of a row of weights, 0 when they are not asked for.
+  ptrdiff_t (*forward_scratch)(ptrdiff_t d, ptrdiff_t d_v, ptrdiff_t weight_keys);
   // out rows [begin, end). begin is a multiple of `panel`. Of each row it leaves the largest score, in units of log2 e, and
   // 1 / Σ_j 2^(s_ij - max_i): the weights are then 2^(s_ij - max_i) · inverse_i, at most 1 however large the scores are,
   // where exp(s_ij - lse_i) would be off by the rounding of lse. Nothing attended: -inf and 0.
+  // Where `weights` is not null the weights (all key_length columns) are written too; `out` is the same to the bit.
   void (*forward)(const AttentionHead<T>& head, ptrdiff_t begin, ptrdiff_t end, T* out, ptrdiff_t out_row, T* row_max,
-                  T* row_inverse, T* scratch);
-  // Rows [begin, end) of the weights, all S columns.
-  void (*weights)(const AttentionHead<T>& head, ptrdiff_t begin, ptrdiff_t end, const T* row_max, const T* row_inverse,
-                  T* weights, ptrdiff_t weights_row, ptrdiff_t key_length, T* scratch);
+                  T* row_inverse, T* weights, ptrdiff_t weights_row, T* scratch);
   // delta[i] = Σ_c a[i, c] b[i, c]
   void (*row_dots)(const T* a, ptrdiff_t a_row, const T* b, ptrdiff_t b_row, ptrdiff_t rows, ptrdiff_t cols, T* delta);
   ptrdiff_t (*backward_scratch)(ptrdiff_t query_length, ptrdiff_t d, ptrdiff_t d_v);

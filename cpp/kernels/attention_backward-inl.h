@@ -19,6 +19,13 @@ namespace {
 
 constexpr Index kBackwardKeys = 96;
 
+// n: a multiple of the lanes.
+template <typename T>
+HWY_INLINE void ZeroFill(T* x, Index n) {
+  const Tag<T> d;
+  for (Index i = 0; i < n; i += kLanes<T>) hn::StoreU(hn::Zero(d), d, x + i);
+}
+
 template <typename T>
 HWY_NOINLINE void RowDots(const T* a, Index a_row, const T* b, Index b_row, Index rows, Index cols, T* delta) {
   const Tag<T> d;
@@ -129,9 +136,17 @@ HWY_NOINLINE void BackwardTile(const AttentionHead<T>& h, const AttentionGradien
   RowStatistics<T>(count, kWidth, g.row_max + q0, g.row_inverse + q0, shift, inverse);
   for (Index i = 0; i < kWidth; ++i) delta[i] = i < count ? g.delta[q0 + i] : T(0);
 
+  const TileMask mask = MaskOf<T>(h, q0, count, j0, nk);
+  if (mask == TileMask::kNothing) {
+    if (!add) {
+      ZeroFill<T>(p.d_k, nk * p.d_pad);
+      ZeroFill<T>(p.d_v, nk * p.dv_pad);
+    }
+    return;
+  }
   const auto segments = SegmentsOf<T, kVectors>(h, q0, j0, nk);
   // Pass 1: P from the scores.
-  const bool masked = ScoreTile<T, kVectors>(h, segments, queries, q0, count, j0, nk, p.s, p.temp);
+  const bool masked = ScoreTile<T, kVectors>(h, mask, segments, queries, q0, count, j0, nk, p.s, p.temp);
   ForEachSegment<kVectors>(segments, WeightBody<T, kVectors>{shift, inverse, p.s});
   // Pass 2: dP = V·dOᵀ.
   ForEachSegment<kVectors>(segments, ScoreBody<T, kVectors>{h.v + j0 * h.v_row, h.v_row, h.d_v, d_outs, p.dp});
@@ -191,13 +206,6 @@ HWY_INLINE const T* ProductRows(const T* x, Index x_row, Index rows, Index cols,
     if (c < cols) hn::StoreU(LoadTail<T>(x + c, cols - c, T(0)), d, to + c);
   }
   return copy;
-}
-
-// n: a multiple of the lanes.
-template <typename T>
-HWY_INLINE void ZeroFill(T* x, Index n) {
-  const Tag<T> d;
-  for (Index i = 0; i < n; i += kLanes<T>) hn::StoreU(hn::Zero(d), d, x + i);
 }
 
 HWY_INLINE Index LaneVectors(Index count, Index lanes) { return (count + lanes - 1) / lanes; }

@@ -16,11 +16,12 @@ namespace attendo::kernels {
 namespace HWY_NAMESPACE {
 namespace {
 
-constexpr Index kForwardKeys = 192;
+constexpr Index kForwardKeys = 128;
 
+// weight_keys: the keys of a row of weights, 0 when they are not asked for.
 template <typename T>
-Index ForwardScratch(Index d, Index d_v) {
-  return (d + d_v + 2 * kForwardKeys + 1) * kPanel<T>;
+Index ForwardScratch(Index d, Index d_v, Index weight_keys) {
+  return (d + d_v + 2 * kForwardKeys + 2 + (weight_keys + kForwardKeys - 1) / kForwardKeys) * kPanel<T>;
 }
 
 // The largest score of each lane.
@@ -66,9 +67,16 @@ struct ExpBody {
   }
 };
 
+template <typename T>
+HWY_INLINE void ZeroRows(T* x, Index x_row, Index rows, Index cols) {
+  for (Index i = 0; i < rows; ++i, x += x_row) {
+    for (Index j = 0; j < cols; ++j) x[j] = T(0);
+  }
+}
+
 template <typename T, int kVectors>
 HWY_NOINLINE void ForwardBlock(const AttentionHead<T>& h, Index q0, Index count, T* out, Index out_row, T* row_max,
-                               T* row_inverse, T* scratch) {
+                               T* row_inverse, T* weights, Index weights_row, T* scratch) {
   const Tag<T> d;
   constexpr Index kWidth = kVectors * kLanes<T>;
   T* queries = scratch;
@@ -76,6 +84,8 @@ HWY_NOINLINE void ForwardBlock(const AttentionHead<T>& h, Index q0, Index count,
   T* s = o + h.d_v * kWidth;
   T* temp = s + kForwardKeys * kWidth;
   T* alpha = temp + kForwardKeys * kWidth;
+  T* most = alpha + kWidth;
+  T* tile_max = most + kWidth;  // of each tile of weights: what its exponentials were taken from
   PackQueries<T>(h.q + q0 * h.q_row, h.q_row, count, h.d, queries, kWidth, h.scale * T(kLog2E));
 
   const auto lowest = hn::Set(d, MinusInfinity<T>());
@@ -84,15 +94,23 @@ HWY_NOINLINE void ForwardBlock(const AttentionHead<T>& h, Index q0, Index count,
   for (int v = 0; v < kVectors; ++v) m[v] = lowest, l[v] = hn::Zero(d);
 
   const Index key_end = KeyEnd(h, q0, count);
+  bool begun = false;  // o holds a sum
   for (Index j0 = 0; j0 < key_end; j0 += kForwardKeys) {
     const Index nk = Min(kForwardKeys, key_end - j0);
+    const TileMask mask = MaskOf<T>(h, q0, count, j0, nk);
+    if (mask == TileMask::kNothing) {
+      if (weights != nullptr) ZeroRows<T>(weights + j0, weights_row, count, nk);
+      continue;
+    }
     const auto segments = SegmentsOf<T, kVectors>(h, q0, j0, nk);
     // Pass 1: scores, and the maximum of each lane.
-    const bool masked = ScoreTile<T, kVectors>(h, segments, queries, q0, count, j0, nk, s, temp);
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) hn::StoreU(m[v], d, most + v * kLanes<T>);
+    const bool masked = ScoreTile<T, kVectors>(h, mask, segments, queries, q0, count, j0, nk, s, temp, most);
     Vector<T> top[kVectors], shift[kVectors];
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) top[v] = m[v];
-    ForEachSegment<kVectors>(segments, MaxBody<T, kVectors>{s, top});
+    for (int v = 0; v < kVectors; ++v) top[v] = masked ? m[v] : hn::LoadU(d, most + v * kLanes<T>);
+    if (masked) ForEachSegment<kVectors>(segments, MaxBody<T, kVectors>{s, top});
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) {
       // A lane that has seen no key yet keeps -inf; 0 stands in for it, since -inf - (-inf) would be NaN.
@@ -104,11 +122,18 @@ HWY_NOINLINE void ForwardBlock(const AttentionHead<T>& h, Index q0, Index count,
     }
     // Pass 2: exponentials in place, and their sum.
     ForEachSegment<kVectors>(segments, ExpBody<T, kVectors>{s, shift, l});
+    if (weights != nullptr) {
+      Transpose<T>(s, kWidth, nk, count, weights + j0, weights_row, T(1));
+      T* tile = tile_max + j0 / kForwardKeys * kWidth;
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) hn::StoreU(shift[v], d, tile + v * kLanes<T>);
+    }
     if (h.dropout) DropTile<T, kVectors>(h, q0, j0, nk, s);
     // Pass 3: the weighted values. A masked value is left out, not multiplied by 0: it may be NaN.
     const T* values = h.v + j0 * h.v_row;
     const bool selected = masked && HasNonFinite<T>(values, h.v_row, nk, h.d_v);
-    KeySum<T, kVectors>(h.d_v, {segments, values, 1, h.v_row, s, o, j0 == 0 ? nullptr : alpha, false, selected});
+    KeySum<T, kVectors>(h.d_v, {segments, values, 1, h.v_row, s, o, begun ? alpha : nullptr, false, selected});
+    begun = true;
   }
 
   HWY_ALIGN T inverse[kWidth];
@@ -121,7 +146,7 @@ HWY_NOINLINE void ForwardBlock(const AttentionHead<T>& h, Index q0, Index count,
     hn::Store(hn::IfThenZeroElse(none, one / l[v]), d, inverse + v * kLanes<T>);
     hn::Store(m[v], d, top + v * kLanes<T>);
   }
-  if (key_end <= 0) {
+  if (!begun) {
     for (Index i = 0; i < count; ++i) {
       for (Index c = 0; c < h.d_v; ++c) out[i * out_row + c] = T(0);
     }
@@ -141,30 +166,30 @@ HWY_NOINLINE void ForwardBlock(const AttentionHead<T>& h, Index q0, Index count,
     row_max[i] = top[i];
     row_inverse[i] = inverse[i];
   }
-}
-
-template <typename T, int kVectors>
-HWY_NOINLINE void WeightsBlock(const AttentionHead<T>& h, Index q0, Index count, const T* row_max, const T* row_inverse,
-                               T* weights, Index row, Index key_length, T* scratch) {
-  constexpr Index kWidth = kVectors * kLanes<T>;
-  T* queries = scratch;
-  T* s = queries + h.d * kWidth;
-  T* temp = s + kForwardKeys * kWidth;
-  PackQueries<T>(h.q + q0 * h.q_row, h.q_row, count, h.d, queries, kWidth, h.scale * T(kLog2E));
-  HWY_ALIGN T shift[kWidth];
-  HWY_ALIGN T inverse[kWidth];
-  RowStatistics<T>(count, kWidth, row_max, row_inverse, shift, inverse);
-  const Index key_end = KeyEnd(h, q0, count);
+  if (weights == nullptr) return;
+  // The exponentials of each tile, brought to the largest score of the whole row: 2^(s - max) / Σ.
+  HWY_ALIGN T factor[kWidth];
   for (Index j0 = 0; j0 < key_end; j0 += kForwardKeys) {
     const Index nk = Min(kForwardKeys, key_end - j0);
-    const auto segments = SegmentsOf<T, kVectors>(h, q0, j0, nk);
-    ScoreTile<T, kVectors>(h, segments, queries, q0, count, j0, nk, s, temp);
-    ForEachSegment<kVectors>(segments, WeightBody<T, kVectors>{shift, inverse, s});
-    Transpose<T>(s, kWidth, nk, count, weights + j0, row, T(1));
+    if (MaskOf<T>(h, q0, count, j0, nk) == TileMask::kNothing) continue;
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+      const auto from = hn::LoadU(d, tile_max + j0 / kForwardKeys * kWidth + v * kLanes<T>);
+      // A row that saw no key by then: all its exponentials are 0.
+      const auto to = hn::IfThenElse(hn::Eq(m[v], lowest), from, m[v]);
+      // Not above 0, but where a tile without an allowed key had 0 in its place.
+      const auto scale = Exp2<T>(hn::Min(from - to, hn::Zero(d)));
+      hn::Store(scale * hn::Load(d, inverse + v * kLanes<T>), d, factor + v * kLanes<T>);
+    }
+    for (Index i = 0; i < count; ++i) {
+      T* row = weights + i * weights_row + j0;
+      const auto scale = hn::Set(d, factor[i]);
+      Index j = 0;
+      for (; j + kLanes<T> <= nk; j += kLanes<T>) hn::StoreU(hn::LoadU(d, row + j) * scale, d, row + j);
+      for (; j < nk; ++j) row[j] *= factor[i];
+    }
   }
-  for (Index i = 0; i < count; ++i) {
-    for (Index j = key_end; j < key_length; ++j) weights[i * row + j] = T(0);
-  }
+  ZeroRows<T>(weights + key_end, weights_row, count, h.key_length - key_end);
 }
 
 }  // namespace

@@ -66,6 +66,7 @@ struct ProductBody {
   bool add;
   Index skip = 0;         // row i of A begins with i - skip zeros
   bool selected = false;  // zeros of a tile mean "masked": see MultiplySelected
+  T* top = nullptr;       // (lanes,) or null: raised to the largest entry of each column
 
   template <int kRows, int kVectors>
   HWY_INLINE void Run(Index i) const {
@@ -85,6 +86,14 @@ struct ProductBody {
         T* at = c + (i + r) * c_row + v * kLanes<T>;
         hn::StoreU(add ? tile.acc[r][v] + hn::LoadU(d, at) : tile.acc[r][v], d, at);
       }
+    }
+    if (top == nullptr) return;
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+      auto most = hn::LoadU(d, top + v * kLanes<T>);
+#pragma GCC unroll 8
+      for (int r = 0; r < kRows; ++r) most = hn::Max(tile.acc[r][v], most);
+      hn::StoreU(most, d, top + v * kLanes<T>);
     }
   }
 };
@@ -188,9 +197,83 @@ HWY_INLINE void PackQueries(const T* x, Index x_row, Index count, Index cols, T*
   }
 }
 
+// What the mask array says of a tile.
+enum class TileMask { kNothing, kSome, kAll };
+
+template <typename T>
+HWY_NOINLINE TileMask MaskOf(const AttentionHead<T>& h, Index q0, Index count, Index j0, Index nk) {
+  if (h.mask == nullptr) return TileMask::kAll;
+  const hn::ScalableTag<std::uint8_t> d;
+  constexpr Index kBytes = static_cast<Index>(HWY_LANES(std::uint8_t));
+  const auto* first = reinterpret_cast<const std::uint8_t*>(h.mask + q0 * h.mask_row + j0 * h.mask_col);
+  const Index rows = h.mask_row == 0 ? 1 : count, cols = h.mask_col == 0 ? 1 : nk;
+  bool some = false, all = true;
+  for (Index i = 0; i < rows && !(some && !all); ++i) {
+    const std::uint8_t* row = first + i * h.mask_row;
+    Index j = 0;
+    if (h.mask_col == 1) {
+      auto any = hn::Zero(d), least = hn::Set(d, std::uint8_t{255});
+      for (; j + kBytes <= cols; j += kBytes) {
+        const auto x = hn::LoadU(d, row + j);
+        any = hn::Or(any, x);
+        least = hn::Min(least, x);
+      }
+      some = some || !hn::AllTrue(d, hn::Eq(any, hn::Zero(d)));
+      all = all && hn::AllFalse(d, hn::Eq(least, hn::Zero(d)));
+    }
+    for (; j < cols; ++j) {
+      const bool allowed = row[j * h.mask_col] != 0;
+      some = some || allowed;
+      all = all && allowed;
+    }
+  }
+  return all ? TileMask::kAll : some ? TileMask::kSome : TileMask::kNothing;
+}
+
+// Sets what the mask array forbids to -inf.
+template <typename T, int kVectors>
+HWY_NOINLINE void ApplyMask(const AttentionHead<T>& h, Index q0, Index count, Index j0, Index nk, T* s, T* temp) {
+  const Tag<T> d;
+  constexpr Index kWidth = kVectors * kLanes<T>;
+  constexpr Index kRows = 4, kKeys = 64;
+  const auto lowest = hn::Set(d, MinusInfinity<T>());
+  const bool* mask = h.mask + q0 * h.mask_row + j0 * h.mask_col;
+  if (h.mask_col == 1 && h.mask_row != 0) {
+    // 0 or -inf, a few rows at a time, transposed as the tile is.
+    HWY_ALIGN T rows[kRows * kKeys];
+    for (Index i = 0; i < count; i += kRows) {
+      const Index n = Min(kRows, count - i);
+      for (Index j = 0; j < nk; j += kKeys) {
+        const Index keys = Min(kKeys, nk - j);
+        for (Index r = 0; r < n; ++r) {
+          const bool* row = mask + (i + r) * h.mask_row + j;
+          for (Index x = 0; x < keys; ++x) rows[r * kKeys + x] = row[x] ? T(0) : MinusInfinity<T>();
+        }
+        Transpose<T>(rows, kKeys, n, keys, temp + j * kWidth + i, kWidth, T(1));
+      }
+    }
+    for (Index x = 0; x < nk * kWidth; x += kLanes<T>) {
+      const auto forbidden = hn::Lt(hn::LoadU(d, temp + x), hn::Zero(d));
+      hn::StoreU(hn::IfThenElse(forbidden, lowest, hn::LoadU(d, s + x)), d, s + x);
+    }
+    return;
+  }
+  for (Index j = 0; j < nk; ++j) {
+    if (h.mask_row == 0) {
+      if (mask[j * h.mask_col]) continue;
+      for (Index x = 0; x < kWidth; x += kLanes<T>) hn::StoreU(lowest, d, s + j * kWidth + x);
+      continue;
+    }
+    for (Index i = 0; i < count; ++i) {
+      if (!mask[i * h.mask_row + j * h.mask_col]) s[j * kWidth + i] = MinusInfinity<T>();
+    }
+  }
+}
+
 // Adds the bias to a tile and sets what is masked to -inf. True when some entry was masked.
 template <typename T, int kVectors>
-HWY_INLINE bool BiasAndMask(const AttentionHead<T>& h, Index q0, Index count, Index j0, Index nk, T* s, T* temp) {
+HWY_INLINE bool BiasAndMask(const AttentionHead<T>& h, bool use_mask, Index q0, Index count, Index j0, Index nk, T* s,
+                            T* temp) {
   const Tag<T> d;
   constexpr Index kWidth = kVectors * kLanes<T>;
   bool masked = false;
@@ -209,16 +292,9 @@ HWY_INLINE bool BiasAndMask(const AttentionHead<T>& h, Index q0, Index count, In
       hn::StoreU(hn::LoadU(d, s + x) + hn::LoadU(d, temp + x), d, s + x);
     masked = true;  // a bias of -inf masks
   }
-  if (h.mask != nullptr) {
-    const bool* mask = h.mask + q0 * h.mask_row + j0 * h.mask_col;
-    for (Index j = 0; j < nk; ++j) {
-      for (Index i = 0; i < count; ++i) {
-        if (!mask[i * h.mask_row + j * h.mask_col]) {
-          s[j * kWidth + i] = MinusInfinity<T>();
-          masked = true;
-        }
-      }
-    }
+  if (use_mask) {
+    masked = true;
+    ApplyMask<T, kVectors>(h, q0, count, j0, nk, s, temp);
   }
   if (h.causal && j0 + nk - 1 > q0 + h.offset) {
     masked = true;
@@ -235,28 +311,32 @@ HWY_INLINE bool BiasAndMask(const AttentionHead<T>& h, Index q0, Index count, In
   return masked;
 }
 
-// The scores of `count` queries from q0 on against keys [j0, j0 + nk), where the segments ask for them.
+// The scores of `count` queries from q0 on against keys [j0, j0 + nk), where the segments ask for them. `top`:
+// raised to the largest of each lane, before anything is masked. True when some entry was.
 template <typename T, int kVectors>
 struct ScoreBody {
   const T* left;  // keys, or values for dP
   Index left_row, k;
   const T* right;  // queries, or output gradients, transposed
   T* s;
+  T* top = nullptr;  // the largest of each lane goes there
 
   template <int kFirst>
   HWY_INLINE void Run(Index begin, Index end) const {
     constexpr Index kWidth = kVectors * kLanes<T>;
     constexpr Index kSkip = kFirst * kLanes<T>;
     Product<T, kVectors - kFirst>(end - begin, ProductBody<T>{k, left + begin * left_row, left_row, 1, right + kSkip,
-                                                              kWidth, s + begin * kWidth + kSkip, kWidth, false, end});
+                                                              kWidth, s + begin * kWidth + kSkip, kWidth, false, end,
+                                                              false, top == nullptr ? nullptr : top + kSkip});
   }
 };
 
 template <typename T, int kVectors>
-HWY_INLINE bool ScoreTile(const AttentionHead<T>& h, const Segments<kVectors>& segments, const T* queries, Index q0,
-                          Index count, Index j0, Index nk, T* s, T* temp) {
-  ForEachSegment<kVectors>(segments, ScoreBody<T, kVectors>{h.k + j0 * h.k_row, h.k_row, h.d, queries, s});
-  return BiasAndMask<T, kVectors>(h, q0, count, j0, nk, s, temp);
+HWY_INLINE bool ScoreTile(const AttentionHead<T>& h, TileMask mask, const Segments<kVectors>& segments,
+                          const T* queries, Index q0, Index count, Index j0, Index nk, T* s, T* temp,
+                          T* top = nullptr) {
+  ForEachSegment<kVectors>(segments, ScoreBody<T, kVectors>{h.k + j0 * h.k_row, h.k_row, h.d, queries, s, top});
+  return BiasAndMask<T, kVectors>(h, mask == TileMask::kSome, q0, count, j0, nk, s, temp);
 }
 
 // Keys a block of queries [q0, q0 + count) can attend to: [0, this).

@@ -13,9 +13,6 @@ namespace attendo::kernels {
 namespace HWY_NAMESPACE {
 namespace {
 
-// A panel of this many rows of B stays in the second-level cache beside the rows of A.
-constexpr Index kDepth = 512;
-
 // The epilogue of `count` finished elements of row i from column j on.
 template <typename T>
 HWY_INLINE Vector<T> FinishVector(const GemmTask<T>& t, Index i, Index j, Index count, Vector<T> z) {
@@ -66,7 +63,9 @@ HWY_NOINLINE void Finish(const GemmTask<T>& t) {
 template <typename T>
 struct GemmBody {
   const GemmTask<T>& t;
-  const T* a;  // at the first column of this depth block
+  const T* a;     // at the first column of this depth block
+  Index a_block;  // of packed rows: where the next block of kGemmRowBlock begins; else 0
+  Index a_row, a_col;
   const T* b;  // at the first row of this depth block, in this panel
   Index b_row;
   Index k;
@@ -82,7 +81,9 @@ struct GemmBody {
     const Tag<T> d;
     Tile<T, kRows, kVectors> tile;
     tile.Zero();
-    tile.Multiply(k, a + i * t.a_row, t.a_row, t.a_col, b, b_row);
+    const Index block = i / kGemmRowBlock;
+    const T* rows = a_block == 0 ? a + i * a_row : a + block * a_block + (i - block * kGemmRowBlock);
+    tile.Multiply(k, rows, a_row, a_col, b, b_row);
     T* c = t.c + i * t.c_row + j;
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r, c += t.c_row) {
@@ -108,39 +109,75 @@ struct GemmBody {
   }
 };
 
+// a_scratch[block][p][row of the block] = a[row, first + p]; a's rows lie side by side.
+template <typename T>
+HWY_NOINLINE void PackRows(const GemmTask<T>& t, Index first, Index depth) {
+  const hn::CappedTag<T, 8> d;
+  constexpr Index kStep = kLanes<T> < 8 ? kLanes<T> : 8;
+  for (Index p = 0; p < depth; ++p) {
+    const T* from = t.a + (first + p) * t.a_col;
+    Index i = 0;
+    for (; i + kGemmRowBlock <= t.m; i += kGemmRowBlock) {
+      T* to = t.a_scratch + i * depth + p * kGemmRowBlock;
+      for (Index x = 0; x < kGemmRowBlock; x += kStep) hn::StoreU(hn::LoadU(d, from + i + x), d, to + x);
+    }
+    T* to = t.a_scratch + i * depth + p * kGemmRowBlock;
+    for (Index x = 0; i + x < t.m; ++x) to[x] = from[i + x];
+  }
+}
+
+// Columns [j, j + panel) with rows [p, p + depth) of b.
+template <typename T>
+HWY_INLINE void RunPanel(const GemmTask<T>& t, Index j, Index p, Index depth) {
+  const Index columns = Min(kPanel<T>, t.n - j);
+  const Index vectors = (columns + kLanes<T> - 1) / kLanes<T>;
+  const bool packed = t.b_row == 0;
+  const Index b_row = packed ? vectors * kLanes<T> : t.b_row;
+  const bool copied = t.a_scratch != nullptr;
+  const bool last = p + depth == t.k, active = t.epilogue.active();
+  const GemmBody<T> body{t,
+                         copied ? t.a_scratch : t.a + p * t.a_col,
+                         copied ? depth * kGemmRowBlock : 0,
+                         t.a_row,
+                         copied ? kGemmRowBlock : t.a_col,
+                         (packed ? t.b + j * t.k : t.b + j) + p * b_row,
+                         b_row,
+                         depth,
+                         j,
+                         columns,
+                         t.add || p > 0,
+                         last,
+                         last && !active && t.epilogue.activation == Activation::kRelu,
+                         last && active};
+  switch (vectors) {
+    case 1: ForEachRowTile<1>(t.m, body); break;
+    case 2: ForEachRowTile<2>(t.m, body); break;
+#if ATTENDO_WIDE_PANEL
+    case 3: ForEachRowTile<3>(t.m, body); break;
+    default: ForEachRowTile<4>(t.m, body); break;
+#else
+    default: break;
+#endif
+  }
+}
+
 template <typename T>
 HWY_NOINLINE void Run(const GemmTask<T>& t) {
-  for (Index j = 0; j < t.n; j += kPanel<T>) {
-    const Index columns = Min(kPanel<T>, t.n - j);
-    const Index vectors = (columns + kLanes<T> - 1) / kLanes<T>;
-    const bool packed = t.b_row == 0;
-    const T* panel = packed ? t.b + j * t.k : t.b + j;
-    const Index b_row = packed ? vectors * kLanes<T> : t.b_row;
+  if (t.a_scratch != nullptr) {
     Index p = 0;
     do {
-      const Index depth = Min(kDepth, t.k - p);
-      const bool last = p + depth == t.k, active = t.epilogue.active();
-      const GemmBody<T> body{t,
-                             t.a + p * t.a_col,
-                             panel + p * b_row,
-                             b_row,
-                             depth,
-                             j,
-                             columns,
-                             t.add || p > 0,
-                             last,
-                             last && !active && t.epilogue.activation == Activation::kRelu,
-                             last && active};
-      switch (vectors) {
-        case 1: ForEachRowTile<1>(t.m, body); break;
-        case 2: ForEachRowTile<2>(t.m, body); break;
-#if ATTENDO_WIDE_PANEL
-        case 3: ForEachRowTile<3>(t.m, body); break;
-        default: ForEachRowTile<4>(t.m, body); break;
-#else
-        default: break;
-#endif
-      }
+      const Index depth = Min(kGemmDepth, t.k - p);
+      PackRows<T>(t, p, depth);
+      for (Index j = 0; j < t.n; j += kPanel<T>) RunPanel<T>(t, j, p, depth);
+      p += depth;
+    } while (p < t.k);
+    return;
+  }
+  for (Index j = 0; j < t.n; j += kPanel<T>) {
+    Index p = 0;
+    do {
+      const Index depth = Min(kGemmDepth, t.k - p);
+      RunPanel<T>(t, j, p, depth);
       p += depth;
     } while (p < t.k);
   }

@@ -31,13 +31,15 @@ struct Epilogue {
 
 // c[i, j] = Σ_p a[i, p] b[p, j]  (+ c[i, j])  (+ bias[j])  (then the epilogue)
 //
-// a is read in place with any strides. b is either packed in panels by pack_b (b_row == 0), or row-major with n a
+// a is read in place with any strides, or copied first (a transposed a, whose columns would meet in few sets of the cache).
+// b is either packed in panels by pack_b (b_row == 0), or row-major with n a
 // multiple of `lanes` and row stride b_row.
 template <typename T>
 struct GemmTask {
   std::ptrdiff_t m = 0, n = 0, k = 0;
   const T* a = nullptr;
   std::ptrdiff_t a_row = 0, a_col = 0;
+  T* a_scratch = nullptr;  // packed_rows_size elements: a is copied there block by block
   const T* b = nullptr;
   std::ptrdiff_t b_row = 0;
   T* c = nullptr;
@@ -71,6 +73,14 @@ struct GemmKernels {
 
 template <typename T>
 const GemmKernels<T>& gemm_kernels();
+
+// Elements of a_scratch.
+inline constexpr std::ptrdiff_t kGemmDepth = 512;    // a panel of so many rows of b stays in the second-level cache
+inline constexpr std::ptrdiff_t kGemmRowBlock = 24;  // a multiple of every tile's rows
+template <typename T>
+std::ptrdiff_t packed_rows_size(std::ptrdiff_t m, std::ptrdiff_t k) {
+  return (m + kGemmRowBlock - 1) / kGemmRowBlock * kGemmRowBlock * (k < kGemmDepth ? k : kGemmDepth);
+}
 
 // Elements pack_b writes.
 template <typename T>

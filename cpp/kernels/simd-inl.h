@@ -123,15 +123,6 @@ HWY_INLINE Vector<T> AtLeast(Vector<T> bound, Vector<T> x) {
 #endif
 }
 
-// 2^x for x <= 0 (and a little above). -inf gives 0, NaN gives NaN; below the smallest normal number 0.
-template <typename T>
-HWY_INLINE Vector<T> Exp2(Vector<T> x) {
-  x = AtLeast<T>(hn::Set(Tag<T>(), sizeof(T) == 4 ? T(-127) : T(-1023)), x);
-  const auto k = hn::Round(x);
-  // p · 2^k, not an addition to the exponent bits: a NaN in p stays one.
-  return Exp2Fraction(x - k) * PowerOfTwo(k);
-}
-
 // A number so large that adding it rounds to an integer k, whose lowest bits are then those of k plus the exponent's bias:
 // shifted to the place of the exponent they are 2^k, -bias giving 0.
 template <typename T>
@@ -143,6 +134,16 @@ HWY_INLINE Vector<float> PowerOfRounded(Vector<float> k) {
 HWY_INLINE Vector<double> PowerOfRounded(Vector<double> k) {
   const hn::RebindToUnsigned<Tag<double>> du;
   return hn::BitCast(Tag<double>(), hn::ShiftLeft<52>(hn::BitCast(du, k)));
+}
+
+// 2^x for x <= 0 (and a little above). -inf gives 0, NaN gives NaN; below the smallest normal number 0.
+template <typename T>
+HWY_INLINE Vector<T> Exp2(Vector<T> x) {
+  const auto rounder = hn::Set(Tag<T>(), kRounder<T>);
+  x = AtLeast<T>(hn::Set(Tag<T>(), sizeof(T) == 4 ? T(-127) : T(-1023)), x);
+  const auto rounded = x + rounder;
+  // p · 2^k, not an addition to the exponent bits: a NaN in p stays one.
+  return Exp2Fraction(x - (rounded - rounder)) * PowerOfRounded(rounded);
 }
 
 // log2(e) in two parts.

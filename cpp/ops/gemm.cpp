@@ -49,6 +49,7 @@ void run_blocks(const Gemm<T>& g) {
   const Index rows = std::clamp<Index>(kTaskWork / std::max<Index>(1, columns * g.k) / 6 * 6, 24, 240);
   const Index row_tasks = (g.m + rows - 1) / rows;
   const Index column_tasks = (g.n + columns - 1) / columns;
+  const bool copy_rows = g.a_row == 1 && g.n >= kernel.panel && g.a_col > kernels::kGemmRowBlock;
   parallel_for(row_tasks * column_tasks, [&](Index index) {
     const Index i = index / column_tasks * rows;
     const Index j = index % column_tasks * columns;
@@ -61,6 +62,12 @@ void run_blocks(const Gemm<T>& g) {
     if (g.bias != nullptr) task.bias = g.bias + j;
     task.b = direct ? g.b + j : packed.get() + j * g.k;
     task.b_row = direct ? g.b_row : 0;
+    if (!copy_rows) {
+      kernel.run(task);
+      return;
+    }
+    const Scratch<T> copy(static_cast<size_t>(kernels::packed_rows_size<T>(task.m, g.k)));
+    task.a_scratch = copy.get();
     kernel.run(task);
   });
 }
