@@ -282,7 +282,7 @@ def workload(name: str, shape: Shape, target: float | None, backward: bool, **op
 def workloads() -> list[Workload]:
     found = []
     for name, shape, forward, backward in TABLE:
-        options: dict[str, Any] = {"quick_check": shape.length < 4096}
+        options: dict[str, Any] = {"quick_check": shape.length < 1024}
         found.append(workload(name, shape, forward, False, quick_memory=name == "1,8,1024,64", **options))
         if backward is not None:
             found.append(workload(name, shape, backward, True, **options))

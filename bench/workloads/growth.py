@@ -27,8 +27,8 @@ def training_case(width: int, seed: int) -> Case:
 
 def series(quick: bool) -> list[tuple[str, str, list[tuple[int, Case]]]]:
     """Title, name of the axis, and a case for each point."""
-    lengths = [n for n in LENGTHS if n <= 1024] if quick else LENGTHS
-    widths = [n for n in WIDTHS if n <= 128] if quick else WIDTHS
+    lengths = [n for n in LENGTHS if n <= 512] if quick else LENGTHS
+    widths = [n for n in WIDTHS if n <= 64] if quick else WIDTHS
     return [
         ("attention 1,8,S,64, forward", "S", [(n, attention_case(n, False, 0)) for n in lengths]),
         ("attention 1,8,S,64, forward + backward", "S", [(n, attention_case(n, True, 0)) for n in lengths]),

@@ -145,7 +145,7 @@ def linear_gelu(seed: int) -> Case:
     def ours() -> Function:
         import attendo as at
 
-        return lambda x, w, b: at.functional.gelu(at.functional.linear(x, w, b))
+        return lambda x, w, b: at.functional.linear(x, w, b, activation="gelu")
 
     def peer() -> Function:
         from torch.nn import functional
@@ -198,7 +198,7 @@ def workloads() -> list[Workload]:
             None,
             lambda seed, size=size: gemm(seed, *size, numpy=True),  # type: ignore[misc]
             peer="NumPy's OpenBLAS",
-            pause=0.06,  # its workers spin longer than those of PyTorch
+            pause=0.06,
             memory=False,
         )
         for name, size, _ in GEMMS

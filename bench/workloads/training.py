@@ -274,10 +274,10 @@ def workloads() -> list[Workload]:
                 lambda seed, size=(d, heads, layers, length, batch, vocabulary), p=dropout: decoder_lm(  # type: ignore[misc]
                     seed, *size, dropout=p
                 ),
-                quick_memory=d == 128 and not dropout,
+                quick_check=d < 128,
             )
         )
     name = "encoder-decoder, d 128, 4 heads, 2 + 2 layers, s 64 / 64, b 32, dropout 0.1"
-    found.append(Workload(name, 2.5, encoder_decoder))
-    found.append(Workload("CNN + attention, 64 × 3 × 64 × 64", 1.2, cnn_attention))
+    found.append(Workload(name, 2.5, encoder_decoder, quick_check=False))
+    found.append(Workload("CNN + attention, 64 × 3 × 64 × 64", 1.2, cnn_attention, quick_check=False))
     return found

@@ -230,6 +230,20 @@ HWY_NOINLINE TileMask MaskOf(const AttentionHead<T>& h, Index q0, Index count, I
   return all ? TileMask::kAll : some ? TileMask::kSome : TileMask::kNothing;
 }
 
+// True where an entry of a vector of bools is false.
+template <typename T>
+HWY_INLINE hn::Mask<Tag<T>> Forbidden(const bool* mask) {
+  const hn::RebindToUnsigned<Tag<T>> d;
+  const hn::Rebind<std::uint8_t, Tag<T>> bytes;
+  const auto x = hn::LoadU(bytes, reinterpret_cast<const std::uint8_t*>(mask));
+  if constexpr (sizeof(T) == 4) {
+    return hn::RebindMask(Tag<T>(), hn::Eq(hn::PromoteTo(d, x), hn::Zero(d)));
+  } else {
+    const hn::Rebind<std::uint32_t, Tag<T>> half;
+    return hn::RebindMask(Tag<T>(), hn::Eq(hn::PromoteTo(d, hn::PromoteTo(half, x)), hn::Zero(d)));
+  }
+}
+
 // Sets what the mask array forbids to -inf.
 template <typename T, int kVectors>
 HWY_NOINLINE void ApplyMask(const AttentionHead<T>& h, Index q0, Index count, Index j0, Index nk, T* s, T* temp) {
@@ -247,7 +261,11 @@ HWY_NOINLINE void ApplyMask(const AttentionHead<T>& h, Index q0, Index count, In
         const Index keys = Min(kKeys, nk - j);
         for (Index r = 0; r < n; ++r) {
           const bool* row = mask + (i + r) * h.mask_row + j;
-          for (Index x = 0; x < keys; ++x) rows[r * kKeys + x] = row[x] ? T(0) : MinusInfinity<T>();
+          Index x = 0;
+          for (; x + kLanes<T> <= keys; x += kLanes<T>) {
+            hn::Store(hn::IfThenElse(Forbidden<T>(row + x), lowest, hn::Zero(d)), d, rows + r * kKeys + x);
+          }
+          for (; x < keys; ++x) rows[r * kKeys + x] = row[x] ? T(0) : MinusInfinity<T>();
         }
         Transpose<T>(rows, kKeys, n, keys, temp + j * kWidth + i, kWidth, T(1));
       }
