@@ -154,14 +154,17 @@ def fastest(ways: Mapping[str, Callable[[int], object]]) -> str:
     known = os.environ.get("BENCH_WAY")  # a fresh process that measures memory does not look for it again
     if known is not None:
         return known if known in ways else next(iter(ways))
+    quick = "BENCH_QUICK" in os.environ
     best, best_seconds = "", math.inf
     for name, run in ways.items():
         try:
             once = seconds_of(run, 1)
         except (RuntimeError, NotImplementedError):
             continue  # not offered on this machine
+        if quick and once > 0.1:
+            return name  # the first is the best as a rule
         n = max(1, math.ceil(0.005 / once))
-        seconds = min(seconds_of(run, n) for _ in range(2 if once > 0.5 else 5))
+        seconds = min(seconds_of(run, n) for _ in range(2 if quick or once > 0.5 else 5))
         if seconds < best_seconds:
             best, best_seconds = name, seconds
     return best

@@ -118,6 +118,8 @@ def main() -> int:
         os.environ[variable] = str(options.threads)
     # OpenBLAS's idle workers spin for 2^26 cycles unless told otherwise, on the cores of whatever is timed next.
     os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "20")
+    if options.quick:
+        os.environ["BENCH_QUICK"] = "1"
     os.environ["PYTHONPATH"] = str(ROOT)  # of the fresh processes
     sys.path.insert(0, str(ROOT))
     from bench import report, workloads
