@@ -39,40 +39,23 @@ Tensor broadcast_to(const Tensor& x, const Shape& shape) {
   return out;
 }
 
-// True when b, without leading axes of length 1, is the tail of a's shape: b repeats whole rows.
-bool is_row_of(const Shape& b, const Shape& a) {
-  int first = 0;
-  while (first < b.rank() && b[first] == 1) ++first;
-  const int rank = b.rank() - first;
-  if (rank > a.rank()) return false;
-  for (int i = 0; i < rank; ++i) {
-    if (b[b.rank() - 1 - i] != a[a.rank() - 1 - i]) return false;
-  }
-  return true;
-}
-
+// out[i] = op(whole[i], b[i]), where b is (outer, 1, inner) and repeats along the middle axis.
 template <typename T, typename Op>
-void apply(T* out, const T* a, Index a_size, const T* b, Index b_size, Index n, const Op& op) {
-  // Either operand is whole, or one number, or a row that repeats.
-  parallel_ranges(n, kGrain, [&](Index begin, Index end) {
-    if (a_size == n && b_size == n) {
-      for (Index i = begin; i < end; ++i) out[i] = op(a[i], b[i]);
-    } else if (a_size == n && b_size == 1) {
-      const T y = b[0];
-      for (Index i = begin; i < end; ++i) out[i] = op(a[i], y);
-    } else if (b_size == n && a_size == 1) {
-      const T x = a[0];
-      for (Index i = begin; i < end; ++i) out[i] = op(x, b[i]);
-    } else {
-      const Index row = std::min(a_size, b_size);
-      for (Index stop, i = begin; i < end; i = stop) {
-        const Index j = i % row;
-        stop = std::min(end, i + row - j);
-        const T* x = a_size == n ? a + i : a + j;
-        const T* y = a_size == n ? b + j : b + i;
-        T* z = out + i;
-        for (Index k = 0; k < stop - i; ++k) z[k] = op(x[k], y[k]);
+void apply_repeated(T* out, const T* whole, const T* b, const Middle& m, const Op& op) {
+  parallel_ranges(m.outer * m.count * m.inner, kGrain, [&](Index begin, Index end) {
+    for (Index stop, i = begin; i < end; i = stop) {
+      const Index outer = i / (m.count * m.inner);
+      if (m.inner == 1) {
+        stop = std::min(end, (outer + 1) * m.count);
+        const T y = b[outer];
+        for (Index k = i; k < stop; ++k) out[k] = op(whole[k], y);
+        continue;
       }
+      const Index j = i % m.inner;
+      stop = std::min(end, i + m.inner - j);
+      const T *x = whole + i, *y = b + outer * m.inner + j;
+      T* z = out + i;
+      for (Index k = 0; k < stop - i; ++k) z[k] = op(x[k], y[k]);
     }
   });
 }
@@ -85,17 +68,24 @@ Tensor binary_forward(const char* name, const Tensor& a, const Tensor& b, const 
   const Shape shape = broadcast_shapes(name, "a", a.shape(), "b", b.shape());
   Tensor out = Tensor::empty(shape, a.dtype());
   if (out.size() == 0) return out;
-  const bool a_simple = a.size() == out.size() || a.size() == 1 || is_row_of(a.shape(), shape);
-  const bool b_simple = b.size() == out.size() || b.size() == 1 || is_row_of(b.shape(), shape);
-  const bool one_whole = a.size() == out.size() || b.size() == out.size();
-  Tensor x = a, y = b;
-  if (!(a_simple && b_simple && one_whole)) {
-    x = broadcast_to(a, shape);
-    y = broadcast_to(b, shape);
-  }
+  Middle middle;
   dispatch_float(name, "a", a, [&](auto zero) {
     using T = decltype(zero);
-    apply(out.data<T>(), x.data<T>(), x.size(), y.data<T>(), y.size(), out.size(), op);
+    T* to = out.data<T>();
+    if (a.size() < out.size() && b.size() == out.size() && repeats_middle(a.shape(), shape, middle)) {
+      apply_repeated(to, b.data<T>(), a.data<T>(), middle, [&](T y, T x) { return op(x, y); });
+      return;
+    }
+    if (b.size() < out.size() && a.size() == out.size() && repeats_middle(b.shape(), shape, middle)) {
+      apply_repeated(to, a.data<T>(), b.data<T>(), middle, op);
+      return;
+    }
+    const Tensor left = a.size() == out.size() ? a : broadcast_to(a, shape);
+    const Tensor right = b.size() == out.size() ? b : broadcast_to(b, shape);
+    const T *x = left.data<T>(), *y = right.data<T>();
+    parallel_ranges(out.size(), kGrain, [=](Index begin, Index end) {
+      for (Index i = begin; i < end; ++i) to[i] = op(x[i], y[i]);
+    });
   });
   return out;
 }
@@ -147,17 +137,13 @@ Tensor sum_to_shape(const Tensor& grad, const Shape& shape) {
   Tensor out = Tensor::zeros(shape, grad.dtype());
   if (grad.size() == 0) return out;
   const Index n = out.size();
+  Middle middle;
   dispatch_float("sum_to_shape", "grad", grad, [&](auto zero) {
     using T = decltype(zero);
     const T* in = grad.data<T>();
     T* sum = out.data<T>();
-    if (n == 1) {
-      const NoGrad no_grad;
-      sum[0] = static_cast<T>(attendo::sum(grad.view({grad.size()})).item());
-      return;
-    }
-    if (is_row_of(shape, grad.shape())) {
-      column_sum(sum, in, grad.size() / n, n, false);
+    if (repeats_middle(shape, grad.shape(), middle)) {
+      sum_middle(sum, in, middle);
       return;
     }
     // Any other pattern: walk the gradient in order, stepping through `out` with stride 0 along repeated axes. The sums

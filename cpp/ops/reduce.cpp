@@ -4,14 +4,17 @@
 //   mean    y = Σ x / n        dx = dy / n, repeated
 //   max     y = max x          dx = dy at the first maximum, else 0
 //
-// Inside, the reduced axes are brought to the end: x is (rows, n), y is (rows,).
+// Inside, the reduced axes are neighbours: x is (outer, n, inner), y is (outer, inner). Where they are not, or for a
+// maximum, they are brought to the end.
 #include "ops/reduce.h"
 
 #include <algorithm>
 #include <cmath>
 
 #include "core/parallel.h"
+#include "kernels/gemm.h"
 #include "ops/arithmetic.h"
+#include "ops/gemm.h"
 #include "ops/shape.h"
 
 namespace attendo {
@@ -35,7 +38,7 @@ T pairwise_sum(const T* x, Index n) {
 }
 
 template <typename T>
-void sum_forward(T* y, const T* x, Index rows, Index n) {
+void sum_rows(T* y, const T* x, Index rows, Index n) {
   if (rows == 1 && n > 1 << 16) {
     constexpr Index kPart = 1 << 15;
     const Index parts = (n + kPart - 1) / kPart;
@@ -50,10 +53,21 @@ void sum_forward(T* y, const T* x, Index rows, Index n) {
   });
 }
 
+// dx (outer, n, inner) = factor · dy (outer, inner), repeated
 template <typename T>
-void sum_backward(T* d_x, const T* d_y, T factor, Index rows, Index n) {
-  parallel_ranges(rows, rows_per_task(n), [=](Index begin, Index end) {
-    for (Index r = begin; r < end; ++r) std::fill_n(d_x + r * n, n, d_y[r] * factor);
+void sum_backward(T* d_x, const T* d_y, T factor, const Middle& m) {
+  if (m.inner == 1) {
+    parallel_ranges(m.outer, rows_per_task(m.count), [=](Index begin, Index end) {
+      for (Index r = begin; r < end; ++r) std::fill_n(d_x + r * m.count, m.count, d_y[r] * factor);
+    });
+    return;
+  }
+  parallel_ranges(m.outer * m.count, rows_per_task(m.inner), [=](Index begin, Index end) {
+    for (Index r = begin; r < end; ++r) {
+      const T* from = d_y + r / m.count * m.inner;
+      T* to = d_x + r * m.inner;
+      for (Index j = 0; j < m.inner; ++j) to[j] = from[j] * factor;
+    }
   });
 }
 
@@ -79,12 +93,13 @@ void max_backward(T* d_x, const T* d_y, const Index* where, Index rows, Index n)
 }
 
 struct Plan {
-  Tensor x;     // (rows, n), reduced axes last
-  Shape shape;  // of the result
-  Index rows = 1, n = 1;
+  Tensor x;       // (outer, count, inner)
+  Middle middle;  // count: of the reduced axes
+  Shape shape;    // of the result
 };
 
-Plan plan(const char* op, const Tensor& x, const Axes& given, bool keepdims) {
+// `last`: the reduced axes at the end.
+Plan plan(const char* op, const Tensor& x, const Axes& given, bool keepdims, bool last) {
   check_float(op, "x", x);
   const int rank = x.rank();
   std::vector<int> axes = given.value_or(std::vector<int>{});
@@ -98,44 +113,53 @@ Plan plan(const char* op, const Tensor& x, const Axes& given, bool keepdims) {
     reduced[at] = true;
   }
   Plan p;
+  Shape small;  // the result's, with axes of length 1
   std::vector<int> order;
+  Index rows = 1, n = 1;
   for (int i = 0; i < rank; ++i) {
     if (reduced[static_cast<size_t>(i)]) {
-      p.n *= x.dim(i);
+      n *= x.dim(i);
+      small.push_back(1);
       if (keepdims) p.shape.push_back(1);
     } else {
-      p.rows *= x.dim(i);
+      rows *= x.dim(i);
+      small.push_back(x.dim(i));
       p.shape.push_back(x.dim(i));
       order.push_back(i);
     }
   }
+  if (x.size() > 0 && repeats_middle(small, x.shape(), p.middle) && (!last || p.middle.inner == 1)) {
+    p.x = reshape(x, {p.middle.outer, p.middle.count, p.middle.inner});
+    return p;
+  }
   for (int i = 0; i < rank; ++i) {
     if (reduced[static_cast<size_t>(i)]) order.push_back(i);
   }
-  bool sorted = std::is_sorted(order.begin(), order.end());
-  p.x = reshape(sorted ? x : transpose(x, order), {p.rows, p.n});
+  p.middle = {rows, n, 1};
+  p.x = reshape(std::is_sorted(order.begin(), order.end()) ? x : transpose(x, order), {rows, n, 1});
   return p;
 }
 
 Tensor scaled_sum(const char* op, const Tensor& x, const Axes& axes, bool keepdims, bool divide) {
-  const Plan p = plan(op, x, axes, keepdims);
-  if (divide && p.n == 0) value_error(op, ": x has shape ", x.shape(), "; the mean of nothing is not defined");
-  const double factor = divide ? 1.0 / static_cast<double>(p.n) : 1.0;
+  const Plan p = plan(op, x, axes, keepdims, false);
+  const Index n = p.middle.count;
+  if (divide && n == 0) value_error(op, ": x has shape ", x.shape(), "; the mean of nothing is not defined");
+  const double factor = divide ? 1.0 / static_cast<double>(n) : 1.0;
   Tensor y = Tensor::empty(p.shape, x.dtype());
   dispatch_float(op, "x", x, [&](auto zero) {
     using T = decltype(zero);
     T* out = y.data<T>();
-    sum_forward<T>(out, p.x.data<T>(), p.rows, p.n);
+    sum_middle<T>(out, p.x.data<T>(), p.middle);
     if (divide) {
-      for (Index r = 0; r < p.rows; ++r) out[r] /= static_cast<T>(p.n);
+      for (Index r = 0; r < y.size(); ++r) out[r] /= static_cast<T>(n);
     }
   });
   if (!needs_grad({&p.x})) return y;
-  record(op, {p.x}, {y}, [in = p.x, rows = p.rows, n = p.n, factor](const Tensors& d) {
-    Tensor d_x = Tensor::empty({rows, n}, in.dtype());
+  record(op, {p.x}, {y}, [in = p.x, middle = p.middle, factor](const Tensors& d) {
+    Tensor d_x = Tensor::empty(in.shape(), in.dtype());
     dispatch_float("sum", "x", in, [&](auto zero) {
       using T = decltype(zero);
-      sum_backward<T>(d_x.data<T>(), d[0].data<T>(), static_cast<T>(factor), rows, n);
+      sum_backward<T>(d_x.data<T>(), d[0].data<T>(), static_cast<T>(factor), middle);
     });
     accumulate(in, d_x);
   });
@@ -144,22 +168,67 @@ Tensor scaled_sum(const char* op, const Tensor& x, const Axes& axes, bool keepdi
 
 }  // namespace
 
+bool repeats_middle(const Shape& small, const Shape& shape, Middle& middle) {
+  Middle m;
+  const int missing = shape.rank() - small.rank();
+  for (int axis = shape.rank() - 1; axis >= 0; --axis) {
+    const Index n = shape[axis];
+    const bool repeated = axis < missing || small[axis - missing] != n;
+    if (n == 1) continue;
+    if (!repeated) {
+      (m.count == 1 ? m.inner : m.outer) *= n;
+    } else if (m.outer == 1) {
+      m.count *= n;
+    } else {
+      return false;
+    }
+  }
+  middle = m;
+  return true;
+}
+
+template <typename T>
+void sum_middle(T* y, const T* x, const Middle& m) {
+  if (m.inner == 1) {
+    sum_rows(y, x, m.outer, m.count);
+    return;
+  }
+  // One after the other where each is enough for all threads.
+  constexpr Index kLarge = 1 << 17;
+  const Index size = m.count * m.inner;
+  if (size >= kLarge) {
+    for (Index i = 0; i < m.outer; ++i) column_sum(y + i * m.inner, x + i * size, m.count, m.inner, false);
+    return;
+  }
+  parallel_ranges(m.outer, rows_per_task(size), [=](Index begin, Index end) {
+    const Scratch<T> block(static_cast<size_t>(m.inner));
+    for (Index i = begin; i < end; ++i) {
+      std::fill_n(y + i * m.inner, m.inner, T(0));
+      kernels::gemm_kernels<T>().column_sum(y + i * m.inner, block.get(), x + i * size, m.count, m.inner);
+    }
+  });
+}
+
+template void sum_middle(float*, const float*, const Middle&);
+template void sum_middle(double*, const double*, const Middle&);
+
 Tensor sum(const Tensor& x, const Axes& axes, bool keepdims) { return scaled_sum("sum", x, axes, keepdims, false); }
 
 Tensor mean(const Tensor& x, const Axes& axes, bool keepdims) { return scaled_sum("mean", x, axes, keepdims, true); }
 
 Tensor max(const Tensor& x, const Axes& axes, bool keepdims) {
-  const Plan p = plan("max", x, axes, keepdims);
-  if (p.n == 0) value_error("max: x has shape ", x.shape(), "; the maximum of nothing is not defined");
+  const Plan p = plan("max", x, axes, keepdims, true);
+  const Index rows = p.middle.outer, n = p.middle.count;
+  if (n == 0) value_error("max: x has shape ", x.shape(), "; the maximum of nothing is not defined");
   Tensor y = Tensor::empty(p.shape, x.dtype());
-  std::vector<Index> where(static_cast<size_t>(p.rows));
+  std::vector<Index> where(static_cast<size_t>(rows));
   dispatch_float("max", "x", x, [&](auto zero) {
     using T = decltype(zero);
-    max_forward<T>(y.data<T>(), where.data(), p.x.data<T>(), p.rows, p.n);
+    max_forward<T>(y.data<T>(), where.data(), p.x.data<T>(), rows, n);
   });
   if (!needs_grad({&p.x})) return y;
-  record("max", {p.x}, {y}, [in = p.x, rows = p.rows, n = p.n, where = std::move(where)](const Tensors& d) {
-    Tensor d_x = Tensor::empty({rows, n}, in.dtype());
+  record("max", {p.x}, {y}, [in = p.x, rows, n, where = std::move(where)](const Tensors& d) {
+    Tensor d_x = Tensor::empty(in.shape(), in.dtype());
     dispatch_float("max", "x", in, [&](auto zero) {
       using T = decltype(zero);
       max_backward<T>(d_x.data<T>(), d[0].data<T>(), where.data(), rows, n);

@@ -59,6 +59,10 @@ Tensor over_axis(const char* op, const Tensor& x, int axis, const Last& last) {
   axis = normalize_axis(op, axis, x.rank());
   if (x.size() == 0) return scale(x, 1);  // nothing to visit, however long the other axes are
   if (axis == x.rank() - 1) return last(x);
+  if (x.shape().product(axis + 1, x.rank()) == 1) {
+    // Behind it are axes of length 1 only: nothing has to be moved.
+    return reshape(last(reshape(x, x.shape().slice(0, axis + 1))), x.shape());
+  }
   return swap_axes(last(swap_axes(x, axis, -1)), axis, -1);
 }
 

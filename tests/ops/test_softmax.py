@@ -16,6 +16,8 @@ CASES = [
     case((2, 7, 3), axis=1),
     case((5, 2, 3), axis=0),
     case((5, 2, 3), axis=-3),
+    case((5, 7, 1), axis=1),
+    case((7, 1, 1), axis=0),
     case((2, 0)),
     case((0, 3)),
     case((3, 0, 2), axis=1),
