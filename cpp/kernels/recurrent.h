@@ -45,7 +45,9 @@ struct RecurrentStepBackward {
   ptrdiff_t d_gates_row = 0;
   T* d_bias = nullptr;  // a row of d_gates: their sum over the rows is added
   T* d_h = nullptr;
-  T* d_c = nullptr;            // LSTM only
+  T* d_c = nullptr;  // LSTM only
+  // From a row of gates, states and d_out to the same of the step that is taken next, which is fetched; or 0.
+  ptrdiff_t gates_next = 0, kept_next = 0, d_out_next = 0;
   const T* d_reset = nullptr;  // GRU with reset before the product only: d(r ∘ h), (rows, padded)
 };
 

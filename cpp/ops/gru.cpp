@@ -25,8 +25,8 @@ struct GruSaved {
   RecurrentSizes sizes;
   bool reset_after = true;
   Tensor x, weight_ih, weight_hh, bias_ih, bias_hh, h_0;
-  Tensor gates;  // (B, S, 4 · padded): r z n, and U_n h + b'_n or r ∘ h
-  Tensor h;      // (B, S, padded): before each step
+  Tensor gates;  // (B · S, 4 · padded) in walk order: r z n, and U_n h + b'_n or r ∘ h
+  Tensor h;      // (B · S, padded): before each step
 };
 
 template <typename T>
@@ -100,8 +100,8 @@ void gru_backward(const Tensors& d, const GruSaved& saved) {
   accumulate(saved.h_0, d_h_0);
   if (saved.weight_ih.requires_grad()) {
     const GradTarget target = grad_target(saved.weight_ih);
-    const Tensor x = valid_inputs<T>(saved.x, s);
-    recurrent_weight_gradient(s, target.buffer.data<T>(), target.add, d_gates.get(), width, 3, x.data<T>(), s.in, s.in);
+    const Scratch<T> x = ordered_inputs<T>(saved.x, s);
+    recurrent_weight_gradient(s, target.buffer.data<T>(), target.add, d_gates.get(), width, 3, x.get(), s.in, s.in);
   }
   const Index last = (saved.reset_after ? 3 : 2) * p;  // the gradient that goes with U_n
   if (saved.weight_hh.requires_grad()) {
@@ -145,8 +145,8 @@ GruResult gru(const Tensor& x, const Tensor& weight_ih, const Tensor& weight_hh,
     using T = decltype(zero);
     set_padding<T>(s);
     if (tracked) {
-      saved.gates = Tensor::empty({s.batch, s.length, 4 * s.padded}, x.dtype());
-      saved.h = Tensor::empty({s.batch, s.length, s.padded}, x.dtype());
+      saved.gates = Tensor::empty({s.batch * s.length, 4 * s.padded}, x.dtype());
+      saved.h = Tensor::empty({s.batch * s.length, s.padded}, x.dtype());
     }
     gru_forward<T>(y, saved);
   });

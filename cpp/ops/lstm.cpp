@@ -20,8 +20,8 @@ namespace {
 struct LstmSaved {
   RecurrentSizes sizes;
   Tensor x, weight_ih, weight_hh, bias_ih, bias_hh, h_0, c_0;
-  Tensor gates;  // (B, S, 4 · padded): i f g o
-  Tensor h, c;   // (B, S, padded): before each step
+  Tensor gates;  // (B · S, 4 · padded) in walk order: i f g o
+  Tensor h, c;   // (B · S, padded): before each step
 };
 
 template <typename T>
@@ -74,8 +74,8 @@ void lstm_backward(const Tensors& d, const LstmSaved& saved) {
   accumulate(saved.c_0, d_c_0);
   if (saved.weight_ih.requires_grad()) {
     const GradTarget target = grad_target(saved.weight_ih);
-    const Tensor x = valid_inputs<T>(saved.x, s);
-    recurrent_weight_gradient(s, target.buffer.data<T>(), target.add, d_gates.get(), width, 4, x.data<T>(), s.in, s.in);
+    const Scratch<T> x = ordered_inputs<T>(saved.x, s);
+    recurrent_weight_gradient(s, target.buffer.data<T>(), target.add, d_gates.get(), width, 4, x.get(), s.in, s.in);
   }
   if (saved.weight_hh.requires_grad()) {
     const GradTarget target = grad_target(saved.weight_hh);
@@ -111,9 +111,9 @@ LstmResult lstm(const Tensor& x, const Tensor& weight_ih, const Tensor& weight_h
     using T = decltype(zero);
     set_padding<T>(s);
     if (tracked) {
-      saved.gates = Tensor::empty({s.batch, s.length, 4 * s.padded}, x.dtype());
-      saved.h = Tensor::empty({s.batch, s.length, s.padded}, x.dtype());
-      saved.c = Tensor::empty({s.batch, s.length, s.padded}, x.dtype());
+      saved.gates = Tensor::empty({s.batch * s.length, 4 * s.padded}, x.dtype());
+      saved.h = Tensor::empty({s.batch * s.length, s.padded}, x.dtype());
+      saved.c = Tensor::empty({s.batch * s.length, s.padded}, x.dtype());
     }
     lstm_forward<T>(y, saved);
   });

@@ -3,6 +3,9 @@
 // A task owns a few samples through all time steps, so that no thread waits for another between steps. It works in
 // chunks of time: one product for the inputs of a chunk, then step by step the recurrent product and the gates; the
 // rows of a chunk stay in the second-level cache. Gates are padded to whole vectors, each with zeros behind it.
+//
+// What is kept lies as it is walked over: a task's rows one after the other, step by step, and in a step sample by sample
+// ("walk order" below), for rows a power of two apart would take each other's place in the cache.
 #pragma once
 
 #include <algorithm>
@@ -132,6 +135,9 @@ struct RecurrentSlice {
   }
   static Index count(Index batch) { return (batch + rows_of(batch) - 1) / rows_of(batch); }
 
+  // The row of the first sample's step t in walk order.
+  Index row_of(const RecurrentSizes& s, Index t) const { return first * s.length + t * rows; }
+
   RecurrentSlice(const RecurrentSizes& s, Index task)
       : first(task * rows_of(s.batch)), rows(std::min(rows_of(s.batch), s.batch - first)), steps(s.length) {
     if (s.lengths) steps = static_cast<Index>(*std::max_element(s.length_of(first), s.length_of(first) + rows));
@@ -150,8 +156,8 @@ struct RecurrentForward {
   const T* x;
   const T* bias;       // (gates · padded,): what is added to the inputs' product
   const T *h_0, *c_0;  // (B, units), or null for zeros
-  T* gates;            // (B, S, kept · padded), or null: nothing is kept
-  T *kept_h, *kept_c;  // (B, S, padded): the states before each step, or null
+  T* gates;            // (B · S, kept · padded) in walk order, or null: nothing is kept
+  T *kept_h, *kept_c;  // (B · S, padded) in walk order: the states before each step, or null
   T *out, *h_n, *c_n;  // c_0, kept_c and c_n only with `cell`
   bool cell;
 };
@@ -178,7 +184,6 @@ void recurrent_forward(const RecurrentSizes& s, const RecurrentForward<T>& f, co
     const RecurrentSlice slice(s, task);
     const Index chunk = recurrent_chunk(s, sizeof(T));
     const Index width = s.kept * s.padded;
-    const Index kept_steps = f.gates == nullptr ? chunk : s.length;
     Scratch<T> own(static_cast<size_t>(f.gates == nullptr ? slice.rows * chunk * width : 0));
     Scratch<T> h(static_cast<size_t>(slice.rows * s.padded)), c(static_cast<size_t>(slice.rows * s.padded));
     load_state(h.get(), f.h_0, s, slice);
@@ -186,23 +191,23 @@ void recurrent_forward(const RecurrentSizes& s, const RecurrentForward<T>& f, co
     for (Index done = 0; done < slice.steps; done += chunk) {
       const Index steps = std::min(chunk, slice.steps - done);
       const Index begin = s.reverse ? slice.steps - done - steps : done;
-      T* gates = f.gates == nullptr ? own.get() : f.gates + (slice.first * s.length + begin) * width;
+      T* gates = f.gates == nullptr ? own.get() : f.gates + slice.row_of(s, begin) * width;
       for (Index i = 0; i < slice.rows; ++i) {
-        weight_ih.multiply(steps, f.x + ((slice.first + i) * s.length + begin) * s.in, s.in,
-                           gates + i * kept_steps * width, width, false, f.bias);
+        weight_ih.multiply(steps, f.x + ((slice.first + i) * s.length + begin) * s.in, s.in, gates + i * width,
+                           slice.rows * width, false, f.bias);
       }
       for (Index k = 0; k < steps; ++k) {
         const Index t = s.reverse ? begin + steps - 1 - k : begin + k;
-        const Index at = slice.first * s.length + t;
+        const Index at = slice.row_of(s, t);
         kernels::RecurrentStep<T> step;
         step.rows = slice.rows, step.units = s.units, step.padded = s.padded;
         step.lengths = s.length_of(slice.first), step.position = t;
-        step.gates = gates + (t - begin) * width, step.gates_row = kept_steps * width;
+        step.gates = gates + (t - begin) * slice.rows * width, step.gates_row = width;
         step.h = h.get(), step.c = c.get();
         if (f.kept_h != nullptr) step.kept_h = f.kept_h + at * s.padded;
         if (f.kept_c != nullptr) step.kept_c = f.kept_c + at * s.padded;
-        step.kept_row = s.length * s.padded;
-        step.out = f.out + at * s.units, step.out_row = s.length * s.units;
+        step.kept_row = s.padded;
+        step.out = f.out + (slice.first * s.length + t) * s.units, step.out_row = s.length * s.units;
         body(step);
       }
     }
@@ -210,7 +215,9 @@ void recurrent_forward(const RecurrentSizes& s, const RecurrentForward<T>& f, co
     for (Index i = slice.first; i < slice.first + slice.rows; ++i) {
       const Index at = i * s.length + slice.steps, left = s.length - slice.steps;
       std::fill_n(f.out + at * s.units, left * s.units, T(0));
-      if (f.kept_h == nullptr) continue;
+    }
+    if (f.kept_h != nullptr) {
+      const Index at = slice.row_of(s, slice.steps), left = slice.rows * (s.length - slice.steps);
       std::fill_n(f.kept_h + at * s.padded, left * s.padded, T(0));
       std::fill_n(f.gates + at * width, left * width, T(0));
     }
@@ -222,9 +229,9 @@ void recurrent_forward(const RecurrentSizes& s, const RecurrentForward<T>& f, co
 template <typename T>
 struct RecurrentBackward {
   const T *d_out, *d_h_n, *d_c_n;  // null where nothing flows back
-  const T* gates;
+  const T* gates;                  // in walk order, like all down to d_gates
   const T *kept_h, *kept_c;
-  T* d_gates;  // (B, S, d_width)
+  T* d_gates;  // (B · S, d_width)
   Index d_width;
   T* d_bias;               // (d_width,): Σ d_gates over samples and steps
   T *d_x, *d_h_0, *d_c_0;  // or null
@@ -251,33 +258,39 @@ void recurrent_backward(const RecurrentSizes& s, const RecurrentBackward<T>& b, 
       const Index begin = s.reverse ? done : slice.steps - done - steps;
       for (Index k = 0; k < steps; ++k) {
         const Index t = s.reverse ? begin + k : begin + steps - 1 - k;
-        const Index at = slice.first * s.length + t;
+        const Index at = slice.row_of(s, t);
         kernels::RecurrentStepBackward<T> step;
         step.rows = slice.rows, step.units = s.units, step.padded = s.padded;
         step.lengths = s.length_of(slice.first), step.position = t;
-        step.gates = b.gates + at * width, step.gates_row = s.length * width;
+        step.gates = b.gates + at * width, step.gates_row = width;
         if (b.kept_h != nullptr) step.kept_h = b.kept_h + at * s.padded;
         if (b.kept_c != nullptr) step.kept_c = b.kept_c + at * s.padded;
-        step.kept_row = s.length * s.padded;
-        if (b.d_out != nullptr) step.d_out = b.d_out + at * s.units;
+        step.kept_row = s.padded;
+        if (b.d_out != nullptr) step.d_out = b.d_out + (slice.first * s.length + t) * s.units;
         step.d_out_row = s.length * s.units;
-        step.d_gates = b.d_gates + at * b.d_width, step.d_gates_row = s.length * b.d_width;
+        step.d_gates = b.d_gates + at * b.d_width, step.d_gates_row = b.d_width;
         step.d_bias = of_chunk;
         step.d_h = d_h.get(), step.d_c = d_c.get();
+        if (done + k + 1 < slice.steps) {
+          const Index next = s.reverse ? 1 : -1;
+          step.gates_next = next * slice.rows * width, step.kept_next = next * slice.rows * s.padded;
+          step.d_out_next = next * s.units;
+        }
         body(step);
       }
       for (Index j = 0; j < b.d_width; ++j) total[j] += of_chunk[j];
       std::fill_n(of_chunk, b.d_width, T(0));
       for (Index i = 0; b.d_x != nullptr && i < slice.rows; ++i) {
         const Index at = (slice.first + i) * s.length + begin;
-        weight_ih->multiply(steps, b.d_gates + at * b.d_width, b.d_width, b.d_x + at * s.in, s.in, false);
+        weight_ih->multiply(steps, b.d_gates + (slice.row_of(s, begin) + i) * b.d_width, slice.rows * b.d_width,
+                            b.d_x + at * s.in, s.in, false);
       }
     }
-    for (Index i = slice.first; i < slice.first + slice.rows; ++i) {
-      const Index at = i * s.length + slice.steps, left = s.length - slice.steps;
-      std::fill_n(b.d_gates + at * b.d_width, left * b.d_width, T(0));
-      if (b.d_x != nullptr) std::fill_n(b.d_x + at * s.in, left * s.in, T(0));
+    for (Index i = slice.first; b.d_x != nullptr && i < slice.first + slice.rows; ++i) {
+      std::fill_n(b.d_x + (i * s.length + slice.steps) * s.in, (s.length - slice.steps) * s.in, T(0));
     }
+    std::fill_n(b.d_gates + slice.row_of(s, slice.steps) * b.d_width, slice.rows * (s.length - slice.steps) * b.d_width,
+                T(0));
     store_state(b.d_h_0, d_h.get(), s, slice);
     store_state(b.d_c_0, d_c.get(), s, slice);
   });
@@ -288,20 +301,32 @@ void recurrent_backward(const RecurrentSizes& s, const RecurrentBackward<T>& b, 
   }
 }
 
-// x with zeros behind the end of each sample: there it may hold anything, and 0 · NaN is NaN.
+// x (B · S, in) in walk order, with zeros behind the end of each sample: there it may hold anything, and 0 · NaN is NaN.
 template <typename T>
-Tensor valid_inputs(const Tensor& x, const RecurrentSizes& s) {
-  if (!s.lengths) return x;
-  Tensor out = Tensor::zeros(x.shape(), x.dtype());
-  for (Index i = 0; i < s.batch; ++i) {
-    const Index at = i * s.length * s.in;
-    std::copy_n(x.data<T>() + at, *s.length_of(i) * s.in, out.data<T>() + at);
-  }
+Scratch<T> ordered_inputs(const Tensor& x, const RecurrentSizes& s) {
+  Scratch<T> out(static_cast<size_t>(x.size()));
+  const T* from = x.data<T>();
+  const Index tasks = RecurrentSlice::count(s.batch), grain = rows_per_task(s.in * RecurrentSlice::rows_of(s.batch));
+  const Index pieces = (s.length + grain - 1) / grain;
+  parallel_for(tasks * pieces, [&](Index task) {
+    const RecurrentSlice slice(s, task / pieces);
+    const Index begin = task % pieces * grain, end = std::min(s.length, begin + grain);
+    T* to = out.get() + slice.row_of(s, begin) * s.in;
+    for (Index t = begin; t < end; ++t) {
+      for (Index i = slice.first; i < slice.first + slice.rows; ++i, to += s.in) {
+        if (s.lengths && t >= *s.length_of(i)) {
+          std::fill_n(to, s.in, T(0));
+        } else {
+          std::copy_n(from + (i * s.length + t) * s.in, s.in, to);
+        }
+      }
+    }
+  });
   return out;
 }
 
-// d_weight rows of `gates` gates (+)= d_gatesᵀ · y over all samples and steps. d_gates is (B · S, d_width) from the
-// column of its first gate on, y is (B · S, n) in rows of y_row.
+// d_weight rows of `gates` gates (+)= d_gatesᵀ · y over all samples and steps, which lie in the same order in both. d_gates
+// is (B · S, d_width) from the column of its first gate on, y is (B · S, n) in rows of y_row.
 //
 // The sum is so long and its result so small that it is cut into shards, added in order, as large as they can be.
 template <typename T>
