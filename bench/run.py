@@ -116,7 +116,7 @@ def main() -> int:
     # NumPy and PyTorch read these when they are imported, which is below.
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[variable] = str(options.threads)
-    # OpenBLAS's idle workers spin for 2^26 cycles unless told otherwise, on the cores of whatever is timed next.
+    # OpenBLAS's idle workers spin for 2^26 cycles unless told otherwise, on the cores of what is timed next.
     os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "20")
     if options.quick:
         os.environ["BENCH_QUICK"] = "1"

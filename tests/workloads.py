@@ -177,7 +177,9 @@ class RecurrentClassifier(at.nn.Module):
         return self.out((weights * h).sum(axis=1))
 
 
-def recurrent_classifier(cell: Any, size: dict[str, int], n: int) -> tuple[Any, Any, tuple[Array, ...], Array]:
+def recurrent_classifier(
+    cell: Any, size: dict[str, int], n: int
+) -> tuple[Any, Any, tuple[Array, ...], Array]:
     model = RecurrentClassifier(cell, size["features"], size["vocabulary"])
     model.reset_parameters(1)
     x = token_ids(0, size["vocabulary"], n, size["s"])
@@ -241,7 +243,10 @@ TRAINING = {
         {"batch": 9, "s": 7, "features": 20, "vocabulary": 50},
     ),
     "Word2Vec": Training(
-        word2vec, 1024, {"vocabulary": 30_000, "features": 64}, {"batch": 100, "vocabulary": 300, "features": 9}
+        word2vec,
+        1024,
+        {"vocabulary": 30_000, "features": 64},
+        {"batch": 100, "vocabulary": 300, "features": 9},
     ),
 }
 

@@ -171,7 +171,7 @@ def decoder_lm(
     vocabulary: int,
     dropout: float = 0.0,
 ) -> Case:
-    size = {
+    size: dict[str, Any] = {
         "vocab_size": vocabulary,
         "d_model": d_model,
         "num_heads": num_heads,

@@ -431,7 +431,7 @@ void bind_layers(py::module_& m) {
       .def("forward", call_tensor<nn::Flatten>("Flatten"), py::arg("x"));
 
   py::classh<nn::ActivationLayer, Module> activation(m, "Activation", "An element-by-element function as a layer.",
-                                                collectable());
+                                                     collectable());
   activation.def("forward", call_tensor<nn::ActivationLayer>("Activation"), py::arg("x"));
   m.def(
       "_activation",

@@ -75,10 +75,9 @@ def test_is_its_parts(dtype, activation, hidden):
             lambda *a, p=p: F.feed_forward(*a, activation=activation, dropout=p, generator=at.Generator(3)),
             arrays(dtype, hidden=hidden),
         )
-        for a, b in zip(
-            ours, gradients(lambda *a, p=p: apart(*a, p), arrays(dtype, hidden=hidden)), strict=True
-        ):
-            assert_close(a, b)
+        parts = gradients(lambda *x, p=p: apart(*x, p), arrays(dtype, hidden=hidden))
+        for fused, part in zip(ours, parts, strict=True):
+            assert_close(fused, part)
 
 
 @pytest.mark.parametrize("activation", ["relu", "gelu"])

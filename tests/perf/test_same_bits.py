@@ -6,7 +6,7 @@ import pytest
 import attendo as at
 from inputs import THREADS
 from tolerance import assert_same_bits
-from workloads import ALL, ATTENTION, TRAINING
+from workloads import ALL, ATTENTION
 
 
 def check(workload):

@@ -63,8 +63,8 @@ def feed_forward(
     dropout : float
         Probability with which an element of the hidden layer is dropped, 0 to 1.
     generator : Generator, optional
-        Where the random bits come from; needed when dropout is above 0. The same stream drops the same elements
-        as :func:`dropout` does.
+        Where the random bits come from; needed when dropout is above 0. The same stream drops the same
+        elements as :func:`dropout` does.
 
     Returns
     -------
@@ -74,8 +74,8 @@ def feed_forward(
     Raises
     ------
     ValueError
-        When the shapes do not fit, activation is another word, dropout is outside 0 to 1, or it is above 0 and
-        there is no generator.
+        When the shapes do not fit, activation is another word, dropout is outside 0 to 1, or it is above 0
+        and there is no generator.
     TypeError
         When a dtype is neither float32 nor float64, or they differ.
 
@@ -88,7 +88,7 @@ def feed_forward(
         dz = \mathrm{drop}(dy\, W_2) \odot f'(z), \quad dW_2 = dy^\top h, \quad dW_1 = dz^\top x, \quad
         dx = dz\, W_1
 
-    Cost: :math:`n \cdot hidden \cdot (in + out)` multiply-adds for n rows, and twice that for the backward pass.
+    Cost: :math:`n \cdot hidden \cdot (in + out)` multiply-adds for n rows, twice that for the backward pass.
     The hidden layer is written once and read once in each direction.
 
     References

@@ -55,8 +55,8 @@ def linear(
     bias : array_like or Tensor, shape (out,), optional
         Of x's dtype.
     activation : "relu", "gelu" or None
-        Applied to the sums while they are in the cache: the same numbers as `gelu(linear(...))`, one pass over
-        memory less.
+        Applied to the sums while they are in the cache: the same numbers as `gelu(linear(...))`, one pass
+        over memory less.
 
     Returns
     -------
