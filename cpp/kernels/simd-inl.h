@@ -146,6 +146,22 @@ HWY_INLINE Vector<T> Exp2(Vector<T> x) {
   return Exp2Fraction(x - (rounded - rounder)) * PowerOfRounded(rounded);
 }
 
+// a b + c, rounded once, also where the instruction set has no such operation: for the few places that live by it.
+template <typename T>
+HWY_INLINE Vector<T> MulAddOnce(Vector<T> a, Vector<T> b, Vector<T> c) {
+#if HWY_TARGET == HWY_SCALAR
+  const Tag<T> d;
+  if constexpr (sizeof(T) == 4) {
+    return hn::Set(d, static_cast<T>(static_cast<double>(hn::GetLane(a)) * static_cast<double>(hn::GetLane(b)) +
+                                     static_cast<double>(hn::GetLane(c))));
+  } else {
+    return hn::Set(d, __builtin_fma(hn::GetLane(a), hn::GetLane(b), hn::GetLane(c)));
+  }
+#else
+  return hn::MulAdd(a, b, c);
+#endif
+}
+
 // log2(e) in two parts.
 template <typename T>
 constexpr T kLog2EHigh = sizeof(T) == 4 ? T(1.44269502162933349609) : T(1.44269504088896338700);
@@ -159,7 +175,8 @@ HWY_INLINE Vector<T> ExpNegative(Vector<T> x) {
   const auto high = hn::Set(d, kLog2EHigh<T>), rounder = hn::Set(d, kRounder<T>);
   x = AtLeast<T>(hn::Set(d, sizeof(T) == 4 ? T(-88.0296919311) : T(-709.089565712824)), x);
   const auto rounded = hn::MulAdd(x, high, rounder);
-  const auto fraction = hn::MulAdd(x, hn::Set(d, kLog2ELow<T>), hn::MulSub(x, high, rounded - rounder));
+  const auto rest = MulAddOnce<T>(x, high, rounder - rounded);
+  const auto fraction = hn::MulAdd(x, hn::Set(d, kLog2ELow<T>), rest);
   return Exp2Fraction(fraction) * PowerOfRounded(rounded);
 }
 
@@ -306,11 +323,11 @@ HWY_INLINE Vector<T> NormalTail(Vector<T> x, Vector<T>& bell, Vector<T>& t) {
   constexpr bool kSingle = sizeof(T) == 4;
   const auto one = hn::Set(d, T(1)), a = hn::Set(d, kSingle ? T(2.9) : T(5));
   t = hn::Min(hn::Abs(x), hn::Set(d, kSingle ? T(13.27) : T(37.66)));  // t²/2 is 127 (1023) powers of two there
-  // The square in two parts: an error of it is multiplied by t²/2. (Without fused multiply-add the second is lost.)
-  const auto square = t * t, rest = hn::MulSub(t, t, square);
+  // The square in two parts: an error of it is multiplied by t²/2.
+  const auto square = t * t, rest = MulAddOnce<T>(t, t, hn::Neg(square));
   const auto high = hn::Set(d, T(0.5) * kLog2EHigh<T>), rounder = hn::Set(d, kRounder<T>);
   const auto rounded = hn::NegMulAdd(square, high, rounder);
-  auto fraction = hn::NegMulSub(square, high, rounded - rounder);
+  auto fraction = MulAddOnce<T>(hn::Neg(square), high, rounder - rounded);
   fraction = hn::NegMulAdd(square, hn::Set(d, T(0.5) * kLog2ELow<T>), fraction);
   fraction = hn::NegMulAdd(rest, high, fraction);
   bell = Exp2Fraction(fraction) * PowerOfRounded(rounded);
