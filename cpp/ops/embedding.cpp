@@ -17,9 +17,11 @@
 namespace attendo {
 namespace {
 
+constexpr Index kWork = 8;  // multiply-adds that an element fetched from anywhere is counted for
+
 template <typename T>
 void embedding_forward(T* y, const std::int64_t* ids, const T* weight, Index n, Index d) {
-  parallel_ranges(n, rows_per_task(d), [=](Index begin, Index end) {
+  parallel_ranges(n, rows_per_task(kWork * d), [=](Index begin, Index end) {
     kernels::table_kernels<T>().gather_rows(y + begin * d, weight, ids + begin, end - begin, d);
   });
 }
@@ -29,7 +31,7 @@ template <typename T>
 void sum_groups(T* out, const std::int64_t* out_row, const RowGroups& groups, const T* x, const std::int64_t* index,
                 const T* weight, Index d, bool add) {
   const Index count = groups.count();
-  const Index work = d * (1 + groups.positions() / std::max<Index>(1, count));
+  const Index work = kWork * d * (1 + groups.positions() / std::max<Index>(1, count));
   parallel_ranges(count, rows_per_task(work), [&](Index begin, Index end) {
     kernels::table_kernels<T>().sum_rows(out_row == nullptr ? out + begin * d : out,
                                          out_row == nullptr ? nullptr : out_row + begin, x, index, weight,

@@ -20,6 +20,8 @@
 namespace attendo {
 namespace {
 
+constexpr Index kWork = 8;  // multiply-adds that an element read or written is counted for
+
 // Pairwise: the error grows with log n, and the order depends on n alone.
 template <typename T>
 T pairwise_sum(const T* x, Index n) {
@@ -48,7 +50,7 @@ void sum_rows(T* y, const T* x, Index rows, Index n) {
     y[0] = pairwise_sum(partial.get(), parts);
     return;
   }
-  parallel_ranges(rows, rows_per_task(n), [=](Index begin, Index end) {
+  parallel_ranges(rows, rows_per_task(kWork * n), [=](Index begin, Index end) {
     for (Index r = begin; r < end; ++r) y[r] = pairwise_sum(x + r * n, n);
   });
 }
@@ -57,12 +59,12 @@ void sum_rows(T* y, const T* x, Index rows, Index n) {
 template <typename T>
 void sum_backward(T* d_x, const T* d_y, T factor, const Middle& m) {
   if (m.inner == 1) {
-    parallel_ranges(m.outer, rows_per_task(m.count), [=](Index begin, Index end) {
+    parallel_ranges(m.outer, rows_per_task(kWork * m.count), [=](Index begin, Index end) {
       for (Index r = begin; r < end; ++r) std::fill_n(d_x + r * m.count, m.count, d_y[r] * factor);
     });
     return;
   }
-  parallel_ranges(m.outer * m.count, rows_per_task(m.inner), [=](Index begin, Index end) {
+  parallel_ranges(m.outer * m.count, rows_per_task(kWork * m.inner), [=](Index begin, Index end) {
     for (Index r = begin; r < end; ++r) {
       const T* from = d_y + r / m.count * m.inner;
       T* to = d_x + r * m.inner;
@@ -200,7 +202,7 @@ void sum_middle(T* y, const T* x, const Middle& m) {
     for (Index i = 0; i < m.outer; ++i) column_sum(y + i * m.inner, x + i * size, m.count, m.inner, false);
     return;
   }
-  parallel_ranges(m.outer, rows_per_task(size), [=](Index begin, Index end) {
+  parallel_ranges(m.outer, rows_per_task(kWork * size), [=](Index begin, Index end) {
     const Scratch<T> block(static_cast<size_t>(m.inner));
     for (Index i = begin; i < end; ++i) {
       std::fill_n(y + i * m.inner, m.inner, T(0));
