@@ -81,7 +81,7 @@ class Effort:
 
 
 FULL = Effort()
-QUICK = Effort(seconds=0.2, least_pairs=3, most_pairs=3, most_seconds=1.0)
+QUICK = Effort(seconds=0.2, least_pairs=3, most_pairs=3, least=0.01, most_seconds=0.7)
 
 
 @dataclass

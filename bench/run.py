@@ -30,17 +30,19 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def memory_of(workload: Any, found: dict[str, Any], threads: int) -> None:
-    """Adds the peak memory of both sides, each in a fresh process."""
+def memory_of(workload: Any, found: dict[str, Any], threads: int, *, with_peer: bool) -> None:
+    """Adds the peak memory of ours, and of the peer, each in a fresh process."""
     from bench import memory
 
     ours = memory.measure(workload.name, "ours", threads)
-    peer = memory.measure(workload.name, "peer", threads, found["peer_way"])
-    found |= {"ours_peak_mb": ours["peak_mb"], "peer_peak_mb": peer["peak_mb"]}
+    found["ours_peak_mb"] = ours["peak_mb"]
+    if with_peer:
+        peer = memory.measure(workload.name, "peer", threads, found["peer_way"])
+        found |= {"peer_peak_mb": peer["peak_mb"], "peer_memory_factor": peer.get("factor")}
     # How often the second run asked the system for memory.
     found["system_calls_after_first"] = ours["system_calls"]
     if "factor" in ours:
-        found |= {"memory_factor": ours["factor"], "peer_memory_factor": peer["factor"]}
+        found["memory_factor"] = ours["factor"]
     if workload.memory_limit is not None:
         found["memory_limit"] = workload.memory_limit
         found["pass"] = found["memory_factor"] < workload.memory_limit
@@ -58,7 +60,7 @@ def line(found: dict[str, Any]) -> str:
         "" if found["fraction_of_peak"] is None else f"{100 * found['fraction_of_peak']:3.0f} % of peak",
         ""
         if found["ours_peak_mb"] is None
-        else f"{found['ours_peak_mb']:.0f}/{found['peer_peak_mb']:.0f} MB",
+        else "/".join(f"{x:.0f}" for x in (found["ours_peak_mb"], found["peer_peak_mb"]) if x) + " MB",
         "" if found["max_abs_error"] is None else f"error {found['max_abs_error']:.1e}",
         report.verdict(found),
     ]
@@ -82,7 +84,7 @@ def run_one(workload: Any, options: argparse.Namespace) -> dict[str, Any] | None
     found["quick"] = options.quick
     wanted = workload.quick_memory if options.quick else workload.memory
     if wanted and not options.no_memory:
-        memory_of(workload, found, options.threads)
+        memory_of(workload, found, options.threads, with_peer=not options.quick)
     print(line(found), flush=True)
     return found
 
@@ -106,7 +108,7 @@ def run_all(options: argparse.Namespace) -> tuple[list[dict[str, Any]], list[str
             results.append(found)
     for name in startup.NAMES:
         if not options.names or any(word in name or word == "startup" for word in options.names):
-            results.append(startup.measure(name, options.threads, 3 if options.quick else 11))
+            results.append(startup.measure(name, options.threads, 1 if options.quick else 11))
             print(line(results[-1]), flush=True)
     return results, failed
 
@@ -156,7 +158,11 @@ def main() -> int:
     old = report.read_json(out) if options.names and out.exists() else []
     if results:
         report.write_json(out, report.merged(old, results, order))
-    if (not options.names or "growth" in options.names) and not options.no_growth:
+    if (
+        (not options.names or "growth" in options.names)
+        and not options.no_growth
+        and not (options.quick and not options.names)
+    ):
         curves = growth.run(options.quick)
         if not options.quick and options.out is None:
             report.write_json(report.GROWTH, curves)
