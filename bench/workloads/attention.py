@@ -176,19 +176,16 @@ def peer_ways(shape: Shape, q: Any, k: Any, v: Any) -> dict[str, Callable[[float
         return {"SDPA, boolean mask": lambda dropout: sdpa(q, k, v, attn_mask=mask)}
     if shape.groups != shape.heads:
         times = shape.heads // shape.groups
+
+        def expanded(x: Any) -> Any:
+            return x[:, :, None].expand(-1, -1, times, -1, -1).reshape(q.shape[0], -1, *x.shape[2:])
+
         return {
             "SDPA, enable_gqa": lambda dropout: sdpa(q, k, v, is_causal=shape.causal, enable_gqa=True),
             "SDPA, heads repeated": lambda dropout: sdpa(
                 q, k.repeat_interleave(times, 1), v.repeat_interleave(times, 1), is_causal=shape.causal
             ),
-            "SDPA, heads expanded": lambda dropout: sdpa(
-                q,
-                *(
-                    x[:, :, None].expand(-1, -1, times, -1, -1).reshape(q.shape[0], -1, *x.shape[2:])
-                    for x in (k, v)
-                ),
-                is_causal=shape.causal,
-            ),
+            "SDPA, heads expanded": lambda dropout: sdpa(q, expanded(k), expanded(v), is_causal=shape.causal),
         }
     return {"SDPA": lambda dropout: sdpa(q, k, v, is_causal=shape.causal)}
 
