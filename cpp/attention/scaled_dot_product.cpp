@@ -73,7 +73,7 @@ kernels::AttentionHead<T> head_of(const Problem& p, Index b, Index h) {
     head.dropout = true;
     head.stream = mix_seed(p.stream, static_cast<std::uint64_t>(b * p.heads + h));
     head.drop_below = drop_threshold(p.dropout);
-    head.keep_scale = static_cast<T>(1.0 / (1.0 - p.dropout));
+    head.keep_scale = keep_scale<T>(p.dropout);
   }
   return head;
 }

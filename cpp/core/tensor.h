@@ -117,6 +117,11 @@ struct TensorImpl {
   ~TensorImpl();
 };
 
+template <typename T>
+T* data_or_null(const Tensor& x) {
+  return x ? x.data<T>() : nullptr;
+}
+
 // Calls body(T{}) with T = float or double. `op` and `arg` name what is wrong when the dtype is neither.
 template <typename Body>
 void dispatch_float(const char* op, const char* arg, const Tensor& x, Body&& body) {

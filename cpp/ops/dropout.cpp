@@ -23,7 +23,7 @@ namespace {
 template <typename T>
 void dropout_forward(T* y, const T* x, std::uint64_t stream, double p, Index n) {
   const std::uint32_t drop_below = drop_threshold(p);
-  const T scale = static_cast<T>(1.0 / (1.0 - p));
+  const T scale = keep_scale<T>(p);
   parallel_ranges(n, 1 << 16, [=](Index begin, Index end) {
     kernels::row_kernels<T>().dropout(y + begin, x + begin, stream, static_cast<std::uint64_t>(begin), drop_below,
                                       scale, end - begin);

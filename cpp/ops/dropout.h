@@ -11,4 +11,10 @@ Tensor dropout(const Tensor& x, double p, Generator& generator);
 // Keep an element where its 32 random bits are >= this.
 std::uint32_t drop_threshold(double p);
 
+// What a kept element is multiplied by.
+template <typename T>
+T keep_scale(double p) {
+  return static_cast<T>(1.0 / (1.0 - p));
+}
+
 }  // namespace attendo

@@ -28,12 +28,7 @@ void set_dropout(Epilogue<T>& e, const FeedForwardSaved& s) {
   e.dropout = true;
   e.stream = s.stream;
   e.drop_below = drop_threshold(s.dropout);
-  e.keep_scale = static_cast<T>(1.0 / (1.0 - s.dropout));
-}
-
-template <typename T>
-const T* data_or_null(const Tensor& x) {
-  return x ? x.data<T>() : nullptr;
+  e.keep_scale = keep_scale<T>(s.dropout);
 }
 
 template <typename T>
@@ -54,9 +49,8 @@ void layer_backward(T* d_x, const Tensor& weight, const Tensor& bias, const T* d
   GradTarget d_weight, d_bias;
   if (weight.requires_grad()) d_weight = grad_target(weight);
   if (bias && bias.requires_grad()) d_bias = grad_target(bias);
-  linear_backward<T>(d_x, d_weight.buffer ? d_weight.buffer.data<T>() : nullptr, d_weight.add,
-                     d_bias.buffer ? d_bias.buffer.data<T>() : nullptr, d_bias.add, d_y, x, weight.data<T>(), rows, in,
-                     out, epilogue);
+  linear_backward<T>(d_x, data_or_null<T>(d_weight.buffer), d_weight.add, data_or_null<T>(d_bias.buffer), d_bias.add,
+                     d_y, x, weight.data<T>(), rows, in, out, epilogue);
 }
 
 template <typename T>
@@ -69,7 +63,7 @@ void feed_forward_backward(T* d_x, const T* d_y, const FeedForwardSaved& s) {
   } else if (s.activation == Activation::kRelu) {
     // What was dropped has h = 0, as what relu cut off has.
     e.gate = s.hidden.data<T>();
-    if (s.dropout > 0) e.keep_scale = static_cast<T>(1.0 / (1.0 - s.dropout));
+    if (s.dropout > 0) e.keep_scale = keep_scale<T>(s.dropout);
   } else {
     e.gate = s.before.data<T>();
     if (s.dropout > 0) set_dropout(e, s);

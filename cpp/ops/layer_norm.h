@@ -19,11 +19,6 @@ struct LayerNormSaved {
 // Checks the arguments of `op` and makes room for mean and rstd.
 LayerNormSaved check_layer_norm(const char* op, const Tensor& x, const Tensor& weight, const Tensor& bias, double eps);
 
-template <typename T>
-T* data_or_null(const Tensor& x) {
-  return x ? x.data<T>() : nullptr;
-}
-
 // Rows that stay in the first cache while two kernels follow one another over them.
 inline Index rows_in_cache(Index n) { return std::max<Index>(1, 1024 / std::max<Index>(1, n)); }
 

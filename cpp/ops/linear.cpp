@@ -111,8 +111,7 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Activat
     Epilogue<T> epilogue;
     epilogue.activation = activation;
     if (before) epilogue.before = before.data<T>();
-    linear_forward<T>(y.data<T>(), x.data<T>(), weight.data<T>(), bias ? bias.data<T>() : nullptr, rows, in, out,
-                      epilogue);
+    linear_forward<T>(y.data<T>(), x.data<T>(), weight.data<T>(), data_or_null<T>(bias), rows, in, out, epilogue);
   });
   if (!tracked) return y;
   record("linear", {x, weight, bias}, {y},
@@ -130,9 +129,9 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Activat
              GradTarget d_weight, d_bias;
              if (weight.requires_grad()) d_weight = grad_target(weight);
              if (bias && bias.requires_grad()) d_bias = grad_target(bias);
-             linear_backward<T>(d_x ? d_x.data<T>() : nullptr, d_weight.buffer ? d_weight.buffer.data<T>() : nullptr,
-                                d_weight.add, d_bias.buffer ? d_bias.buffer.data<T>() : nullptr, d_bias.add,
-                                d_z.data<T>(), x.data<T>(), weight.data<T>(), rows, in, out);
+             linear_backward<T>(data_or_null<T>(d_x), data_or_null<T>(d_weight.buffer), d_weight.add,
+                                data_or_null<T>(d_bias.buffer), d_bias.add, d_z.data<T>(), x.data<T>(),
+                                weight.data<T>(), rows, in, out);
              accumulate(x, d_x);
            });
          });

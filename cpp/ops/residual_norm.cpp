@@ -20,10 +20,6 @@ struct ResidualNormSaved {
   double p = 0;
 
   std::uint32_t drop_below() const { return drop_threshold(p); }
-  template <typename T>
-  T scale() const {
-    return static_cast<T>(1.0 / (1.0 - p));
-  }
 };
 
 template <typename T>
@@ -36,7 +32,7 @@ void residual_norm_forward(T* y, const ResidualNormSaved& saved, double eps) {
       last = std::min(end, first + step);
       T* sum = s.x.data<T>() + first * n;
       table.add_dropout(sum, saved.x.data<T>() + first * n, saved.r.data<T>() + first * n, saved.stream,
-                        static_cast<std::uint64_t>(first * n), saved.drop_below(), saved.scale<T>(),
+                        static_cast<std::uint64_t>(first * n), saved.drop_below(), keep_scale<T>(saved.p),
                         (last - first) * n);
       table.layer_norm(y + first * n, s.mean.data<T>() + first, s.rstd.data<T>() + first, sum,
                        data_or_null<T>(s.weight), data_or_null<T>(s.bias), static_cast<T>(eps), last - first, n);
@@ -57,7 +53,7 @@ void residual_norm_backward(T* d_s, T* d_r, T* d_weight, T* d_bias, const T* d_y
     if (d_sum != nullptr) table.add_dropout(rows, rows, d_sum + first * n, 0, 0, 0, T(1), count);
     if (d_r != nullptr) {
       table.dropout(d_r + first * n, rows, saved.stream, static_cast<std::uint64_t>(first * n), saved.drop_below(),
-                    saved.scale<T>(), count);
+                    keep_scale<T>(saved.p), count);
     }
   });
 }
