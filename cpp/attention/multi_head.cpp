@@ -1,12 +1,13 @@
 // Multi-head attention
 //
 //   Q = x_q W_qᵀ + b_q      K = x_k W_kᵀ + b_k      V = x_v W_vᵀ + b_v
-//   head_h = attention(Q_h, K_h, V_h)               Q_h: columns h·D … (h+1)·D,  D = E / H
+//   head_h = attention(Q_h, K_g, V_g)               Q_h: columns h·D … (h+1)·D,  g = h / (H / Hkv)
 //   out = [head_1 … head_H] W_oᵀ + b_o
 //
-// x_q: (B, L, E).  x_k, x_v: (B, S, E).  W: (E, E).  The gradient is that of its parts.
+// x_q: (B, L, E).  x_k: (B, S, Ek).  x_v: (B, S, Ev).  W_q: (H D, E).  W_k: (Hkv D, Ek).  W_v: (Hkv Dv, Ev).  W_o: (E, H Dv).
+// Hkv = H is the paper's, Hkv < H grouped-query and Hkv = 1 multi-query attention. The gradient is that of its parts.
 // Where the inputs are one tensor its projections are one product, and no head is ever moved: attention reads it in place.
-//                                                                           Vaswani et al. 2017, §3.2.2; article 003 §4.3.
+//                    Vaswani et al. 2017, §3.2.2; Shazeer 2019 (multi-query); Ainslie et al. 2023 (grouped); article 003 §4.3.
 #include "attention/multi_head.h"
 
 #include "ops/linear.h"
@@ -14,49 +15,55 @@
 namespace attendo {
 namespace {
 
-// Rows [first, last) · E of the stacked projections, applied to x.
-Tensor project(const Tensor& x, const MultiHeadWeights& w, Index first, Index last) {
-  const Index e = w.in_weight.dim(1);
-  if (first == 0 && last == 3) return linear(x, w.in_weight, w.in_bias);
-  return linear(x, w.in_weight.rows(first * e, last * e), w.in_bias ? w.in_bias.rows(first * e, last * e) : Tensor());
-}
+constexpr const char* kOp = "MultiHeadAttention";
 
-void check_input(const char* name, const Tensor& x, const Tensor& query, const Tensor& weight) {
-  const Index e = weight.dim(1);
-  check_float("MultiHeadAttention", name, x);
+void check_input(const char* name, const Tensor& x, Index features, const Tensor& query, const Tensor& weight) {
+  check_float(kOp, name, x);
   if (x.dtype() != weight.dtype()) {
-    type_error("MultiHeadAttention: ", name, " has dtype ", dtype_name(x.dtype()), " but the layer is ",
-               dtype_name(weight.dtype()));
+    type_error(kOp, ": ", name, " has dtype ", dtype_name(x.dtype()), " but the layer is ", dtype_name(weight.dtype()));
   }
-  check_rank("MultiHeadAttention", name, x, 3, "(batch, length, d_model)");
-  if (x.dim(2) != e) value_error("MultiHeadAttention: ", name, " has ", x.dim(2), " features but d_model is ", e);
+  check_rank(kOp, name, x, 3, "(batch, length, features)");
+  if (x.dim(2) != features) value_error(kOp, ": ", name, " has ", x.dim(2), " features but must have ", features);
   if (x.dim(0) != query.dim(0)) {
-    value_error("MultiHeadAttention: ", name, " has a batch of ", x.dim(0), " but query has one of ", query.dim(0));
+    value_error(kOp, ": ", name, " has a batch of ", x.dim(0), " but query has one of ", query.dim(0));
   }
 }
 
 }  // namespace
 
 AttentionResult multi_head(const Tensor& query, const Tensor& key, const Tensor& value, const MultiHeadWeights& w,
-                           Index num_heads, const AttentionOptions& options, bool return_weights) {
-  const Index e = w.in_weight.dim(1);
-  check_input("query", query, query, w.in_weight);
-  check_input("key", key, query, w.in_weight);
-  check_input("value", value, query, w.in_weight);
+                           const HeadShape& shape, const AttentionOptions& options, bool return_weights) {
+  const bool stacked = w.in_weight.defined();
+  const Tensor& first = stacked ? w.in_weight : w.q_weight;
+  check_input("query", query, first.dim(1), query, first);
+  check_input("key", key, stacked ? first.dim(1) : w.k_weight.dim(1), query, first);
+  check_input("value", value, stacked ? first.dim(1) : w.v_weight.dim(1), query, first);
   if (key.dim(1) != value.dim(1)) {
-    value_error("MultiHeadAttention: value has ", value.dim(1), " positions but key has ", key.dim(1));
+    value_error(kOp, ": value has ", value.dim(1), " positions but key has ", key.dim(1));
   }
+  const Index q_end = shape.heads * shape.head_dim, k_end = q_end + shape.kv_heads * shape.head_dim;
+  const Index v_end = k_end + shape.kv_heads * shape.value_dim;
+  auto bias = [&](Index begin, Index end) { return w.in_bias ? w.in_bias.rows(begin, end) : Tensor(); };
+  // Rows [begin, end) of the stacked projections, applied to x.
+  auto project = [&](const Tensor& x, Index begin, Index end) {
+    if (begin == 0 && end == v_end) return linear(x, w.in_weight, w.in_bias);
+    return linear(x, w.in_weight.rows(begin, end), bias(begin, end));
+  };
   HeadColumns q, k, v;
-  if (query.same_as(key) && key.same_as(value)) {
-    const Tensor qkv = project(query, w, 0, 3);  // (B, L, 3 E)
-    q = {qkv, 0}, k = {qkv, e}, v = {qkv, 2 * e};
+  if (!stacked) {
+    q = {linear(query, w.q_weight, bias(0, q_end)), 0};
+    k = {linear(key, w.k_weight, bias(q_end, k_end)), 0};
+    v = {linear(value, w.v_weight, bias(k_end, v_end)), 0};
+  } else if (query.same_as(key) && key.same_as(value)) {
+    const Tensor qkv = project(query, 0, v_end);
+    q = {qkv, 0}, k = {qkv, q_end}, v = {qkv, k_end};
   } else if (key.same_as(value)) {
-    const Tensor kv = project(key, w, 1, 3);  // (B, S, 2 E)
-    q = {project(query, w, 0, 1), 0}, k = {kv, 0}, v = {kv, e};
+    const Tensor kv = project(key, q_end, v_end);
+    q = {project(query, 0, q_end), 0}, k = {kv, 0}, v = {kv, k_end - q_end};
   } else {
-    q = {project(query, w, 0, 1), 0}, k = {project(key, w, 1, 2), 0}, v = {project(value, w, 2, 3), 0};
+    q = {project(query, 0, q_end), 0}, k = {project(key, q_end, k_end), 0}, v = {project(value, k_end, v_end), 0};
   }
-  AttentionResult result = attend_heads(q, k, v, num_heads, e / num_heads, options, return_weights);
+  AttentionResult result = attend_heads(q, k, v, shape, options, return_weights);
   result.out = linear(result.out, w.out_weight, w.out_bias);
   return result;
 }

@@ -4,16 +4,19 @@
 
 namespace attendo {
 
-// The three input projections lie one below the other in one weight, as in PyTorch.
+// As in PyTorch, the three input projections lie one below the other in one weight; where keys or values are of another
+// width than the queries there is one weight each.
 struct MultiHeadWeights {
-  Tensor in_weight;   // (3 E, E): W_q, W_k, W_v
-  Tensor in_bias;     // (3 E,) or undefined
-  Tensor out_weight;  // (E, E)
-  Tensor out_bias;    // (E,) or undefined
+  Tensor in_weight;           // (H D + Hkv D + Hkv Dv, E): W_q, W_k, W_v; undefined where there are three
+  Tensor q_weight;            // (H D, E)
+  Tensor k_weight, v_weight;  // (Hkv D, Ek), (Hkv Dv, Ev)
+  Tensor in_bias;             // (H D + Hkv D + Hkv Dv,) or undefined
+  Tensor out_weight;          // (E, H Dv)
+  Tensor out_bias;            // (E,) or undefined
 };
 
-// query (B, L, E), key and value (B, S, E) -> out (B, L, E), weights (B, H, L, S)
+// query (B, L, E), key (B, S, Ek), value (B, S, Ev) -> out (B, L, E), weights (B, H, L, S)
 AttentionResult multi_head(const Tensor& query, const Tensor& key, const Tensor& value, const MultiHeadWeights& w,
-                           Index num_heads, const AttentionOptions& options, bool return_weights);
+                           const HeadShape& shape, const AttentionOptions& options, bool return_weights);
 
 }  // namespace attendo

@@ -387,19 +387,19 @@ AttentionResult scaled_dot_product(const Tensor& q, const Tensor& k, const Tenso
   return attend(p, out_shape, return_weights, false);
 }
 
-AttentionResult attend_heads(const HeadColumns& q, const HeadColumns& k, const HeadColumns& v, Index num_heads,
-                             Index head_dim, const AttentionOptions& options, bool return_weights) {
+AttentionResult attend_heads(const HeadColumns& q, const HeadColumns& k, const HeadColumns& v, const HeadShape& shape,
+                             const AttentionOptions& options, bool return_weights) {
   Problem p;
   p.q = q.source, p.k = k.source, p.v = v.source;
-  p.batch = p.q.dim(0), p.heads = p.kv_heads = num_heads;
-  p.length = p.q.dim(1), p.keys = p.k.dim(1), p.d = p.d_v = head_dim;
-  auto layout = [head_dim](const HeadColumns& x) {
+  p.batch = p.q.dim(0), p.heads = shape.heads, p.kv_heads = shape.kv_heads;
+  p.length = p.q.dim(1), p.keys = p.k.dim(1), p.d = shape.head_dim, p.d_v = shape.value_dim;
+  auto layout = [](const HeadColumns& x, Index head_dim) {
     return Layout{x.at, x.source.dim(1) * x.source.dim(2), head_dim, x.source.dim(2)};
   };
-  p.q_layout = layout(q), p.k_layout = layout(k), p.v_layout = layout(v);
-  const Index width = num_heads * head_dim;
-  p.out_layout = {0, p.length * width, head_dim, width};
-  p.weights_shape = {p.batch, num_heads, p.length, p.keys};
+  p.q_layout = layout(q, p.d), p.k_layout = layout(k, p.d), p.v_layout = layout(v, p.d_v);
+  const Index width = p.heads * p.d_v;
+  p.out_layout = {0, p.length * width, p.d_v, width};
+  p.weights_shape = {p.batch, p.heads, p.length, p.keys};
   apply_options(p, options);
   return attend(p, {p.batch, p.length, width}, return_weights, true);
 }

@@ -28,13 +28,20 @@ struct AttentionResult {
 AttentionResult scaled_dot_product(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options,
                                    bool return_weights);
 
+// How many heads there are and how wide they are. Query head h reads key-value head h / (heads / kv_heads).
+struct HeadShape {
+  Index heads = 1, kv_heads = 1;
+  Index head_dim = 0;   // of queries and keys
+  Index value_dim = 0;  // of values
+};
+
 // Heads side by side in the features, as projections leave them: head h of q is columns q_at + h·head_dim … of `q`
-// (B, L, ·), and so on. The three may be parts of one tensor. -> out (B, L, H·head_dim), weights (B, H, L, S)
+// (B, L, ·), and so on. The three may be parts of one tensor. -> out (B, L, H·value_dim), weights (B, H, L, S)
 struct HeadColumns {
   Tensor source;
   Index at = 0;
 };
-AttentionResult attend_heads(const HeadColumns& q, const HeadColumns& k, const HeadColumns& v, Index num_heads,
-                             Index head_dim, const AttentionOptions& options, bool return_weights);
+AttentionResult attend_heads(const HeadColumns& q, const HeadColumns& k, const HeadColumns& v, const HeadShape& shape,
+                             const AttentionOptions& options, bool return_weights);
 
 }  // namespace attendo

@@ -516,16 +516,34 @@ void bind_transformer_layers(py::module_& m) {
   using nn::MultiHeadAttention;
   py::classh<MultiHeadAttention, Module, PyLayer<MultiHeadAttention>>(
       m, "MultiHeadAttention", "Attention in several heads, with input and output projections.", collectable())
-      .def(
-          layer_init<MultiHeadAttention>(+[](Object d, Object h, Object dropout, bool bias, Object dtype, Object seed) {
-            return Made{std::tuple(index_arg("MultiHeadAttention", "d_model", d),
-                                   index_arg("MultiHeadAttention", "num_heads", h),
-                                   number_arg("MultiHeadAttention", "dropout", dropout), bias,
-                                   dtype_arg("MultiHeadAttention", dtype)),
-                        seed_arg("MultiHeadAttention", seed)};
-          }),
-          py::arg("d_model"), py::arg("num_heads"), py::kw_only(), py::arg("dropout") = 0.0, py::arg("bias") = true,
-          py::arg("dtype") = "float32", py::arg("seed") = none)
+      .def(layer_init<MultiHeadAttention>(+[](Object d, Object h, Object kv_heads, Object head_dim, Object value_dim,
+                                              Object kdim, Object vdim, Object dropout, bool bias, Object scale,
+                                              Object dtype, Object seed) {
+             const char* op = "MultiHeadAttention";
+             // None is the usual (0 below); a 0 that was given is refused like any other.
+             auto width = [op](const char* name, Object value) {
+               if (value.is_none()) return Index{0};
+               const Index n = index_arg(op, name, value);
+               if (n < 1) value_error(op, ": ", name, " is ", n, " but must be 1 or more");
+               return n;
+             };
+             nn::MultiHeadOptions o;
+             o.d_model = index_arg(op, "d_model", d), o.num_heads = index_arg(op, "num_heads", h);
+             o.num_kv_heads = width("num_kv_heads", kv_heads);
+             o.head_dim = width("head_dim", head_dim), o.value_dim = width("value_dim", value_dim);
+             o.kdim = width("kdim", kdim), o.vdim = width("vdim", vdim);
+             o.dropout = number_arg(op, "dropout", dropout), o.bias = bias;
+             if (!scale.is_none()) o.scale = number_arg(op, "scale", scale);
+             o.dtype = dtype_arg(op, dtype);
+             return Made{std::tuple(o), seed_arg(op, seed)};
+           }),
+           py::arg("d_model"), py::arg("num_heads"), py::kw_only(), py::arg("num_kv_heads") = none,
+           py::arg("head_dim") = none, py::arg("value_dim") = none, py::arg("kdim") = none, py::arg("vdim") = none,
+           py::arg("dropout") = 0.0, py::arg("bias") = true, py::arg("scale") = none, py::arg("dtype") = "float32",
+           py::arg("seed") = none)
+      .def_property_readonly("num_kv_heads", [](const MultiHeadAttention& self) { return self.options().num_kv_heads; })
+      .def_property_readonly("head_dim", [](const MultiHeadAttention& self) { return self.options().head_dim; })
+      .def_property_readonly("value_dim", [](const MultiHeadAttention& self) { return self.options().value_dim; })
       .def_property_readonly("num_heads", &MultiHeadAttention::num_heads)
       .def_property_readonly("d_model", &MultiHeadAttention::d_model)
       .def(

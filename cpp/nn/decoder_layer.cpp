@@ -68,12 +68,12 @@ LayerCache DecoderLayer::start(const Tensor& memory, Index capacity) const {
 }
 
 Tensor DecoderLayer::step(const Tensor& x, LayerCache& cache, Index length, const AttentionOptions& cross_options) {
-  const Index e = self_attn_->d_model(), heads = self_attn_->num_heads();
+  const Index e = self_attn_->d_model();
   const MultiHeadWeights cross = cross_attn_->weights();
   auto cross_attention = [&](const Tensor& in) {
     const Tensor q = linear(in, cross.in_weight.rows(0, e), cross.in_bias ? cross.in_bias.rows(0, e) : Tensor());
     const AttentionResult r =
-        attend_heads({q, 0}, {cache.memory, 0}, {cache.memory, e}, heads, e / heads, cross_options, false);
+        attend_heads({q, 0}, {cache.memory, 0}, {cache.memory, e}, cross_attn_->shape(), cross_options, false);
     return linear(r.out, cross.out_weight, cross.out_bias);
   };
   if (norm_first_) {

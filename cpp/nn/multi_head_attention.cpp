@@ -1,65 +1,138 @@
 #include "nn/multi_head_attention.h"
 
+#include <cmath>
 #include <cstring>
 
 #include "ops/linear.h"
 
 namespace attendo::nn {
 
-MultiHeadAttention::MultiHeadAttention(Index d_model, Index num_heads, double dropout, bool bias, DType dtype)
-    : d_model_(d_model), num_heads_(num_heads), dropout_(dropout), bias_(bias) {
-  if (d_model < 1 || num_heads < 1 || d_model % num_heads != 0) {
-    value_error("MultiHeadAttention: d_model is ", d_model, " and num_heads is ", num_heads,
-                "; both must be positive and d_model a multiple of num_heads");
+namespace {
+
+constexpr const char* kOp = "MultiHeadAttention";
+
+MultiHeadOptions filled_in(MultiHeadOptions o) {
+  if (o.num_kv_heads == 0) o.num_kv_heads = o.num_heads;
+  if (o.head_dim == 0) {
+    if (o.d_model < 1 || o.num_heads < 1 || o.d_model % o.num_heads != 0) {
+      value_error(kOp, ": d_model is ", o.d_model, " and num_heads is ", o.num_heads,
+                  "; both must be positive and d_model a multiple of num_heads, unless head_dim= is given");
+    }
+    o.head_dim = o.d_model / o.num_heads;
   }
-  if (!(dropout >= 0 && dropout < 1))
-    value_error("MultiHeadAttention: dropout is ", dropout, " but must be 0 or more and below 1");
-  make_parameter("in_proj_weight", {3 * d_model, d_model}, dtype);
-  if (bias) make_parameter("in_proj_bias", {3 * d_model}, dtype);
-  out_proj_ = std::make_shared<Linear>(d_model, d_model, bias, dtype);
+  if (o.value_dim == 0) o.value_dim = o.head_dim;
+  if (o.kdim == 0) o.kdim = o.d_model;
+  if (o.vdim == 0) o.vdim = o.d_model;
+  for (const auto& [name, n] :
+       {std::pair{"d_model", o.d_model}, std::pair{"num_heads", o.num_heads}, std::pair{"num_kv_heads", o.num_kv_heads},
+        std::pair{"head_dim", o.head_dim}, std::pair{"value_dim", o.value_dim}, std::pair{"kdim", o.kdim},
+        std::pair{"vdim", o.vdim}}) {
+    if (n < 1) value_error(kOp, ": ", name, " is ", n, " but must be 1 or more");
+  }
+  if (o.num_heads % o.num_kv_heads != 0) {
+    value_error(kOp, ": num_heads is ", o.num_heads, " but must be a multiple of num_kv_heads, which is ",
+                o.num_kv_heads);
+  }
+  if (!(o.dropout >= 0 && o.dropout < 1)) {
+    value_error(kOp, ": dropout is ", o.dropout, " but must be 0 or more and below 1");
+  }
+  if (o.scale && !std::isfinite(*o.scale)) value_error(kOp, ": scale is ", *o.scale, " but must be a finite number");
+  return o;
+}
+
+}  // namespace
+
+MultiHeadAttention::MultiHeadAttention(Index d_model, Index num_heads, double dropout, bool bias, DType dtype)
+    : MultiHeadAttention(MultiHeadOptions{
+          .d_model = d_model, .num_heads = num_heads, .dropout = dropout, .bias = bias, .dtype = dtype}) {}
+
+MultiHeadAttention::MultiHeadAttention(MultiHeadOptions options) : options_(filled_in(options)) {
+  const MultiHeadOptions& o = options_;
+  const Index q = o.num_heads * o.head_dim, k = o.num_kv_heads * o.head_dim, v = o.num_kv_heads * o.value_dim;
+  if (is_stacked()) {
+    make_parameter("in_proj_weight", {q + k + v, o.d_model}, o.dtype);
+  } else {
+    make_parameter("q_proj_weight", {q, o.d_model}, o.dtype);
+    make_parameter("k_proj_weight", {k, o.kdim}, o.dtype);
+    make_parameter("v_proj_weight", {v, o.vdim}, o.dtype);
+  }
+  if (o.bias) make_parameter("in_proj_bias", {q + k + v}, o.dtype);
+  out_proj_ = std::make_shared<Linear>(o.num_heads * o.value_dim, o.d_model, o.bias, o.dtype);
   register_module("out_proj", out_proj_);
   reset_own(generator());
 }
 
 void MultiHeadAttention::reset_own(Generator& generator) {
-  // Each of the three projections is (d_model, d_model); biases start at zero.
-  init_xavier(own_parameters()[0].second, d_model_, d_model_, generator);
-  if (bias_) {
-    const Tensor& b = own_parameters()[1].second;
-    std::fill_n(b.raw(), b.bytes(), std::byte{0});
+  // Each projection by its own widths; biases start at zero.
+  const MultiHeadOptions& o = options_;
+  const MultiHeadWeights w = weights();
+  const HeadShape s = shape();
+  const Index q = s.heads * s.head_dim, k = s.kv_heads * s.head_dim, v = s.kv_heads * s.value_dim;
+  if (!is_stacked()) {
+    init_xavier(w.q_weight, o.d_model, q, generator);
+    init_xavier(w.k_weight, o.kdim, k, generator);
+    init_xavier(w.v_weight, o.vdim, v, generator);
+  } else if (q == k && k == v) {
+    init_xavier(w.in_weight, o.d_model, q, generator);
+  } else {
+    init_xavier(w.in_weight.rows(0, q), o.d_model, q, generator);
+    init_xavier(w.in_weight.rows(q, q + k), o.d_model, k, generator);
+    init_xavier(w.in_weight.rows(q + k, q + k + v), o.d_model, v, generator);
   }
+  if (w.in_bias) std::fill_n(w.in_bias.raw(), w.in_bias.bytes(), std::byte{0});
 }
 
 MultiHeadWeights MultiHeadAttention::weights() const {
-  return {own_parameters()[0].second, bias_ ? own_parameters()[1].second : Tensor(), out_proj_->weight(),
-          out_proj_->bias()};
+  const auto& own = own_parameters();
+  MultiHeadWeights w;
+  size_t next = 0;
+  if (is_stacked()) {
+    w.in_weight = own[next++].second;
+  } else {
+    w.q_weight = own[next++].second;
+    w.k_weight = own[next++].second;
+    w.v_weight = own[next++].second;
+  }
+  if (options_.bias) w.in_bias = own[next].second;
+  w.out_weight = out_proj_->weight();
+  w.out_bias = out_proj_->bias();
+  return w;
+}
+
+HeadShape MultiHeadAttention::shape() const {
+  return {options_.num_heads, options_.num_kv_heads, options_.head_dim, options_.value_dim};
 }
 
 AttentionResult MultiHeadAttention::operator()(const Tensor& query, const Tensor& key, const Tensor& value,
                                                AttentionOptions options, bool return_weights) {
   if (training()) {
-    options.dropout = dropout_;
+    options.dropout = options_.dropout;
     options.generator = &generator();
   }
-  return multi_head(query, key, value, weights(), num_heads_, options, return_weights);
+  if (!options.scale) options.scale = options_.scale;
+  return multi_head(query, key, value, weights(), shape(), options, return_weights);
 }
 
 Tensor MultiHeadAttention::step(const Tensor& x, Tensor& cache, Index length) const {
   const MultiHeadWeights w = weights();
-  const Index e = d_model_, batch = x.dim(0), count = x.dim(1);
-  const Tensor qkv = linear(x, w.in_weight, w.in_bias);  // (B, T, 3 E)
+  const HeadShape s = shape();
+  const Index q_width = s.heads * s.head_dim, k_width = s.kv_heads * s.head_dim;
+  const Index kept = k_width + s.kv_heads * s.value_dim, all = q_width + kept;
+  const Index batch = x.dim(0), count = x.dim(1);
+  const Tensor qkv = linear(x, w.in_weight, w.in_bias);  // (B, T, H D + Hkv (D + Dv))
   const auto width = static_cast<Index>(dtype_size(x.dtype()));
   for (Index b = 0; b < batch; ++b) {
     for (Index t = 0; t < count; ++t) {
-      std::memcpy(cache.raw() + (b * cache.dim(1) + length + t) * 2 * e * width,
-                  qkv.raw() + ((b * count + t) * 3 + 1) * e * width, static_cast<size_t>(2 * e * width));
+      std::memcpy(cache.raw() + (b * cache.dim(1) + length + t) * kept * width,
+                  qkv.raw() + ((b * count + t) * all + q_width) * width, static_cast<size_t>(kept * width));
     }
   }
   AttentionOptions so_far;
+  so_far.scale = options_.scale;
   so_far.causal = true;
   so_far.q_offset = length;
   so_far.key_lengths = Tensor::full({batch}, DType::kInt64, static_cast<double>(length + count));
-  const AttentionResult r = attend_heads({qkv, 0}, {cache, 0}, {cache, e}, num_heads_, e / num_heads_, so_far, false);
+  const AttentionResult r = attend_heads({qkv, 0}, {cache, 0}, {cache, k_width}, s, so_far, false);
   return linear(r.out, w.out_weight, w.out_bias);
 }
 
@@ -71,7 +144,14 @@ Tensors MultiHeadAttention::forward(const Tensors& inputs) {
 }
 
 std::string MultiHeadAttention::extra_repr() const {
-  return concat("d_model=", d_model_, ", num_heads=", num_heads_, ", dropout=", dropout_);
+  const MultiHeadOptions& o = options_;
+  std::string text = concat("d_model=", o.d_model, ", num_heads=", o.num_heads);
+  if (o.num_kv_heads != o.num_heads) text += concat(", num_kv_heads=", o.num_kv_heads);
+  if (o.head_dim * o.num_heads != o.d_model) text += concat(", head_dim=", o.head_dim);
+  if (o.value_dim != o.head_dim) text += concat(", value_dim=", o.value_dim);
+  if (o.kdim != o.d_model) text += concat(", kdim=", o.kdim);
+  if (o.vdim != o.d_model) text += concat(", vdim=", o.vdim);
+  return text + concat(", dropout=", o.dropout);
 }
 
 }  // namespace attendo::nn

@@ -1,18 +1,33 @@
 #pragma once
 
+#include <optional>
+
 #include "attention/multi_head.h"
 #include "nn/layers.h"
 
 namespace attendo::nn {
 
+// 0 stands for the usual: as many key-value heads as heads, heads of d_model / num_heads, keys and values of d_model.
+struct MultiHeadOptions {
+  Index d_model = 0, num_heads = 0;
+  Index num_kv_heads = 0;
+  Index head_dim = 0, value_dim = 0;  // of one head; value_dim is head_dim unless given
+  Index kdim = 0, vdim = 0;           // features of the keys and values that come in
+  double dropout = 0;
+  bool bias = true;
+  std::optional<double> scale;
+  DType dtype = DType::kFloat32;
+};
+
 class MultiHeadAttention : public Module {
  public:
+  MultiHeadAttention(MultiHeadOptions options);
   MultiHeadAttention(Index d_model, Index num_heads, double dropout, bool bias, DType dtype);
 
   AttentionResult operator()(const Tensor& query, const Tensor& key, const Tensor& value, AttentionOptions options,
                              bool return_weights = false);
   // New positions of a sequence, x (B, T, E), attend to themselves and the `length` before them, whose keys and values
-  // are in the cache (B, capacity, 2 E); theirs join them. Off the tape.
+  // are in the cache (B, capacity, Hkv (D + Dv)); theirs join them. Off the tape.
   Tensor step(const Tensor& x, Tensor& cache, Index length) const;
   // One input attends to itself; three are query, key and value.
   Tensors forward(const Tensors& inputs) override;
@@ -20,14 +35,16 @@ class MultiHeadAttention : public Module {
   std::string extra_repr() const override;
   void reset_own(Generator& generator) override;
 
-  Index num_heads() const { return num_heads_; }
-  Index d_model() const { return d_model_; }
+  const MultiHeadOptions& options() const { return options_; }
+  Index num_heads() const { return options_.num_heads; }
+  Index d_model() const { return options_.d_model; }
   MultiHeadWeights weights() const;
+  HeadShape shape() const;
 
  private:
-  Index d_model_, num_heads_;
-  double dropout_;
-  bool bias_;
+  bool is_stacked() const { return options_.kdim == options_.d_model && options_.vdim == options_.d_model; }
+
+  MultiHeadOptions options_;
   std::shared_ptr<Linear> out_proj_;
 };
 

@@ -351,13 +351,25 @@ class MultiHeadAttention(Module):
         d_model: SupportsIndex,
         num_heads: SupportsIndex,
         *,
+        num_kv_heads: SupportsIndex | None = None,
+        head_dim: SupportsIndex | None = None,
+        value_dim: SupportsIndex | None = None,
+        kdim: SupportsIndex | None = None,
+        vdim: SupportsIndex | None = None,
         dropout: SupportsFloat = 0.0,
         bias: bool = True,
+        scale: SupportsFloat | None = None,
         dtype: FloatDType = "float32",
         seed: SupportsIndex | None = None,
     ) -> None: ...
     @property
     def num_heads(self) -> int: ...
+    @property
+    def num_kv_heads(self) -> int: ...
+    @property
+    def head_dim(self) -> int: ...
+    @property
+    def value_dim(self) -> int: ...
     @property
     def d_model(self) -> int: ...
     @overload

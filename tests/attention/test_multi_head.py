@@ -248,3 +248,95 @@ def test_wrong_calls(call, error, says):
 def test_wrong_constructions(arguments, options, error, says):
     with pytest.raises(error, match=f"^MultiHeadAttention: .*{says}"):
         at.nn.MultiHeadAttention(*arguments, **options)
+
+
+GROUPED = {
+    "grouped": {"num_kv_heads": 2},
+    "multi-query": {"num_kv_heads": 1},
+    "narrow values": {"value_dim": 3},
+    "wide heads": {"head_dim": 5, "value_dim": 7, "num_kv_heads": 2},
+    "other keys": {"kdim": 5, "vdim": 7},
+    "other keys, grouped": {"kdim": 9, "num_kv_heads": 2, "value_dim": 2},
+    "scale": {"scale": 0.3, "num_kv_heads": 1},
+}
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("form", GROUPED)
+def test_grouped_heads_and_other_widths(form, bias, dtype):
+    options = GROUPED[form]
+    kv_heads, scale = options.get("num_kv_heads"), options.get("scale")
+    module = layer(dtype, 8, 4, bias=bias, **options)
+    inputs = [
+        array(2, 5, 8, dtype=dtype),
+        array(2, 7, options.get("kdim", 8), dtype=dtype, seed=1),
+        array(2, 7, options.get("vdim", 8), dtype=dtype, seed=2),
+    ]
+
+    def expected(q, k, v, parameters):
+        return reference.multi_head_layer(q, k, v, parameters, 4, None, None, kv_heads, scale)[0]
+
+    def backward(d_out, q, k, v, parameters):
+        return reference.multi_head_layer_backward(d_out, q, k, v, parameters, 4, None, None, kv_heads, scale)
+
+    check_layer(module, inputs, expected, backward, lambda m, q, k, v: m(q, k, v))
+
+
+@pytest.mark.parametrize("form", ["grouped", "multi-query", "narrow values", "wide heads"])
+def test_grouped_self_attention_and_weights(form):
+    options = GROUPED[form]
+    module = layer(np.float64, 8, 4, **options)
+    x = array(2, 6, 8)
+    out, weights = module(x, x, x, mask=at.masks.causal(), return_weights=True)
+    parameters = {name: p.numpy() for name, p in module.named_parameters()}
+    mask = np.tril(np.ones((6, 6), bool))
+    expected = reference.multi_head_layer(x, x, x, parameters, 4, mask, None, options.get("num_kv_heads"))
+    assert weights.shape == (2, 4, 6, 6)
+    assert_close(out.numpy(), expected[0])
+    assert_close(weights.numpy(), expected[1])
+    # One input, an input twice and three arrays of the same numbers are three paths.
+    assert_close(module(x, x.copy(), x.copy(), mask=at.masks.causal()).numpy(), out.numpy())
+
+
+def test_multi_query_equals_multi_head_with_repeated_keys():
+    grouped = layer(np.float64, 8, 4, num_kv_heads=2)
+    full = at.nn.MultiHeadAttention(8, 4, dtype="float64")
+    state = dict(grouped.state_dict())
+
+    def repeated(rows):  # (Hkv D, ...) -> (H D, ...)
+        return np.repeat(rows.reshape(2, 2, -1), 2, axis=0).reshape(8, *rows.shape[1:])
+
+    for name in ("in_proj_weight", "in_proj_bias"):
+        q, k, v = np.split(state[name], [8, 12])
+        state[name] = np.concatenate([q, repeated(k), repeated(v)])
+    full.load_state_dict(state)
+    x = array(2, 6, 8)
+    assert_close(grouped(x, x, x).numpy(), full(x, x, x).numpy())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_kv_heads": 3}, "multiple of num_kv_heads, which is 3"),
+        ({"num_kv_heads": 0}, "num_kv_heads is 0 but must be 1 or more"),
+        ({"head_dim": -1}, "head_dim is -1"),
+        ({"value_dim": 0}, "value_dim is 0"),
+        ({"kdim": 0}, "kdim is 0"),
+        ({"vdim": -4}, "vdim is -4"),
+        ({"scale": float("nan")}, "scale is nan"),
+    ],
+)
+def test_nonsensical_widths_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        at.nn.MultiHeadAttention(8, 4, **options)
+
+
+def test_the_repr_tells_the_widths():
+    module = at.nn.MultiHeadAttention(8, 4, num_kv_heads=2, value_dim=3, kdim=5)
+    assert "num_kv_heads=2, value_dim=3, kdim=5" in repr(module)
+    assert (module.num_kv_heads, module.head_dim, module.value_dim) == (2, 2, 3)
+    with pytest.raises(ValueError, match="key has 8 features but must have 5"):
+        module(
+            np.zeros((1, 2, 8), np.float32), np.zeros((1, 2, 8), np.float32), np.zeros((1, 2, 8), np.float32)
+        )

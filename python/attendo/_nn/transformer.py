@@ -28,13 +28,26 @@ class _MultiHeadAttention:
     Parameters
     ----------
     d_model : int
-        Features d of queries, keys, values and the result; a multiple of num_heads.
+        Features d of queries and the result, and of keys and values unless said otherwise; a multiple of
+        num_heads unless head_dim is given.
     num_heads : int
-        Heads H, 1 or more. Each works on d / H features.
+        Heads H, 1 or more.
+    num_kv_heads : int, optional
+        Heads of keys and values Hkv, of which H is a multiple: head h reads key-value head
+        ``h // (H // Hkv)``. Fewer than H is grouped-query attention, 1 multi-query attention; keys are
+        never copied for it. H when not given.
+    head_dim : int, optional
+        Features D of a head's queries and keys; d / H when not given.
+    value_dim : int, optional
+        Features Dv of a head's values; D when not given.
+    kdim, vdim : int, optional
+        Features of the keys and the values that come in; d when not given.
     dropout : float
         Probability of dropping a weight in training mode, 0 or more and below 1.
     bias : bool
         Biases in the projections.
+    scale : float, optional
+        Multiplies the scores; :math:`1/\sqrt{D}` when not given.
     dtype : {"float32", "float64"}
         Of the parameters; the inputs must have it too.
     seed : int, optional
@@ -43,8 +56,9 @@ class _MultiHeadAttention:
     Raises
     ------
     ValueError
-        When d_model is not a positive multiple of num_heads or dropout is out of range; at the call, when
-        shapes do not fit, or a causal mask over unequal lengths lacks ``q_offset``.
+        When d_model is not a positive multiple of num_heads and head_dim is not given, num_heads is no multiple
+        of num_kv_heads, a width is below 1 or dropout is out of range; at the call, when shapes do not fit, or
+        a causal mask over unequal lengths lacks ``q_offset``.
     TypeError
         When dtype is neither; at the call, when an input has another, or ``mask`` is not bool.
 
@@ -55,23 +69,28 @@ class _MultiHeadAttention:
         Q = x_q W_q^\top + b_q, \quad K = x_k W_k^\top + b_k, \quad V = x_v W_v^\top + b_v, \qquad
         y = [\mathrm{head}_0, \dots, \mathrm{head}_{H-1}]\, W_o^\top + b_o
 
-    where :math:`\mathrm{head}_h = \mathrm{softmax}(Q_h K_h^\top / \sqrt{d/H})\, V_h` on the h-th d/H columns.
-    The gradients of attention: :func:`attendo.attention`. Parameters, named and laid out as in
-    ``torch.nn.MultiheadAttention``:
+    where :math:`\mathrm{head}_h = \mathrm{softmax}(Q_h K_g^\top / \sqrt{D})\, V_g` on the D columns of head h and of
+    its key-value head g. The gradients of attention: :func:`attendo.attention`. Parameters, named and laid out
+    as in ``torch.nn.MultiheadAttention``, which has no Hkv, D and Dv of their own (there Hkv D = Hkv Dv = d):
 
-    ==================  ===========  ==============================================================
-    ``in_proj_weight``  (3 d, d)     W_q, W_k and W_v, drawn uniformly from ±√(6 / 2d), one below another
-    ``in_proj_bias``    (3 d,)       zeros at first
-    ``out_proj.weight`` (d, d)       W_o, drawn as a :class:`Linear`'s
-    ``out_proj.bias``   (d,)         b_o, likewise
-    ==================  ===========  ==============================================================
+    ==================  ====================  ========================================================
+    ``in_proj_weight``  (HD + HkvD + HkvDv,   W_q, W_k and W_v, one below another, each drawn uniformly
+                        d)                    from ±√(6 / (in + out))
+    ``in_proj_bias``    (HD + HkvD + HkvDv,)  zeros at first
+    ``out_proj.weight`` (d, H Dv)             W_o, drawn as a :class:`Linear`'s
+    ``out_proj.bias``   (d,)                  b_o, likewise
+    ==================  ====================  ========================================================
 
-    Cost for B samples: :math:`4\,B\,L\,d^2 + 2\,B\,L\,S\,d` multiply-adds (with S = L), memory linear in L
-    and S.
+    With a ``kdim`` or ``vdim`` of their own, ``q_proj_weight`` (H D, d), ``k_proj_weight`` (Hkv D, kdim) and
+    ``v_proj_weight`` (Hkv Dv, vdim) take the place of ``in_proj_weight``.
+
+    Cost for B samples: :math:`4\,B\,L\,d^2 + 2\,B\,L\,S\,d` multiply-adds (with S = L and all widths d / H),
+    memory linear in L and S.
 
     References
     ----------
-    Vaswani et al. 2017, §3.2.2. Articles 000 §2.1, 002 §2.1, 003 §4.3.
+    Vaswani et al. 2017, §3.2.2. Shazeer 2019, "Fast transformer decoding" (multi-query). Ainslie et al. 2023,
+    "GQA". Articles 000 §2.1, 002 §2.1, 003 §4.3.
 
     Examples
     --------
@@ -93,8 +112,14 @@ class _MultiHeadAttention:
         d_model: int,
         num_heads: int,
         *,
+        num_kv_heads: int | None = None,
+        head_dim: int | None = None,
+        value_dim: int | None = None,
+        kdim: int | None = None,
+        vdim: int | None = None,
         dropout: float = 0.0,
         bias: bool = True,
+        scale: float | None = None,
         dtype: "FloatDType" = "float32",
         seed: int | None = None,
     ) -> None: ...
@@ -106,6 +131,18 @@ class _MultiHeadAttention:
     @property
     def num_heads(self) -> int:
         """Heads."""
+
+    @property
+    def num_kv_heads(self) -> int:
+        """Heads of keys and values."""
+
+    @property
+    def head_dim(self) -> int:
+        """Features of one head's queries and keys."""
+
+    @property
+    def value_dim(self) -> int:
+        """Features of one head's values."""
 
     def forward(
         self,
@@ -124,7 +161,7 @@ class _MultiHeadAttention:
         ----------
         query : array_like or Tensor, shape (B, L, d_model)
             Self-attention: the same as key and value, which saves two products.
-        key, value : array_like or Tensor, shape (B, S, d_model)
+        key, value : array_like or Tensor, shape (B, S, d_model), or (B, S, kdim) and (B, S, vdim)
             What is looked at.
         mask : Mask or array_like of bool, broadcastable to (B, H, L, S), optional
             **True = may attend.** See :mod:`attendo.masks`.

@@ -1,16 +1,18 @@
 """multi_head: attention in H heads side by side
 
   forward    Q = x_q W_qᵀ + b_q     K = x_k W_kᵀ + b_k     V = x_v W_vᵀ + b_v
-             head_h = scaled_dot_product(Q_h, K_h, V_h)     Q_h: columns h D … (h + 1) D - 1 of Q
+             head_h = scaled_dot_product(Q_h, K_g, V_g)     Q_h: columns h D … (h + 1) D - 1 of Q
+                                                            g = h // (H / Hkv): grouped-query heads
              out = [head_0 … head_{H-1}] W_oᵀ + b_o
   backward   the same path from the end: linear_backward (dW_o, db_o); cut dout into heads;
              scaled_dot_product_backward; join the heads' dQ_h, dK_h, dV_h; linear_backward three times
 
-x_q: (..., L, d)  x_k, x_v: (..., S, d)  W_q, W_k, W_v, W_o: (d, d) as (out, in)  b_q … b_o: (d,) or None
-out: (..., L, d)  weights: (..., H, L, S)  D = d / H.  mask and bias broadcast to (..., H, L, S).
+x_q: (..., L, d)  x_k: (..., S, dk)  x_v: (..., S, dv)  weights as (out, in): W_q (H D, d)  W_k (Hkv D, dk)
+W_v (Hkv Dv, dv)  W_o (d, H Dv)  b_q … b_o: (out,) or None.  The usual: Hkv = H, D = Dv = d / H, dk = dv = d.
+out: (..., L, d)  weights: (..., H, L, S).  mask and bias broadcast to (..., H, L, S).
 Self-attention: x_q, x_k and x_v are one array (add its three gradients).  Cross-attention: x_k and x_v are
 the other sequence.
-Vaswani et al. 2017, §3.2.2; article 003 §4.3.
+Vaswani et al. 2017, §3.2.2; Shazeer 2019 (Hkv = 1); Ainslie et al. 2023 (Hkv < H); article 003 §4.3.
 """
 
 from typing import TypeAlias
@@ -59,12 +61,15 @@ def multi_head(
     num_heads: int,
     mask: Mask | None = None,
     bias: Array | None = None,
+    num_kv_heads: int | None = None,
+    scale: float | None = None,
 ) -> tuple[Array, Array]:
     """-> out (..., L, d) and the weights of every head (..., H, L, S)."""
+    kv_heads = num_heads if num_kv_heads is None else num_kv_heads
     q = split_heads(linear(x_q, w_q, b_q), num_heads)  # (..., H, L, D)
-    k = split_heads(linear(x_k, w_k, b_k), num_heads)  # (..., H, S, D)
-    v = split_heads(linear(x_v, w_v, b_v), num_heads)  # (..., H, S, D)
-    heads, weights, _ = scaled_dot_product(q, k, v, mask, bias)
+    k = split_heads(linear(x_k, w_k, b_k), kv_heads)  # (..., Hkv, S, D)
+    v = split_heads(linear(x_v, w_v, b_v), kv_heads)  # (..., Hkv, S, Dv)
+    heads, weights, _ = scaled_dot_product(q, k, v, mask, bias, scale)
     return linear(merge_heads(heads), w_o, b_o), weights
 
 
@@ -85,32 +90,53 @@ def multi_head_backward(
     mask: Mask | None = None,
     bias: Array | None = None,
     d_weights: Array | None = None,
+    num_kv_heads: int | None = None,
+    scale: float | None = None,
 ) -> Gradients:
     """-> d_x_q, d_x_k, d_x_v, d_w_q, d_w_k, d_w_v, d_w_o, d_b_q, d_b_k, d_b_v, d_b_o, d_bias."""
+    kv_heads = num_heads if num_kv_heads is None else num_kv_heads
     q = split_heads(linear(x_q, w_q, b_q), num_heads)
-    k = split_heads(linear(x_k, w_k, b_k), num_heads)
-    v = split_heads(linear(x_v, w_v, b_v), num_heads)
-    heads, _, _ = scaled_dot_product(q, k, v, mask, bias)
+    k = split_heads(linear(x_k, w_k, b_k), kv_heads)
+    v = split_heads(linear(x_v, w_v, b_v), kv_heads)
+    heads, _, _ = scaled_dot_product(q, k, v, mask, bias, scale)
 
     d_merged, d_w_o, d_b_o = linear_backward(d_out, merge_heads(heads), w_o, b_o)
     d_heads = split_heads(d_merged, num_heads)
-    d_q, d_k, d_v, d_bias = scaled_dot_product_backward(d_heads, q, k, v, mask, bias, d_weights=d_weights)
+    d_q, d_k, d_v, d_bias = scaled_dot_product_backward(d_heads, q, k, v, mask, bias, scale, d_weights)
     d_x_q, d_w_q, d_b_q = linear_backward(merge_heads(d_q), x_q, w_q, b_q)
     d_x_k, d_w_k, d_b_k = linear_backward(merge_heads(d_k), x_k, w_k, b_k)
     d_x_v, d_w_v, d_b_v = linear_backward(merge_heads(d_v), x_v, w_v, b_v)
     return d_x_q, d_x_k, d_x_v, d_w_q, d_w_k, d_w_v, d_w_o, d_b_q, d_b_k, d_b_v, d_b_o, d_bias
 
 
-# As a layer: parameters in_proj_weight (3d, d) = W_q, W_k, W_v stacked, in_proj_bias (3d,),
-# out_proj.weight (d, d), out_proj.bias (d,); the two biases may be absent.
+# As a layer: parameters in_proj_weight (H D + Hkv D + Hkv Dv, d) = W_q, W_k, W_v stacked, or q_proj_weight,
+# k_proj_weight and v_proj_weight one by one; in_proj_bias (their rows,), out_proj.weight (d, H Dv),
+# out_proj.bias (d,); the two biases may be absent.
 
 
-def _projections(parameters: Parameters) -> tuple[list[Array], list[Array | None]]:
+def _rows(parameters: Parameters, num_heads: int, kv_heads: int) -> list[int]:
+    """Where the rows of W_q and of W_k end."""
+    if "in_proj_weight" not in parameters:
+        q_rows = parameters["q_proj_weight"].shape[0]
+        return [q_rows, q_rows + parameters["k_proj_weight"].shape[0]]
+    value_dim = parameters["out_proj.weight"].shape[1] // num_heads
+    head_dim = (parameters["in_proj_weight"].shape[0] - kv_heads * value_dim) // (num_heads + kv_heads)
+    return [num_heads * head_dim, (num_heads + kv_heads) * head_dim]
+
+
+def _projections(
+    parameters: Parameters, num_heads: int, kv_heads: int
+) -> tuple[list[Array], list[Array | None]]:
     """The weights W_q, W_k, W_v, W_o and the biases b_q, b_k, b_v, b_o."""
-    weights = [*np.split(parameters["in_proj_weight"], 3), parameters["out_proj.weight"]]
+    ends = _rows(parameters, num_heads, kv_heads)
+    if "in_proj_weight" in parameters:
+        inputs = np.split(parameters["in_proj_weight"], ends)
+    else:
+        inputs = [parameters[f"{name}_proj_weight"] for name in "qkv"]
+    weights = [*inputs, parameters["out_proj.weight"]]
     if "in_proj_bias" not in parameters:
         return weights, [None] * 4
-    return weights, [*np.split(parameters["in_proj_bias"], 3), parameters["out_proj.bias"]]
+    return weights, [*np.split(parameters["in_proj_bias"], ends), parameters["out_proj.bias"]]
 
 
 def multi_head_layer(
@@ -121,10 +147,12 @@ def multi_head_layer(
     num_heads: int,
     mask: Mask | None = None,
     bias: Array | None = None,
+    num_kv_heads: int | None = None,
+    scale: float | None = None,
 ) -> tuple[Array, Array]:
     """multi_head with a layer's parameters -> out (..., L, d), weights (..., H, L, S)."""
-    (w_q, w_k, w_v, w_o), (b_q, b_k, b_v, b_o) = _projections(parameters)
-    return multi_head(query, key, value, w_q, w_k, w_v, w_o, b_q, b_k, b_v, b_o, num_heads, mask, bias)
+    weights, biases = _projections(parameters, num_heads, num_kv_heads or num_heads)
+    return multi_head(query, key, value, *weights, *biases, num_heads, mask, bias, num_kv_heads, scale)
 
 
 def multi_head_layer_backward(
@@ -136,16 +164,19 @@ def multi_head_layer_backward(
     num_heads: int,
     mask: Mask | None = None,
     bias: Array | None = None,
+    num_kv_heads: int | None = None,
+    scale: float | None = None,
 ) -> tuple[Array, Array, Array, Parameters]:
     """-> d_query, d_key, d_value and the gradients of the parameters by name."""
-    (w_q, w_k, w_v, w_o), (b_q, b_k, b_v, b_o) = _projections(parameters)
+    weights, biases = _projections(parameters, num_heads, num_kv_heads or num_heads)
     d_query, d_key, d_value, d_w_q, d_w_k, d_w_v, d_w_o, d_b_q, d_b_k, d_b_v, d_b_o, _ = multi_head_backward(
-        d_out, query, key, value, w_q, w_k, w_v, w_o, b_q, b_k, b_v, b_o, num_heads, mask, bias
+        d_out, query, key, value, *weights, *biases, num_heads, mask, bias, None, num_kv_heads, scale
     )
-    d_parameters: Parameters = {
-        "in_proj_weight": np.concatenate([d_w_q, d_w_k, d_w_v]),
-        "out_proj.weight": d_w_o,
-    }
+    d_parameters: Parameters = {"out_proj.weight": d_w_o}
+    if "in_proj_weight" in parameters:
+        d_parameters["in_proj_weight"] = np.concatenate([d_w_q, d_w_k, d_w_v])
+    else:
+        d_parameters.update(q_proj_weight=d_w_q, k_proj_weight=d_w_k, v_proj_weight=d_w_v)
     if d_b_q is not None and d_b_k is not None and d_b_v is not None and d_b_o is not None:
         d_parameters["in_proj_bias"] = np.concatenate([d_b_q, d_b_k, d_b_v])
         d_parameters["out_proj.bias"] = d_b_o
