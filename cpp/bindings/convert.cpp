@@ -267,6 +267,11 @@ int traverse_module(PyObject* self, visitproc visit, void* arg) {
   return 0;
 }
 
+py::object input_of(py::handle x, const char* op) {
+  if (py::isinstance<py::array>(x)) return py::cast(to_tensor(x, op, "an input", Want::kAny, Memory::kCopy));
+  return py::reinterpret_borrow<py::object>(x);
+}
+
 std::shared_ptr<nn::Module> module_arg(const char* op, const char* arg, py::handle object) {
   if (!py::isinstance<nn::Module>(object)) {
     type_error(op, ": ", arg, " is a ", type_of(object), " but must be an attendo.nn.Module");

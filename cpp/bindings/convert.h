@@ -100,11 +100,23 @@ class Call {
   bool tracked_ = false;
 };
 
+// What a module is called with: an array becomes a Tensor (a copy: the tape may keep it), all else stays.
+py::object input_of(py::handle x, const char* op);
+
 // Runs body() without the GIL and gives back its result.
 template <typename Body>
 auto without_gil(const Body& body) {
   const py::gil_scoped_release release;
   return body();
+}
+
+// forward(x) of a layer with one input and one output.
+template <typename T>
+auto call_tensor(const char* name) {
+  return [name](T& self, const py::object& x) {
+    const Tensor in = to_tensor(x, name, "x", Want::kAny, Memory::kCopy);
+    return without_gil([&] { return self(in); });
+  };
 }
 
 // A layer or a module a Python program gave, called with Tensors.
@@ -173,7 +185,9 @@ auto layer_init(Parsed (*parse)(Arguments...)) {
 void bind_core(py::module_& m);
 void bind_ops(py::module_& m);
 void bind_attention(py::module_& m);
-void bind_nn(py::module_& m);
+void bind_module(py::module_& m);
+void bind_layers(py::module_& m);
+void bind_transformer_layers(py::module_& m);
 void bind_recurrent(py::module_& m);
 void bind_models(py::module_& m);
 void bind_train(py::module_& m);

@@ -15,7 +15,9 @@ PYBIND11_MODULE(_core, m) {
   bind_core(m);
   bind_ops(m);
   bind_attention(m);
-  bind_nn(m);
+  bind_module(m);
+  bind_layers(m);
+  bind_transformer_layers(m);
   bind_recurrent(m);
   bind_models(m);
   bind_train(m);

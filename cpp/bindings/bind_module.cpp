@@ -1,0 +1,303 @@
+#include "bindings/convert.h"
+
+namespace attendo::bindings {
+namespace {
+
+using Object = const py::object&;
+using nn::Module;
+
+// A Module written in Python.
+class PyModule : public Module, public py::trampoline_self_life_support {
+ public:
+  Tensors forward(const Tensors& inputs) override {
+    const py::gil_scoped_acquire gil;
+    const py::function override = py::get_override(static_cast<const Module*>(this), "forward");
+    if (!override) type_error(type_name(), ": define forward(self, ...) to call it");
+    py::tuple args(inputs.size());
+    for (size_t i = 0; i < inputs.size(); ++i) args[i] = py::cast(inputs[i]);
+    return tensors_of(override(*args), type_name());
+  }
+  std::string type_name() const override {
+    const py::gil_scoped_acquire gil;
+    const py::object self = py::cast(static_cast<const Module*>(this));
+    return py::cast<std::string>(py::type::of(self).attr("__name__"));
+  }
+};
+
+py::object call_module(const py::object& self, const py::args& args, const py::kwargs& kwargs) {
+  py::tuple inputs(args.size());
+  for (size_t i = 0; i < args.size(); ++i) inputs[i] = input_of(args[i], "Module");
+  return self.attr("forward")(*inputs, **kwargs);
+}
+
+// Null before super().__init__() has run.
+Module* module_or_null(const py::object& self) { return is_constructed(self) ? self.cast<Module*>() : nullptr; }
+
+Module& self_module(const py::object& self) {
+  if (Module* module = module_or_null(self)) return *module;
+  PyErr_SetString(PyExc_AttributeError,
+                  "call super().__init__() before assigning parameters or modules, or using the module");
+  throw py::error_already_set();
+}
+
+bool is_registered(const Module& m, const std::string& name) {
+  auto has = [&](const auto& list) {
+    return std::any_of(list.begin(), list.end(), [&](const auto& entry) { return entry.first == name; });
+  };
+  return has(m.own_parameters()) || has(m.own_buffers()) || has(m.children());
+}
+
+void set_attribute(const py::object& self, const std::string& name, const py::object& value) {
+  Module* m = module_or_null(self);  // a plain attribute may come before super().__init__()
+  if (m != nullptr && name == "forward" && dynamic_cast<const PyModule*>(m) == nullptr) {
+    PyErr_SetString(PyExc_AttributeError,
+                    "forward: write a subclass with a forward of its own; C++ would not see this one");
+    throw py::error_already_set();
+  }
+  const bool is_module = py::isinstance<Module>(value);
+  const bool is_parameter =
+      is_tensor(value) && py::cast<Tensor>(value).requires_grad() && py::cast<Tensor>(value).is_leaf();
+  if (is_module) {
+    self_module(self).register_module(name, module_arg("Module", name.c_str(), value));
+  } else if (is_parameter) {
+    self_module(self).register_parameter(name, py::cast<Tensor>(value));
+  } else if (m != nullptr && is_registered(*m, name)) {
+    m->unregister(name);
+  }
+  if (PyObject_GenericSetAttr(self.ptr(), py::str(name).ptr(), value.ptr()) < 0) {
+    // A read-only attribute of the class, such as training: the registration is taken back.
+    py::error_already_set error;
+    if (is_module || is_parameter) m->unregister(name);
+    throw error;
+  }
+}
+
+// What C++ registered: children and parameters of models that were built there.
+py::object get_attribute(const py::object& self, const std::string& name) {
+  if (const Module* module = module_or_null(self); module != nullptr && name.rfind("__", 0) != 0) {
+    const Module& m = *module;
+    for (const auto& [key, value] : m.own_parameters()) {
+      if (key == name) return py::cast(value);
+    }
+    for (const auto& [key, value] : m.own_buffers()) {
+      if (key == name) return py::cast(value);
+    }
+    for (const auto& [key, child] : m.children()) {
+      if (key == name) return py::cast(child);
+    }
+  }
+  const auto type = py::cast<std::string>(py::type::of(self).attr("__name__"));
+  const char* hint = module_or_null(self) == nullptr ? "; super().__init__() was not called yet" : "";
+  PyErr_SetString(PyExc_AttributeError, concat("'", type, "' object has no attribute '", name, "'", hint).c_str());
+  throw py::error_already_set();
+}
+
+py::dict state_dict(const Module& m) {
+  py::dict out;
+  for (const auto& [name, value] : m.named_parameters()) out[py::str(name)] = to_numpy(value.clone(), true);
+  for (const auto& [name, value] : m.named_buffers()) out[py::str(name)] = to_numpy(value.clone(), true);
+  return out;
+}
+
+py::tuple load_state_dict(const Module& m, const py::dict& state, bool strict) {
+  std::vector<Module::NamedTensor> own = m.named_parameters();
+  for (const auto& buffer : m.named_buffers()) own.push_back(buffer);
+  std::vector<std::string> missing, unexpected;
+  for (const auto& [name, value] : own) {
+    if (!state.contains(name)) missing.push_back(name);
+  }
+  for (const auto& item : state) {
+    const auto name = py::cast<std::string>(py::str(item.first));
+    if (std::none_of(own.begin(), own.end(), [&](const auto& entry) { return entry.first == name; }))
+      unexpected.push_back(name);
+  }
+  auto join = [](const std::vector<std::string>& names) {
+    std::string text;
+    for (const auto& name : names) text += (text.empty() ? "" : ", ") + name;
+    return text;
+  };
+  if (strict && !(missing.empty() && unexpected.empty())) {
+    value_error(
+        "load_state_dict: ", missing.empty() ? "" : "missing: " + join(missing) + (unexpected.empty() ? "" : "; "),
+        unexpected.empty() ? "" : "unexpected: " + join(unexpected));
+  }
+  // All are checked before any is written.
+  std::vector<std::pair<Tensor, Tensor>> writes;
+  for (const auto& [name, value] : own) {
+    if (!state.contains(name)) continue;
+    Tensor x = to_tensor(state[py::str(name)], "load_state_dict", name.c_str(), Want::kFloat, Memory::kBorrow);
+    check_float("load_state_dict", name.c_str(), x);
+    check_shape("load_state_dict", name.c_str(), x, value.shape());
+    // A Tensor may be a parameter of this module that is itself about to be written.
+    writes.emplace_back(value, x.dtype() == value.dtype() ? x.clone() : x.to(value.dtype()));
+  }
+  for (const auto& [target, source] : writes) std::copy_n(source.raw(), source.bytes(), target.raw());
+  return py::make_tuple(missing, unexpected);
+}
+
+template <typename List>
+py::list pairs(const List& list) {
+  py::list out;
+  for (const auto& [name, value] : list) out.append(py::make_tuple(name, py::cast(value)));
+  return out;
+}
+
+py::list values(const std::vector<Module::NamedTensor>& list) {
+  py::list out;
+  for (const auto& [name, value] : list) out.append(py::cast(value));
+  return out;
+}
+
+}  // namespace
+
+void bind_module(py::module_& m) {
+  py::classh<Module, PyModule> cls(m, "Module", "Parameters and children with names; subclass it and write forward.",
+                                   py::dynamic_attr(), collectable());
+  cls.def(py::init<>());
+  cls.def(
+      "forward",
+      [](const py::object& self, const py::args&, const py::kwargs&) -> py::object {
+        type_error(py::cast<std::string>(py::type::of(self).attr("__name__")),
+                   ": define forward(self, ...) to call it");
+      },
+      "What the module computes.");
+  cls.def("__call__", &call_module);
+  cls.def("__setattr__", &set_attribute);
+  cls.def("__delattr__", [](const py::object& self, const std::string& name) {
+    Module& module = self_module(self);
+    const bool registered = is_registered(module, name);
+    module.unregister(name);
+    if (PyObject_GenericSetAttr(self.ptr(), py::str(name).ptr(), nullptr) < 0) {
+      if (!registered) throw py::error_already_set();
+      PyErr_Clear();
+    }
+  });
+  cls.def("__getattr__", &get_attribute);
+  cls.def("__repr__", [](const py::object& self) {
+    const Module& x = self_module(self);
+    return x.repr();
+  });
+  cls.def_property_readonly(
+      "training", [](const py::object& self) { return self_module(self).training(); },
+      "True between train() and eval().");
+  cls.def(
+      "train",
+      [](const py::object& self, bool mode) {
+        self_module(self).train(mode);
+        return self;
+      },
+      py::arg("mode") = true, "Training mode: dropout drops, batch norm uses the batch.");
+  cls.def(
+      "eval",
+      [](const py::object& self) {
+        self_module(self).train(false);
+        return self;
+      },
+      "Evaluation mode.");
+  cls.def(
+      "parameters",
+      [](const py::object& self) {
+        const Module& x = self_module(self);
+        return values(x.named_parameters());
+      },
+      "Every parameter, once.");
+  cls.def(
+      "named_parameters",
+      [](const py::object& self) {
+        const Module& x = self_module(self);
+        return pairs(x.named_parameters());
+      },
+      "Every parameter with its dotted name.");
+  cls.def(
+      "named_buffers",
+      [](const py::object& self) {
+        const Module& x = self_module(self);
+        return pairs(x.named_buffers());
+      },
+      "What is saved but not trained.");
+  cls.def(
+      "children",
+      [](const py::object& self) {
+        const Module& x = self_module(self);
+        py::list out;
+        for (const auto& [name, child] : x.children()) out.append(py::cast(child));
+        return out;
+      },
+      "The modules right below.");
+  cls.def(
+      "named_children",
+      [](const py::object& self) {
+        const Module& x = self_module(self);
+        return pairs(x.children());
+      },
+      "The modules right below, with names.");
+  cls.def(
+      "named_modules",
+      [](const py::object& self) {
+        py::list out;
+        const std::function<void(const std::string&, const py::object&)> walk = [&](const std::string& name,
+                                                                                    const py::object& module) {
+          for (const py::handle seen : out) {
+            if (py::object(py::reinterpret_borrow<py::tuple>(seen)[1]).is(module)) return;
+          }
+          out.append(py::make_tuple(name, module));
+          for (const auto& [child, inner] : module.cast<Module*>()->children()) {
+            walk(name.empty() ? child : name + "." + child, py::cast(inner));
+          }
+        };
+        walk("", self);
+        return out;
+      },
+      "This module and all below it, with dotted names.");
+  cls.def(
+      "modules",
+      [](const py::object& self) {
+        py::list out;
+        for (const py::handle pair : self.attr("named_modules")())
+          out.append(py::reinterpret_borrow<py::tuple>(pair)[1]);
+        return out;
+      },
+      "This module and all below it.");
+  cls.def(
+      "register_buffer",
+      [](const py::object& self, const std::string& name, Object value) {
+        self_module(self).register_buffer(name,
+                                          to_tensor(value, "register_buffer", "value", Want::kFloat, Memory::kCopy));
+      },
+      py::arg("name"), py::arg("value"), "Saved with the module but not trained.");
+  cls.def(
+      "state_dict", [](const py::object& self) { return state_dict(self_module(self)); },
+      "Copies of all parameters and buffers by name.");
+  cls.def(
+      "load_state_dict",
+      [](const py::object& self, const py::dict& state, bool strict) {
+        return load_state_dict(self_module(self), state, strict);
+      },
+      py::arg("state"), py::arg("strict") = true,
+      "Write values by name; gives the names that were missing and those that were not expected.");
+  cls.def("zero_grad", [](const py::object& self) { self_module(self).zero_grad(); }, "Forget all gradients.");
+  cls.def(
+      "requires_grad_",
+      [](const py::object& self, bool on) {
+        self_module(self).set_requires_grad(on);
+        return self;
+      },
+      py::arg("requires_grad") = true, "Train or freeze all parameters.");
+  cls.def(
+      "num_parameters",
+      [](const py::object& self) {
+        const Module& x = self_module(self);
+        Index n = 0;
+        for (const auto& [name, value] : x.named_parameters()) n += value.size();
+        return n;
+      },
+      "Numbers in all parameters.");
+  cls.def(
+      "reset_parameters",
+      [](const py::object& self, Object seed) {
+        self_module(self).reset_parameters(seed_arg("reset_parameters", seed).value_or(entropy()));
+      },
+      py::arg("seed") = py::none(), "Draw all parameters anew.");
+}
+
+}  // namespace attendo::bindings
