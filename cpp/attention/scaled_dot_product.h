@@ -2,6 +2,7 @@
 
 #include <optional>
 
+#include "attention/score_program.h"
 #include "core/autograd.h"
 #include "core/random.h"
 
@@ -15,6 +16,9 @@ struct AttentionOptions {
   Tensor key_lengths;  // int64 (batch,): keys from there on are padding
   Tensor mask;         // bool, broadcastable to (…, H, L, S): true = may attend
   Tensor bias;         // float, broadcastable to (…, H, L, S): added to the scaled scores
+  double softcap = 0;  // c: scores become c tanh(s / c); 0 for none
+  ScoreProgramPtr program;  // what the scores become after that, before the bias; null for nothing
+  Tensor sinks;             // float (H,): a further term exp(sink_h) in the denominator
   double dropout = 0;
   Generator* generator = nullptr;
 };
