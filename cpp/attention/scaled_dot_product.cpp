@@ -1,10 +1,14 @@
 // Scaled dot-product attention
 //
-//   s_ij = scale q_i·k_j + b_ij      P_i = softmax over the allowed j of s_ij      o_i = Σ_j P_ij v_j
+//   s_ij = f(scale q_i·k_j) + b_ij   P_i = softmax over the allowed j of s_ij      o_i = Σ_j P_ij v_j
+//
+//   f: the soft-cap c tanh(s / c), then the score program (score_program.h), where asked for; else the identity.
+//   A sink z_h is one more score in the denominator: P_ij = exp(s_ij) / (exp(z_h) + Σ_j exp(s_ij)).
 //
 //   backward   D_i = Σ_c do_ic o_ic (+ Σ_j dP_ij P_ij where the weights themselves were used)
 //              dv_j = Σ_i P_ij do_i        dS_ij = P_ij (do_i·v_j + dP_ij - D_i)
-//              dq_i = scale Σ_j dS_ij k_j  dk_j = scale Σ_i dS_ij q_i      db_ij = dS_ij
+//              dq_i = scale Σ_j dS_ij f' k_j  dk_j = scale Σ_i dS_ij f' q_i   db_ij = dS_ij
+//              dz_h = -Σ_i D_i exp(z_h) / (exp(z_h) + Σ_j exp(s_ij))
 //
 // q: (B, H, L, D).  k: (B, Hkv, S, D).  v: (B, Hkv, S, Dv).  Head h reads kv head h / (H / Hkv).  Kept: o, and of each row its largest score and the sum of exponentials.
 // A query that may attend to nothing gives zeros and zero gradients.   Vaswani et al. 2017, eq. 1; Dao et al. 2022.
@@ -12,6 +16,7 @@
 
 #include <cmath>
 
+#include "attention/score_code.h"
 #include "core/parallel.h"
 #include "kernels/attention.h"
 #include "ops/arithmetic.h"
@@ -35,7 +40,8 @@ struct Problem {
   double scale = 1;
   bool causal = false;
   Index q_offset = 0;
-  Tensor key_lengths, mask, bias;
+  Tensor key_lengths, mask, bias, sinks;
+  std::shared_ptr<const ScoreCodes> scores;  // the soft-cap and the score program, or null
   std::vector<Index> mask_batch, bias_batch;  // first element of each batch entry
   Layout mask_layout, bias_layout;            // head and row strides
   Index mask_col = 0, bias_col = 0;
@@ -47,8 +53,9 @@ struct Problem {
   Index work() const { return length * keys * (d + d_v); }  // of one head
 };
 
+// registers: of this task, where there is a score program.
 template <typename T>
-kernels::AttentionHead<T> head_of(const Problem& p, Index b, Index h) {
+kernels::AttentionHead<T> head_of(const Problem& p, Index b, Index h, T* registers = nullptr) {
   kernels::AttentionHead<T> head;
   const Index kv = h / p.group();
   head.query_length = p.length, head.d = p.d, head.d_v = p.d_v;
@@ -75,10 +82,21 @@ kernels::AttentionHead<T> head_of(const Problem& p, Index b, Index h) {
     head.drop_below = drop_threshold(p.dropout);
     head.keep_scale = keep_scale<T>(p.dropout);
   }
+  if (p.sinks) head.sink = p.sinks.data<T>()[h];
+  if (p.scores) {
+    head.program = &p.scores->forward();
+    head.registers = registers;
+    head.batch = b, head.head = h;
+  }
   return head;
 }
 
-// body(b, h, first row, end row, scratch) over blocks of queries, several a task while they are small.
+template <typename T>
+Index score_scratch(const Problem& p, bool backward) {
+  return p.scores ? p.scores->scratch(kernels::attention_kernels<T>(), backward) : 0;
+}
+
+// body(b, h, first row, end row, scratch, registers) over blocks of queries, several a task while they are small.
 template <typename T, typename Body>
 void for_query_blocks(const Problem& p, Index weight_keys, const Body& body) {
   const auto& kernel = kernels::attention_kernels<T>();
@@ -87,12 +105,13 @@ void for_query_blocks(const Problem& p, Index weight_keys, const Body& body) {
   const Index unit_work = std::max<Index>(1, std::min(kernel.panel, p.length) * p.keys * (p.d + p.d_v));
   const Index grain = std::max<Index>(1, kTaskWork / unit_work);
   parallel_ranges(units, grain, [&](Index begin, Index end) {
-    Scratch<T> scratch(static_cast<size_t>(kernel.forward_scratch(p.d, p.d_v, weight_keys)));
+    const Index size = kernel.forward_scratch(p.d, p.d_v, weight_keys);
+    Scratch<T> scratch(static_cast<size_t>(size + score_scratch<T>(p, false)));
     for (Index unit = begin; unit < end;) {
       const Index bh = unit / blocks;
       const Index last = std::min(end, (bh + 1) * blocks);  // blocks of one head in one call
       body(bh / p.heads, bh % p.heads, unit % blocks * kernel.panel,
-           std::min(p.length, (last - bh * blocks) * kernel.panel), scratch.get());
+           std::min(p.length, (last - bh * blocks) * kernel.panel), scratch.get(), scratch.get() + size);
       unit = last;
     }
   });
@@ -108,13 +127,18 @@ struct RowStatistics {
 // weights: (B, H, L, S), or null.
 template <typename T>
 void attention_forward(T* out, const RowStatistics<T>& rows, T* weights, const Problem& p) {
-  for_query_blocks<T>(p, weights == nullptr ? 0 : p.keys, [&](Index b, Index h, Index begin, Index end, T* scratch) {
+  std::uint64_t out_of_bounds = 0;
+  const Index weight_keys = weights == nullptr ? 0 : p.keys;
+  for_query_blocks<T>(p, weight_keys, [&](Index b, Index h, Index begin, Index end, T* scratch, T* registers) {
     const Index bh = b * p.heads + h;
+    auto head = head_of<T>(p, b, h, registers);
+    head.out_of_bounds = &out_of_bounds;
     kernels::attention_kernels<T>().forward(
-        head_of<T>(p, b, h), begin, end, out + b * p.out_layout.batch + h * p.out_layout.head, p.out_layout.row,
+        head, begin, end, out + b * p.out_layout.batch + h * p.out_layout.head, p.out_layout.row,
         rows.max + bh * p.length, rows.inverse + bh * p.length,
         weights == nullptr ? nullptr : weights + bh * p.length * p.keys, p.keys, scratch);
   });
+  if (out_of_bounds != 0) p.scores->out_of_bounds(out_of_bounds);
 }
 
 template <typename T>
@@ -124,6 +148,8 @@ struct Gradients {
   const T *d_out, *out;
   RowStatistics<T> rows;
   const T *weights, *d_weights;  // (B, H, L, S), or null
+  T* d_sinks = nullptr;          // (H,), or null
+  Tensors d_tables;              // of the score program's tables that want one, zeroed
 };
 
 // D_i = Σ_c do_ic o_ic + Σ_j dP_ij P_ij
@@ -149,6 +175,95 @@ void row_delta(T* delta, const Gradients<T>& g, const Problem& p) {
       });
 }
 
+// dz_h = -Σ_i D_i P_i of the sink
+template <typename T>
+void sink_gradient(T* d_sinks, const T* delta, const RowStatistics<T>& rows, const Problem& p) {
+  const double log2_e = 1.44269504088896340736;
+  parallel_for(std::min(p.heads, p.sinks.size()), [&](Index h) {
+    const T sink = p.sinks.data<T>()[h] * static_cast<T>(log2_e);
+    double sum = 0;
+    for (Index b = 0; b < p.batch; ++b) {
+      const Index first = (b * p.heads + h) * p.length;
+      for (Index i = first; i < first + p.length; ++i) {
+        const T share = std::exp2(sink - rows.max[i]) * rows.inverse[i];
+        // All of it: the row attends to nothing else.
+        if (share != T(0) && share != T(1)) sum -= static_cast<double>(share) * static_cast<double>(delta[i]);
+      }
+    }
+    d_sinks[h] = static_cast<T>(sum);
+  });
+}
+
+// Who adds to the gradients of a score program's tables. Tables that are used by (batch entry and) head: one task has all
+// of a (batch entry,) head, and writes to its parts alone. Others: tasks of several units, with a copy each, added in order.
+template <typename T>
+struct TableSums {
+  static constexpr Index kMaxCopies = Index{1} << 24;  // elements in all
+  const Tensors& tables;
+  Index pairs, chunks, heads, tasks = 0, task_units = 0, size = 0;
+  bool by_head = false;
+  std::unique_ptr<Scratch<T>> copies;
+  std::vector<T*> parts;  // (tasks, tables)
+
+  TableSums(const Tensors& d_tables, const Problem& p, Index pairs_, Index chunks_)
+      : tables(d_tables), pairs(pairs_), chunks(chunks_), heads(p.kv_heads) {
+    if (!any()) return;
+    for (const Tensor& x : tables) size += x.size();
+    const Index units = pairs * chunks;
+    const auto owner = p.scores->owner();
+    const bool large = size * kMaxShards > kMaxCopies / 8;
+    const bool own = large && owner != ScoreCodes::Owner::kNobody;
+    if (own) {
+      by_head = owner == ScoreCodes::Owner::kHead;
+      tasks = by_head ? heads : pairs;
+      task_units = chunks * (by_head ? pairs / std::max<Index>(1, heads) : 1);
+    } else {
+      const Index most = std::clamp<Index>(kMaxCopies / std::max<Index>(1, size), 1, kMaxShards);
+      task_units = std::max<Index>(1, (units + most - 1) / most);
+      tasks = (units + task_units - 1) / task_units;
+    }
+    const bool copy = !own && tasks > 1;
+    if (copy) {
+      copies = std::make_unique<Scratch<T>>(static_cast<size_t>(size * (tasks - 1)));
+      std::fill_n(copies->get(), size * (tasks - 1), T(0));
+    }
+    for (Index task = 0; task < tasks; ++task) {
+      T* at = copy && task > 0 ? copies->get() + (task - 1) * size : nullptr;
+      for (const Tensor& x : tables) {
+        parts.push_back(at == nullptr ? x.data<T>() : at);
+        if (at != nullptr) at += x.size();
+      }
+    }
+  }
+
+  bool any() const { return !tables.empty(); }
+
+  // body(unit, where the gradients of the tables go)
+  template <typename Body>
+  void run(Index task, const Body& body) const {
+    T* const* to = parts.data() + task * static_cast<Index>(tables.size());
+    for (Index n = 0; n < task_units; ++n) {
+      const Index unit = by_head ? (n / chunks * heads + task) * chunks + n % chunks : task * task_units + n;
+      if (unit < pairs * chunks) body(unit, to);
+    }
+  }
+
+  void finish() const {
+    if (copies == nullptr) return;
+    Index before = 0;
+    for (const Tensor& x : tables) {
+      parallel_ranges(x.size(), 65536, [&](Index begin, Index end) {
+        T* to = x.data<T>();
+        for (Index task = 1; task < tasks; ++task) {
+          const T* from = copies->get() + (task - 1) * size + before;
+          for (Index n = begin; n < end; ++n) to[n] += from[n];
+        }
+      });
+      before += x.size();
+    }
+  }
+};
+
 template <typename T>
 void attention_backward(const Gradients<T>& g, const Problem& p) {
   const auto& kernel = kernels::attention_kernels<T>();
@@ -159,6 +274,7 @@ void attention_backward(const Gradients<T>& g, const Problem& p) {
   }
   Scratch<T> delta(static_cast<size_t>(p.batch * p.heads * p.length));
   row_delta(delta.get(), g, p);
+  if (g.d_sinks != nullptr) sink_gradient(g.d_sinks, delta.get(), g.rows, p);
 
   // One unit: the query heads of one (batch, kv head) against one range of keys.
   const Index pairs = p.batch * p.kv_heads;
@@ -173,33 +289,50 @@ void attention_backward(const Gradients<T>& g, const Problem& p) {
     kernel.finish_d_q(head_of<T>(p, b, h), panels, g.d_q + p.q_layout.at + b * p.q_layout.batch + h * p.q_layout.head,
                       p.q_layout.row);
   };
-  parallel_ranges(units, grain, [&](Index begin, Index end) {
-    Scratch<T> scratch(static_cast<size_t>(kernel.backward_scratch(p.length, p.d, p.d_v)));
-    Scratch<T> own(static_cast<size_t>(chunks > 1 ? 0 : d_q_size));
-    for (Index unit = begin; unit < end; ++unit) {
-      const Index b = unit / chunks / p.kv_heads, kv = unit / chunks % p.kv_heads, chunk = unit % chunks;
-      const Index key_begin = std::min(p.keys, chunk * chunk_keys), key_end = std::min(p.keys, key_begin + chunk_keys);
-      for (Index member = 0; member < p.group(); ++member) {
-        const Index h = kv * p.group() + member, bh = b * p.heads + h;
-        kernels::AttentionGradient<T> one;
-        one.d_out = g.d_out + b * p.out_layout.batch + h * p.out_layout.head;
-        one.d_out_row = p.out_layout.row;
-        one.row_max = g.rows.max + bh * p.length;
-        one.row_inverse = g.rows.inverse + bh * p.length;
-        one.delta = delta.get() + bh * p.length;
-        if (g.d_weights != nullptr) one.d_weights = g.d_weights + bh * p.length * p.keys, one.d_weights_row = p.keys;
-        one.d_q = chunks > 1 ? partial.get() + (unit * p.group() + member) * d_q_size : own.get();
-        one.d_k = g.d_k + p.k_layout.at + b * p.k_layout.batch + kv * p.k_layout.head;
-        one.d_k_row = p.k_layout.row;
-        one.d_v = g.d_v + p.v_layout.at + b * p.v_layout.batch + kv * p.v_layout.head;
-        one.d_v_row = p.v_layout.row;
-        one.add_kv = member > 0;
-        if (g.d_bias != nullptr) one.d_bias = g.d_bias + bh * p.length * p.keys, one.d_bias_row = p.keys;
-        kernel.backward(head_of<T>(p, b, h), one, key_begin, key_end, scratch.get());
-        if (chunks == 1) finish(b, h, own.get());
+  auto run = [&](Index unit, T* own, T* scratch, T* registers, T* const* d_tables) {
+    const Index b = unit / chunks / p.kv_heads, kv = unit / chunks % p.kv_heads, chunk = unit % chunks;
+    const Index key_begin = std::min(p.keys, chunk * chunk_keys), key_end = std::min(p.keys, key_begin + chunk_keys);
+    for (Index member = 0; member < p.group(); ++member) {
+      const Index h = kv * p.group() + member, bh = b * p.heads + h;
+      auto head = head_of<T>(p, b, h, registers);
+      kernels::AttentionGradient<T> one;
+      one.d_out = g.d_out + b * p.out_layout.batch + h * p.out_layout.head;
+      one.d_out_row = p.out_layout.row;
+      one.row_max = g.rows.max + bh * p.length;
+      one.row_inverse = g.rows.inverse + bh * p.length;
+      one.delta = delta.get() + bh * p.length;
+      if (g.d_weights != nullptr) one.d_weights = g.d_weights + bh * p.length * p.keys, one.d_weights_row = p.keys;
+      one.d_q = chunks > 1 ? partial.get() + (unit * p.group() + member) * d_q_size : own;
+      one.d_k = g.d_k + p.k_layout.at + b * p.k_layout.batch + kv * p.k_layout.head;
+      one.d_k_row = p.k_layout.row;
+      one.d_v = g.d_v + p.v_layout.at + b * p.v_layout.batch + kv * p.v_layout.head;
+      one.d_v_row = p.v_layout.row;
+      one.add_kv = member > 0;
+      if (g.d_bias != nullptr) one.d_bias = g.d_bias + bh * p.length * p.keys, one.d_bias_row = p.keys;
+      if (p.scores) {
+        head.program_slope = &p.scores->slope();
+        if (!g.d_tables.empty()) head.program_sums = p.scores->sums();
+        one.d_tables = d_tables;
       }
+      kernel.backward(head, one, key_begin, key_end, scratch);
+      if (chunks == 1) finish(b, h, own);
+    }
+  };
+  const TableSums<T> sums(g.d_tables, p, pairs, chunks);
+  parallel_ranges(sums.any() ? sums.tasks : units, sums.any() ? 1 : grain, [&](Index begin, Index end) {
+    const Index size = kernel.backward_scratch(p.length, p.d, p.d_v);
+    Scratch<T> scratch(static_cast<size_t>(size + score_scratch<T>(p, true)));
+    Scratch<T> own(static_cast<size_t>(chunks > 1 ? 0 : d_q_size));
+    auto run_here = [&](Index unit, T* const* d_tables) {
+      run(unit, own.get(), scratch.get(), scratch.get() + size, d_tables);
+    };
+    if (!sums.any()) {
+      for (Index unit = begin; unit < end; ++unit) run_here(unit, nullptr);
+    } else {
+      for (Index task = begin; task < end; ++task) sums.run(task, run_here);
     }
   });
+  sums.finish();
   if (chunks == 1) return;
   // The chunks' parts of dq, added in order.
   parallel_for(pairs * p.group(), [&](Index index) {
@@ -246,7 +379,8 @@ void broadcast_layout(const char* name, const Tensor& x, const Shape& target, st
   }
 }
 
-void apply_options(Problem& p, const AttentionOptions& o) {
+// heads: of the query.
+void apply_options(Problem& p, const AttentionOptions& o, Index heads) {
   p.scale = o.scale.value_or(p.d > 0 ? 1.0 / std::sqrt(static_cast<double>(p.d)) : 1.0);
   if (!std::isfinite(p.scale)) value_error("attention: scale is ", p.scale, " but must be a finite number");
   p.causal = o.causal;
@@ -277,6 +411,26 @@ void apply_options(Problem& p, const AttentionOptions& o) {
     p.bias = o.bias;
     broadcast_layout("bias", o.bias, p.weights_shape, p.bias_batch, p.bias_layout, p.bias_col);
   }
+  if (o.sinks) {
+    check_float("attention", "sinks", o.sinks);
+    check_same_dtype("attention", "sinks", o.sinks, "q", p.q);
+    if (!(o.sinks.shape() == Shape{heads})) {
+      value_error("attention: sinks has shape ", o.sinks.shape(), " but must have one entry for each query head, (", heads,
+                  ",)");
+    }
+    p.sinks = o.sinks;
+  }
+  if (!(o.softcap >= 0) || !std::isfinite(o.softcap)) {
+    value_error("attention: softcap is ", o.softcap, " but must be a finite number above 0");
+  }
+  if (o.softcap > 0 || o.program) {
+    const ScoreProgram program = o.softcap > 0 ? (o.program ? *o.program : ScoreProgram()).after_softcap(o.softcap) : *o.program;
+    if (program.result() < 0) value_error("attention: the score program has no result");
+    Tensors inputs{p.q, p.k, p.v, p.bias, p.sinks};
+    for (const auto& table : program.tables()) inputs.push_back(table.values);
+    p.scores = std::make_shared<const ScoreCodes>(
+        program, p.q.dtype(), ScoreExtent{p.batch, p.heads, p.length, p.keys, p.q_offset}, needs_grad(inputs));
+  }
   if (!(o.dropout >= 0 && o.dropout < 1))
     value_error("attention: dropout is ", o.dropout, " but must be 0 or more and below 1");
   p.dropout = o.dropout;
@@ -299,10 +453,12 @@ AttentionResult attend(const Problem& p, const Shape& out_shape, bool return_wei
     using T = decltype(zero);
     attention_forward<T>(result.out.data<T>(), rows, return_weights ? result.weights.data<T>() : nullptr, p);
   });
-  if (!needs_grad({&p.q, &p.k, &p.v, &p.bias})) return result;
+  Tensors inputs{p.q, p.k, p.v, p.bias, p.sinks};
+  if (p.scores) inputs.insert(inputs.end(), p.scores->trained().begin(), p.scores->trained().end());
+  if (!needs_grad(inputs)) return result;
   Tensors outputs{result.out};
   if (return_weights) outputs.push_back(result.weights);
-  record("attention", {p.q, p.k, p.v, p.bias}, outputs,
+  record("attention", std::move(inputs), outputs,
          [p, shared, rows, out = result.out.detach(),
           weights = return_weights ? result.weights.detach() : Tensor()](const Tensors& d) {
            const Tensor d_out = d[0] ? d[0] : Tensor::zeros(out.shape(), out.dtype());
@@ -314,6 +470,12 @@ AttentionResult attend(const Problem& p, const Shape& out_shape, bool return_wei
                                                            : Tensor::empty(p.v.shape(), p.v.dtype());
            Tensor d_bias;
            if (p.bias && p.bias.requires_grad()) d_bias = Tensor::zeros(p.weights_shape, p.q.dtype());
+           Tensor d_sinks;
+           if (p.sinks && p.sinks.requires_grad()) d_sinks = Tensor::zeros(p.sinks.shape(), p.q.dtype());
+           Tensors d_tables;
+           if (p.scores) {
+             for (const Tensor& x : p.scores->trained()) d_tables.push_back(Tensor::zeros(x.shape(), p.q.dtype()));
+           }
            dispatch_float("attention", "q", p.q, [&](auto zero) {
              using T = decltype(zero);
              Gradients<T> g{d_q.data<T>(),
@@ -324,13 +486,17 @@ AttentionResult attend(const Problem& p, const Shape& out_shape, bool return_wei
                             out.data<T>(),
                             rows,
                             d_weights ? weights.data<T>() : nullptr,
-                            d_weights ? d_weights.data<T>() : nullptr};
+                            d_weights ? d_weights.data<T>() : nullptr,
+                            d_sinks ? d_sinks.data<T>() : nullptr,
+                            d_tables};
              attention_backward<T>(g, p);
            });
            accumulate(p.q, d_q);
            if (!d_k.same_as(d_q)) accumulate(p.k, d_k);
            if (!d_v.same_as(d_q) && !d_v.same_as(d_k)) accumulate(p.v, d_v);
            if (d_bias) accumulate(p.bias, sum_to_shape(d_bias, p.bias.shape()));
+           if (d_sinks) accumulate(p.sinks, d_sinks);
+           for (size_t n = 0; n < d_tables.size(); ++n) accumulate(p.scores->trained()[n], d_tables[n]);
          });
   return result;
 }
@@ -383,7 +549,7 @@ AttentionResult scaled_dot_product(const Tensor& q, const Tensor& k, const Tenso
   if (p.kv_heads == 0) p.kv_heads = p.heads = 1, p.batch = 0;  // nothing to do, but shapes are right
   p.q_layout = dense_layout(q), p.k_layout = dense_layout(k), p.v_layout = dense_layout(v);
   p.out_layout = {0, p.heads * p.length * p.d_v, p.length * p.d_v, p.d_v};
-  apply_options(p, options);
+  apply_options(p, options, rank >= 3 ? q.dim(-3) : 1);
   return attend(p, out_shape, return_weights, false);
 }
 
@@ -400,7 +566,7 @@ AttentionResult attend_heads(const HeadColumns& q, const HeadColumns& k, const H
   const Index width = p.heads * p.d_v;
   p.out_layout = {0, p.length * width, p.d_v, width};
   p.weights_shape = {p.batch, p.heads, p.length, p.keys};
-  apply_options(p, options);
+  apply_options(p, options, p.heads);
   return attend(p, {p.batch, p.length, width}, return_weights, true);
 }
 

@@ -255,13 +255,10 @@ void ScoreProgram::set_result(int value) {
   result_ = value;
 }
 
-std::string ScoreProgram::text(int value) const {
+std::string ScoreProgram::text(int value, int depth) const {
+  if (depth == 0) return "...";
   const Node& x = nodes_[static_cast<size_t>(value)];
-  const auto listed = [&](std::initializer_list<int> of) {
-    std::string out;
-    for (const int y : of) out += (out.empty() ? "" : ", ") + text(y);
-    return out;
-  };
+  const auto part = [&](int y) { return text(y, depth - 1); };
   std::string out;
   switch (x.op) {
     case Op::kScore: return "s";
@@ -271,17 +268,17 @@ std::string ScoreProgram::text(int value) const {
     case Op::kKey: return "j";
     case Op::kConstant: return x.kind == Kind::kBool ? (x.value != 0 ? "True" : "False") : concat(x.value);
     case Op::kLookup:
-      for (const int index : x.indices) out += (out.empty() ? "" : ", ") + text(index);
-      return tables_[static_cast<size_t>(x.table)].name + "[" + (out.empty() ? "()" : out) + "]";
-    case Op::kWhere: out = "where(" + listed({x.a, x.b, x.c}) + ")"; break;
+      for (const int index : x.indices) out += concat(out.empty() ? "" : ", ", part(index));
+      return concat(tables_[static_cast<size_t>(x.table)].name, "[", out.empty() ? "()" : out, "]");
+    case Op::kWhere: out = concat("where(", part(x.a), ", ", part(x.b), ", ", part(x.c), ")"); break;
     case Op::kMinimum:
-    case Op::kMaximum: out = std::string(name_of(x.op)) + "(" + listed({x.a, x.b}) + ")"; break;
-    case Op::kNegative: out = "-" + text(x.a); break;
+    case Op::kMaximum: out = concat(name_of(x.op), "(", part(x.a), ", ", part(x.b), ")"); break;
+    case Op::kNegative: out = concat("-", part(x.a)); break;
     default:
-      out = x.b < 0 ? std::string(name_of(x.op)) + "(" + text(x.a) + ")"
-                    : "(" + text(x.a) + " " + name_of(x.op) + " " + text(x.b) + ")";
+      out = x.b < 0 ? concat(name_of(x.op), "(", part(x.a), ")")
+                    : concat("(", part(x.a), " ", name_of(x.op), " ", part(x.b), ")");
   }
-  return out.size() > 120 ? out.substr(0, 117) + "..." : out;
+  return out.size() > 120 ? concat(out.substr(0, 117), "...") : out;
 }
 
 ScoreProgram ScoreProgram::after_softcap(double cap) const {

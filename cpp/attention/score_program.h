@@ -59,7 +59,7 @@ class ScoreProgram {
   const std::vector<Node>& nodes() const { return nodes_; }
   const std::vector<Table>& tables() const { return tables_; }
   Kind kind(int value) const { return nodes_[static_cast<size_t>(value)].kind; }
-  std::string text(int value) const;  // "(i - j)"
+  std::string text(int value, int depth = 8) const;  // "(i - j)"
 
   // Adds the derivatives of the result: by s, and by each look-up of `wanted` (numbers of nodes). Constants of 0 where
   // nothing depends on it.

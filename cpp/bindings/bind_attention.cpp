@@ -8,8 +8,14 @@ void bind_attention(py::module_& m) {
   m.def(
       "attention",
       [](Object q, Object k, Object v, Object mask, Object bias, Object scale, Object dropout, Object generator,
-         Object q_offset, bool return_weights) -> py::object {
-        const Call call("attention", {q, k, v, bias});
+         Object q_offset, bool return_weights, Object softcap, const std::shared_ptr<ScoreProgram>& score_mod,
+         Object sinks) -> py::object {
+        Call call("attention", {q, k, v, bias, sinks});
+        if (score_mod != nullptr) {
+          for (const auto& table : score_mod->tables()) {
+            if (table.values.requires_grad()) call.track();
+          }
+        }
         const Tensor tq = call.tensor(q, "q"), tk = call.tensor(k, "k"), tv = call.tensor(v, "v");
         for (const auto& [name, x] : {std::pair{"q", &tq}, std::pair{"k", &tk}, std::pair{"v", &tv}}) {
           check_min_rank("attention", name, *x, 2, "(..., length, features)");
@@ -17,6 +23,14 @@ void bind_attention(py::module_& m) {
         AttentionOptions options;
         if (!scale.is_none()) options.scale = number_arg("attention", "scale", scale);
         options.bias = call.optional_tensor(bias, "bias");
+        if (!softcap.is_none()) {
+          options.softcap = number_arg("attention", "softcap", softcap);
+          if (!(options.softcap > 0)) {
+            value_error("attention: softcap is ", options.softcap, " but must be above 0; None caps nothing");
+          }
+        }
+        options.program = score_mod;
+        options.sinks = call.optional_tensor(sinks, "sinks");
         options.dropout = number_arg("attention", "dropout", dropout);
         options.generator = generator_arg("attention", generator);
         const int rank = tq.rank();
@@ -29,7 +43,8 @@ void bind_attention(py::module_& m) {
       },
       py::arg("q"), py::arg("k"), py::arg("v"), py::arg("mask") = py::none(), py::arg("bias") = py::none(),
       py::arg("scale") = py::none(), py::arg("dropout") = 0.0, py::arg("generator") = py::none(),
-      py::arg("q_offset") = py::none(), py::arg("return_weights") = false);
+      py::arg("q_offset") = py::none(), py::arg("return_weights") = false, py::arg("softcap") = py::none(),
+      py::arg("score_mod") = py::none(), py::arg("sinks") = py::none());
 }
 
 }  // namespace attendo::bindings

@@ -226,7 +226,19 @@ void bind_tensor(py::module_& m) {
   cls.def("__float__", &Tensor::item);
   cls.def("__int__", [](const Tensor& x) { return py::int_(to_numpy(x, false).attr("item")()); });
   cls.def("__bool__", [](const Tensor& x) { return to_numpy(x, false).attr("__bool__")(); });
-  cls.def("__getitem__", &get_item, py::arg("key"));
+  cls.def(
+      "__getitem__",
+      [](const py::object& self, const py::object& key) -> py::object {
+        // In a score_mod that is being traced, an index may be a formula: the look-up becomes part of it.
+        const bool several = py::isinstance<py::tuple>(key);
+        for (const py::handle item : several ? py::reinterpret_borrow<py::tuple>(key) : py::make_tuple(key)) {
+          if (!PyLong_CheckExact(item.ptr()) && !PySlice_Check(item.ptr()) && py::hasattr(item, "_look_up")) {
+            return item.attr("_look_up")(self, key);
+          }
+        }
+        return py::cast(get_item(py::cast<const Tensor&>(self), key));
+      },
+      py::arg("key"));
   cls.def("__iter__", [](const Tensor& x) {
     if (x.rank() == 0) type_error("iter: a tensor without axes cannot be iterated over");
     py::list rows;

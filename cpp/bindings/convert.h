@@ -94,6 +94,7 @@ class Call {
   Tensor optional_tensor(py::handle object, const char* arg, Want want = Want::kFloat) const;
   py::object result(const Tensor& y) const;
   bool tracked() const { return tracked_; }
+  void track() { tracked_ = true; }  // something else than an input asks for Tensors
 
  private:
   const char* op_;
@@ -188,6 +189,7 @@ void bind_attention(py::module_& m);
 void bind_module(py::module_& m);
 void bind_layers(py::module_& m);
 void bind_transformer_layers(py::module_& m);
+void bind_attention_score(py::module_& m);
 void bind_recurrent(py::module_& m);
 void bind_models(py::module_& m);
 void bind_train(py::module_& m);

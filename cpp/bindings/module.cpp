@@ -18,6 +18,7 @@ PYBIND11_MODULE(_core, m) {
   bind_module(m);
   bind_layers(m);
   bind_transformer_layers(m);
+  bind_attention_score(m);
   bind_recurrent(m);
   bind_models(m);
   bind_train(m);

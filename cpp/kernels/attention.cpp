@@ -35,6 +35,11 @@ void Forward(const AttentionHead<T>& h, Index begin, Index end, T* out, Index ou
 }
 
 template <typename T>
+Index ScoreMemory(Index per_head, Index per_query, Index chunks, bool backward) {
+  return ScoreScratch<T>(per_head, per_query, chunks) + (backward ? 2 * kBackwardKeys * kPanel<T> : 0);
+}
+
+template <typename T>
 Index BackwardScratch(Index query_length, Index d, Index d_v) {
   BackwardPlan<T> plan;
   return BackwardPlan<T>::Layout(plan, query_length, d, d_v, nullptr);
@@ -47,8 +52,8 @@ Index DQScratch(Index query_length, Index d) {
 
 template <typename T>
 constexpr AttentionKernels<T> MakeTable() {
-  return {kPanel<T>,          ForwardScratch<T>, Forward<T>,  RowDots<T>,
-          BackwardScratch<T>, DQScratch<T>,      Backward<T>, FinishDQ<T>};
+  return {kPanel<T>,          ForwardScratch<T>, ScoreMemory<T>, Forward<T>, RowDots<T>,
+          BackwardScratch<T>, DQScratch<T>,      Backward<T>,    FinishDQ<T>};
 }
 const AttentionKernels<float>& TableFloat() {
   static constexpr AttentionKernels<float> table = MakeTable<float>();

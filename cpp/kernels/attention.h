@@ -4,11 +4,14 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/score_program.h"
+
 namespace attendo::kernels {
 
 using std::ptrdiff_t;
 
-// What decides the scores of one (batch, head): s_ij = scale · q_i·k_j + bias_ij where i may attend to j.
+// What decides the scores of one (batch, head): s_ij = f(scale · q_i·k_j) + bias_ij where i may attend to j, f the score
+// program if there is one.
 template <typename T>
 struct AttentionHead {
   ptrdiff_t query_length = 0, d = 0, d_v = 0;
@@ -31,6 +34,13 @@ struct AttentionHead {
   std::uint64_t stream = 0;      // of this head
   std::uint32_t drop_below = 0;  // keep where the random bits are >= this
   T keep_scale = 1;
+  const ScoreCode* program = nullptr;        // the modified scores
+  const ScoreCode* program_slope = nullptr;  // backward: the scores and their slope
+  const ScoreCode* program_sums = nullptr;   // backward: the gradients of the tables, or null
+  T* registers = nullptr;                       // score_scratch elements, of this task
+  ptrdiff_t batch = 0, head = 0;
+  std::uint64_t* out_of_bounds = nullptr;  // bit n is set when look-up n left its table
+  T sink = T(-__builtin_inf());            // one more score, of a key without a value; none: -inf
 };
 
 template <typename T>
@@ -50,6 +60,7 @@ struct AttentionGradient {
   bool add_kv = false;  // add to d_k and d_v (later heads of a group)
   T* d_bias = nullptr;  // (L, S) or null: written
   ptrdiff_t d_bias_row = 0;
+  T* const* d_tables = nullptr;  // of the score program's tables: added to
 };
 
 template <typename T>
@@ -57,6 +68,8 @@ struct AttentionKernels {
   ptrdiff_t panel;  // queries of a block
   // Elements; weight_keys: the keys of a row of weights, 0 when they are not asked for.
   ptrdiff_t (*forward_scratch)(ptrdiff_t d, ptrdiff_t d_v, ptrdiff_t weight_keys);
+  // Elements of AttentionHead::registers: those of the programs, and tiles that backward keeps.
+  ptrdiff_t (*score_scratch)(ptrdiff_t per_head, ptrdiff_t per_query, ptrdiff_t chunks, bool backward);
   // out rows [begin, end). begin is a multiple of `panel`. Of each row it leaves the largest score, in units of log2 e, and
   // 1 / Σ_j 2^(s_ij - max_i): the weights are then 2^(s_ij - max_i) · inverse_i, at most 1 however large the scores are,
   // where exp(s_ij - lse_i) would be off by the rounding of lse. Nothing attended: -inf and 0.

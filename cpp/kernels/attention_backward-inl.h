@@ -3,6 +3,8 @@
 //   P_ij = 2^(s_ij - max_i) / l_i     D_i = Σ_c dO_ic O_ic
 //   dV_j = Σ_i P_ij dO_i              dP_ij = dO_i · V_j
 //   dS_ij = P_ij (dP_ij - D_i)        dQ_i = scale Σ_j dS_ij K_j        dK_j = scale Σ_i dS_ij Q_i
+//
+// With a score program f, dQ and dK take dS_ij f'(s_ij) in place of dS_ij, and its tables get what falls to them of dS.
 #if defined(ATTENDO_KERNELS_ATTENTION_BACKWARD_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef ATTENDO_KERNELS_ATTENTION_BACKWARD_INL_H_
 #undef ATTENDO_KERNELS_ATTENTION_BACKWARD_INL_H_
@@ -146,7 +148,17 @@ HWY_NOINLINE void BackwardTile(const AttentionHead<T>& h, const AttentionGradien
   }
   const auto segments = SegmentsOf<T, kVectors>(h, q0, j0, nk);
   // Pass 1: P from the scores.
-  const bool masked = ScoreTile<T, kVectors>(h, mask, segments, queries, q0, count, j0, nk, p.s, p.temp);
+  bool masked;
+  T *raw = nullptr, *slope = nullptr;
+  if (HWY_UNLIKELY(h.program_slope != nullptr)) {
+    const ScoreCode& code = *h.program_slope;
+    raw = h.registers + ScoreScratch<T>(code.per_head, code.per_query, code.chunks);
+    slope = h.program_sums == nullptr ? raw : raw + kBackwardKeys * kPanel<T>;  // the scores are wanted again or not
+    masked = ModifiedScoreTile<T, kVectors>(h, code, mask, segments, queries, q0, count, j0, nk, raw, p.s, slope,
+                                            p.temp);
+  } else {
+    masked = ScoreTile<T, kVectors>(h, mask, segments, queries, q0, count, j0, nk, p.s, p.temp);
+  }
   ForEachSegment<kVectors>(segments, WeightBody<T, kVectors>{shift, inverse, p.s});
   // Pass 2: dP = V·dOᵀ.
   ForEachSegment<kVectors>(segments, ScoreBody<T, kVectors>{h.v + j0 * h.v_row, h.v_row, h.d_v, d_outs, p.dp});
@@ -172,6 +184,14 @@ HWY_NOINLINE void BackwardTile(const AttentionHead<T>& h, const AttentionGradien
   // Pass 4: dS = P (dP - D).
   ForEachSegment<kVectors>(segments, ScoreGradientBody<T, kVectors>{p.s, p.dp, delta});
   if (g.d_bias != nullptr) Transpose<T>(p.s, kWidth, nk, count, g.d_bias + q0 * g.d_bias_row + j0, g.d_bias_row, T(1));
+  if (HWY_UNLIKELY(slope != nullptr)) {
+    if (h.program_sums != nullptr) {
+      ScoreRun<T> run{*h.program_sums, h, q0, count, j0, nk, kWidth, raw};
+      run.d_score = p.s, run.d_tables = g.d_tables;
+      RunScore<T>(run);
+    }
+    if (h.program_slope->has_slope) ApplySlope<T>(p.s, slope, nk * kWidth);
+  }
   // Pass 5: dK += dSᵀ·Q and dQᵀ += Kᵀ·dSᵀ.
   WideProduct<T>(nk, p.d_pad, count, p.s, kWidth, query_rows, p.d_pad, p.d_k, add, skip, rows_selected);
   KeySum<T, kVectors>(
@@ -215,11 +235,11 @@ HWY_NOINLINE void Backward(const AttentionHead<T>& h, const AttentionGradient<T>
                            T* scratch) {
   BackwardPlan<T> p;
   BackwardPlan<T>::Layout(p, h.query_length, h.d, h.d_v, scratch);
-  const T q_scale = h.scale * T(kLog2E);
+  const T q_scale = QueryScale(h);
   const Index n = h.query_length;
   p.query_rows = ProductRows<T>(h.q, h.q_row, n, h.d, p.d_pad, p.query_copy);
   p.d_out_rows = ProductRows<T>(g.d_out, g.d_out_row, n, h.d_v, p.dv_pad, p.d_out_copy);
-  const bool may_mask = h.causal || h.mask != nullptr || h.bias != nullptr;
+  const bool may_mask = h.causal || h.mask != nullptr || h.bias != nullptr || h.program != nullptr;
   p.queries_finite = !may_mask || !HasNonFinite<T>(p.query_rows, p.d_pad, n, h.d);
   p.d_outs_finite = !may_mask || !HasNonFinite<T>(p.d_out_rows, p.dv_pad, n, h.d_v);
   for (Index block = 0; block < p.blocks; ++block) {

@@ -2,6 +2,8 @@
 //
 //   m' = max(m, max_j s_j)   l' = l 2^(m - m') + Σ_j 2^(s_j - m')   o' = o 2^(m - m') + Σ_j 2^(s_j - m') v_j
 //   out = o / l
+//
+// A sink is a key without a value: it is there from the start, m its score and l 1.
 #if defined(ATTENDO_KERNELS_ATTENTION_FORWARD_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef ATTENDO_KERNELS_ATTENTION_FORWARD_INL_H_
 #undef ATTENDO_KERNELS_ATTENTION_FORWARD_INL_H_
@@ -86,12 +88,16 @@ HWY_NOINLINE void ForwardBlock(const AttentionHead<T>& h, Index q0, Index count,
   T* alpha = temp + kForwardKeys * kWidth;
   T* most = alpha + kWidth;
   T* tile_max = most + kWidth;  // of each tile of weights: what its exponentials were taken from
-  PackQueries<T>(h.q + q0 * h.q_row, h.q_row, count, h.d, queries, kWidth, h.scale * T(kLog2E));
+  PackQueries<T>(h.q + q0 * h.q_row, h.q_row, count, h.d, queries, kWidth, QueryScale(h));
 
   const auto lowest = hn::Set(d, MinusInfinity<T>());
   Vector<T> m[kVectors], l[kVectors];
 #pragma GCC unroll 4
   for (int v = 0; v < kVectors; ++v) m[v] = lowest, l[v] = hn::Zero(d);
+  if (HWY_UNLIKELY(h.sink != MinusInfinity<T>())) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) m[v] = hn::Set(d, h.sink * T(kLog2E)), l[v] = hn::Set(d, T(1));
+  }
 
   const Index key_end = KeyEnd(h, q0, count);
   bool begun = false;  // o holds a sum

@@ -1,7 +1,8 @@
 // Score tiles, shared by attention's forward and backward.
 //
-// A tile holds keys in rows and queries in lanes: s[j, i] = log2(e) · (scale · q_i·k_j + bias_ij), -inf where query i may
-// not attend to key j. In these units exp(score) is one exp2.
+// A tile holds keys in rows and queries in lanes: s[j, i] = log2(e) · (f(scale · q_i·k_j) + bias_ij), -inf where query i may
+// not attend to key j. In these units exp(score) is one exp2. f is the score program; the product is in natural units where
+// there is one.
 #if defined(ATTENDO_KERNELS_ATTENTION_TILE_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef ATTENDO_KERNELS_ATTENTION_TILE_INL_H_
 #undef ATTENDO_KERNELS_ATTENTION_TILE_INL_H_
@@ -11,6 +12,7 @@
 
 #include "kernels/attention.h"
 #include "kernels/rows.h"
+#include "kernels/score_program-inl.h"
 #include "kernels/tile-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -349,10 +351,55 @@ struct ScoreBody {
   }
 };
 
+// What the queries are multiplied with before the product.
+template <typename T>
+HWY_INLINE T QueryScale(const AttentionHead<T>& h) {
+  return h.program == nullptr ? h.scale * T(kLog2E) : h.scale;
+}
+
+// -inf in the lanes that a segment leaves out.
+template <typename T, int kVectors>
+struct LeaveOutBody {
+  T* s;
+
+  template <int kFirst>
+  HWY_INLINE void Run(Index begin, Index end) const {
+    const Tag<T> d;
+    for (Index j = begin; j < end; ++j) {
+      for (int v = 0; v < kFirst; ++v) hn::StoreU(hn::Set(d, MinusInfinity<T>()), d, s + (j * kVectors + v) * kLanes<T>);
+    }
+  }
+};
+
+// ScoreTile with a score program. `raw`: where the scores before it go; `slope`: where their slope goes, if the program
+// has one; each of the others may be `raw`.
+template <typename T, int kVectors>
+HWY_NOINLINE bool ModifiedScoreTile(const AttentionHead<T>& h, const ScoreCode& code, TileMask mask,
+                                    const Segments<kVectors>& segments, const T* queries, Index q0, Index count,
+                                    Index j0, Index nk, T* raw, T* s, T* slope, T* temp) {
+  constexpr Index kWidth = kVectors * kLanes<T>;
+  ForEachSegment<kVectors>(segments, ScoreBody<T, kVectors>{h.k + j0 * h.k_row, h.k_row, h.d, queries, raw});
+  ScoreRun<T> run{code, h, q0, count, j0, nk, kWidth, raw};
+  bool strayed = false;
+  run.result = s, run.slope = code.has_slope ? slope : nullptr, run.strayed = &strayed;
+  RunScore<T>(run);
+  BiasAndMask<T, kVectors>(h, mask == TileMask::kSome, q0, count, j0, nk, s, temp);
+  if (HWY_UNLIKELY(strayed && code.checked)) {  // what is masked may be out of bounds
+    ForEachSegment<kVectors>(segments, LeaveOutBody<T, kVectors>{s});
+    run.result = nullptr, run.slope = nullptr, run.masked = s;
+    RunScore<T>(run);
+  }
+  return true;  // the program may give -inf
+}
+
 template <typename T, int kVectors>
 HWY_INLINE bool ScoreTile(const AttentionHead<T>& h, TileMask mask, const Segments<kVectors>& segments,
                           const T* queries, Index q0, Index count, Index j0, Index nk, T* s, T* temp,
                           T* top = nullptr) {
+  if (h.program != nullptr) {
+    return ModifiedScoreTile<T, kVectors>(h, *h.program, mask, segments, queries, q0, count, j0, nk, s, s, nullptr,
+                                          temp);
+  }
   ForEachSegment<kVectors>(segments, ScoreBody<T, kVectors>{h.k + j0 * h.k_row, h.k_row, h.d, queries, s, top});
   return BiasAndMask<T, kVectors>(h, mask == TileMask::kSome, q0, count, j0, nk, s, temp);
 }

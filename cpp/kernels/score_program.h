@@ -71,24 +71,22 @@ struct ScoreStep {
   double value = 0;  // kConstant
 };
 
-template <typename T>
 struct ScoreLookup {
-  const T* table = nullptr;
+  const void* table = nullptr;  // of the scores' dtype
   const ScoreIndex* indices = nullptr;
   int rank = 0;
   bool checked = false;
   int gradient = -1;  // which of d_tables
 };
 
-template <typename T>
 struct ScoreCode {
   const ScoreStep* steps = nullptr;
   ptrdiff_t prologue = 0, count = 0;  // steps [0, prologue) do not depend on the key
-  const ScoreLookup<T>* lookups = nullptr;
+  const ScoreLookup* lookups = nullptr;
   ptrdiff_t per_head = 0, per_query = 0, chunks = 0;  // registers of each kind
   ScoreSlot result, slope;                            // slope: d result / d score, where has_slope
   bool has_slope = false;
-  bool checked = false;  // some look-up is
+  bool checked = false;  // some look-up is, and shall be reported
 };
 
 }  // namespace attendo::kernels

@@ -12,7 +12,7 @@ array([[1.  , 0.  , 0.  ],
        [0.26, 0.26, 0.47]])
 
 ========================  ==========================================================================
-:func:`attention`         attention as one function, with :mod:`masks`
+:func:`attention`         attention as one function, with :mod:`masks` and :mod:`score_mods`
 :mod:`functional`         the other operations
 :mod:`nn`                 layers, and :class:`nn.Module` to write your own
 :mod:`models`             whole networks: the Transformer
@@ -27,7 +27,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from . import callbacks, functional, losses, masks, models, nn, optim, schedules, train
+from . import callbacks, functional, losses, masks, models, nn, optim, schedules, score_mods, train
 from ._grad import enable_grad, no_grad
 from ._info import (
     __version__,
@@ -64,6 +64,7 @@ __all__ = [
     "reference",
     "release_cached_memory",
     "schedules",
+    "score_mods",
     "set_num_threads",
     "tensor",
     "train",

@@ -72,7 +72,14 @@ from .positional_encoding import (
 )
 from .reduce import max, max_backward, mean, mean_backward, sum, sum_backward
 from .residual_norm import residual_norm, residual_norm_backward
-from .scaled_dot_product import scaled_dot_product, scaled_dot_product_backward, scaled_dot_product_steps
+from .scaled_dot_product import (
+    scaled_dot_product,
+    scaled_dot_product_backward,
+    scaled_dot_product_d_sinks,
+    scaled_dot_product_steps,
+    score_indices,
+)
+from .score_program import score_program, score_program_backward
 from .schedules import constant_schedule, cosine_schedule, noam_schedule, step_schedule
 from .shape import (
     concatenate,
@@ -174,7 +181,11 @@ __all__ = [
     "residual_norm_backward",
     "scaled_dot_product",
     "scaled_dot_product_backward",
+    "scaled_dot_product_d_sinks",
     "scaled_dot_product_steps",
+    "score_indices",
+    "score_program",
+    "score_program_backward",
     "sgd_step",
     "sigmoid",
     "sigmoid_backward",
