@@ -79,7 +79,7 @@ HWY_INLINE Vector<T> Power(Vector<T> a, Vector<T> b) {
   const Tag<T> d;
   const auto zero = hn::Zero(d), one = hn::Set(d, T(1)), half = hn::Set(d, T(0.5));
   auto y = Exp<T>(b * Log<T>(hn::Abs(a)));
-  const auto odd = hn::Ne(hn::Floor(b * half), b * half);
+  const auto odd = hn::Not(hn::Eq(hn::Floor(b * half), b * half));
   const auto whole = hn::Eq(hn::Floor(b), b);
   const auto below = hn::IfThenElse(whole, hn::IfThenElse(odd, hn::Neg(y), y), hn::NaN(d));
   y = hn::IfThenElse(hn::Lt(a, zero), below, y);
@@ -248,6 +248,8 @@ struct ScoreMachine {
     if (run.masked != nullptr) Report(step);
   }
 
+  // (hn::Ne is false of NaN on some sets, so it is Not(Eq) throughout.)
+
   // Says so where an index is out of bounds and the query may attend to the key.
   HWY_NOINLINE void Report(const ScoreStep& step) const {
     const ScoreLookup& lookup = run.code.lookups[step.lookup];
@@ -359,15 +361,15 @@ struct ScoreMachine {
         break;
       case ScoreOp::kPower: Map(step, 2, [](V a, V b, V) HWY_ATTR { return Power<T>(a, b); }); break;
       case ScoreOp::kMinimum:  // NaN where either is
-        Map(step, 2, [](V a, V b, V) HWY_ATTR { return hn::IfThenElse(hn::Or(hn::Le(a, b), hn::Ne(a, a)), a, b); });
+        Map(step, 2, [](V a, V b, V) HWY_ATTR { return hn::IfThenElse(hn::Or(hn::Le(a, b), hn::IsNaN(a)), a, b); });
         break;
       case ScoreOp::kMaximum:
-        Map(step, 2, [](V a, V b, V) HWY_ATTR { return hn::IfThenElse(hn::Or(hn::Ge(a, b), hn::Ne(a, a)), a, b); });
+        Map(step, 2, [](V a, V b, V) HWY_ATTR { return hn::IfThenElse(hn::Or(hn::Ge(a, b), hn::IsNaN(a)), a, b); });
         break;
       case ScoreOp::kLess: Map(step, 2, [=](V a, V b, V) HWY_ATTR { return truth(hn::Lt(a, b)); }); break;
       case ScoreOp::kLessEqual: Map(step, 2, [=](V a, V b, V) HWY_ATTR { return truth(hn::Le(a, b)); }); break;
       case ScoreOp::kEqual: Map(step, 2, [=](V a, V b, V) HWY_ATTR { return truth(hn::Eq(a, b)); }); break;
-      case ScoreOp::kNotEqual: Map(step, 2, [=](V a, V b, V) HWY_ATTR { return truth(hn::Ne(a, b)); }); break;
+      case ScoreOp::kNotEqual: Map(step, 2, [=](V a, V b, V) HWY_ATTR { return truth(hn::Not(hn::Eq(a, b))); }); break;
       case ScoreOp::kChain:
         Map(step, 2, [=](V a, V b, V) HWY_ATTR { return hn::IfThenZeroElse(hn::Eq(a, zero), a * b); });
         break;

@@ -322,7 +322,9 @@ class Captured(np.lib.mixins.NDArrayOperatorsMixin):
     def __getitem__(self, key: Any) -> Any:
         items = key if isinstance(key, tuple) else (key,)
         if not self._pending and not any(isinstance(x, Expression) for x in items):
-            return _wrapped(self._array[_unwrapped(key)], self._name)
+            found = self._array[_unwrapped(key)]
+            # Outside of a trace, with arrays of indices, plain arrays come back.
+            return found if any(isinstance(x, np.ndarray) for x in items) else _wrapped(found, self._name)
         items = (*self._pending, *items)
         for item in items:
             if isinstance(item, (bool, np.bool_)) or not isinstance(item, (Expression, int, np.integer)):
@@ -396,6 +398,9 @@ def _wrapped(x: Any, name: str) -> Any:
 # -- a function with the arrays it captured made ready for symbols --------------------------------------------
 
 
+_MOST = 100  # entries of a list or dict that are looked through for arrays
+
+
 def _names(code: CodeType) -> set[str]:
     found = set(code.co_names)
     for constant in code.co_consts:
@@ -404,52 +409,63 @@ def _names(code: CodeType) -> set[str]:
     return found
 
 
-def _prepared(x: Any, name: str, done: dict[int, Any]) -> Any:
-    """The value with arrays wrapped, also those that a function captured; itself where there are none."""
-    if isinstance(x, functools.partial):
-        keywords = {key: _prepared(value, key, done) for key, value in x.keywords.items()}
-        return functools.partial(
-            _prepared(x.func, name, done), *(_prepared(value, "array", done) for value in x.args), **keywords
-        )
-    if isinstance(x, MethodType):
-        return MethodType(_prepared(x.__func__, name, done), x.__self__)
-    if not isinstance(x, FunctionType):
+class _Prepare:
+    """Gives a function with the arrays it captured wrapped; the function itself where there are none."""
+
+    def __init__(self) -> None:
+        self._done: dict[int, Any] = {}
+        self._begun: dict[int, list[CellType]] = {}  # functions under way, and the cells that wait for them
+
+    def __call__(self, x: Any, name: str) -> Any:
+        if isinstance(x, functools.partial):
+            keywords = {key: self(value, key) for key, value in x.keywords.items()}
+            return functools.partial(self(x.func, name), *(self(value, "array") for value in x.args), **keywords)
+        if type(x) in (list, tuple) and len(x) <= _MOST:
+            items = [self(value, name) for value in x]
+            return x if all(a is b for a, b in zip(items, x, strict=True)) else type(x)(items)
+        if type(x) is dict and len(x) <= _MOST:
+            entries = {key: self(value, name) for key, value in x.items()}
+            return x if all(entries[key] is x[key] for key in x) else entries
+        if isinstance(x, MethodType):
+            return MethodType(self(x.__func__, name), x.__self__)
+        if isinstance(x, FunctionType) and (x.__module__ or "").split(".")[0] != "numpy":
+            if id(x) not in self._done:
+                self._begun[id(x)] = []
+                ready = self._done[id(x)] = self._function(x)
+                for cell in self._begun.pop(id(x)):
+                    cell.cell_contents = ready
+            return self._done[id(x)]
         return _wrapped(x, name)
-    if id(x) in done or (x.__module__ or "").split(".")[0] == "numpy":
-        return done.get(id(x), x)
-    done[id(x)] = x  # a function may capture itself
-    own = {}
-    for name_ in _names(x.__code__) & x.__globals__.keys():
-        value = x.__globals__[name_]
-        ready = _prepared(value, name_, done)
-        if ready is not value:
-            own[name_] = ready
-    cells, changed = [], bool(own)
-    for name_, cell in zip(x.__code__.co_freevars, x.__closure__ or (), strict=True):
+
+    def _function(self, x: FunctionType) -> FunctionType:
+        own = {}
+        for name in _names(x.__code__) & x.__globals__.keys():
+            value = x.__globals__[name]
+            if id(value) not in self._begun and (ready := self(value, name)) is not value:
+                own[name] = ready
+        cells = []
+        for name, cell in zip(x.__code__.co_freevars, x.__closure__ or (), strict=True):
+            cells.append(self._cell(name, cell))
+        defaults = self(x.__defaults__, "array")
+        keywords = self(x.__kwdefaults__, "array")
+        same = all(a is b for a, b in zip(cells, x.__closure__ or (), strict=True))
+        if not own and same and defaults is x.__defaults__ and keywords is x.__kwdefaults__:
+            return x
+        ready = FunctionType(x.__code__, {**x.__globals__, **own}, x.__name__, defaults, tuple(cells) or None)
+        ready.__kwdefaults__ = keywords
+        return ready
+
+    def _cell(self, name: str, cell: CellType) -> CellType:
         try:
             value = cell.cell_contents
         except ValueError:  # nothing in it yet
-            cells.append(cell)
-            continue
-        ready = _prepared(value, name_, done)
-        changed = changed or ready is not value
-        cells.append(cell if ready is value else CellType(ready))
-    defaults = tuple(_prepared(value, "array", done) for value in x.__defaults__ or ())
-    keywords = {key: _prepared(value, key, done) for key, value in (x.__kwdefaults__ or {}).items()}
-    changed = changed or any(
-        a is not b
-        for a, b in zip(
-            (*defaults, *keywords.values()),
-            (*(x.__defaults__ or ()), *(x.__kwdefaults__ or {}).values()),
-            strict=True,
-        )
-    )
-    if not changed:
-        return x
-    ready = FunctionType(x.__code__, {**x.__globals__, **own}, x.__name__, defaults or None, tuple(cells) or None)
-    ready.__kwdefaults__ = keywords or None
-    done[id(x)] = ready
-    return ready
+            return cell
+        if id(value) in self._begun:  # a function that calls itself
+            waiting = CellType()
+            self._begun[id(value)].append(waiting)
+            return waiting
+        ready = self(value, name)
+        return cell if ready is value else CellType(ready)
 
 
 def trace(score_mod: Any) -> ScoreProgram:
@@ -473,7 +489,15 @@ def trace(score_mod: Any) -> ScoreProgram:
     tracing = _Trace()
     p = tracing.program
     symbols = [Expression(tracing, n) for n in (p.score(), p.batch(), p.head(), p.query(), p.key())]
-    result = _prepared(function, "score_mod", {})(*symbols)
+    try:
+        result = _Prepare()(function, "score_mod")(*symbols)
+    except IndexError as error:
+        if "only integers, slices" not in str(error):
+            raise
+        raise _refuse(
+            "it looks up an array that is not seen to be one of its variables; make it "
+            "table = at.score_mods.captured(array) outside"
+        ) from error
     if result is None:
         raise TypeError("attention: score_mod returned None; it must return the modified score")
     p.set_result(_node(tracing, result))

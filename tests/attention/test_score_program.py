@@ -2,6 +2,7 @@
 
 import functools
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,6 +21,9 @@ SIGNED = rng.standard_normal(L + S)
 GRID = rng.standard_normal((B, H, L, S))
 SEGMENT = np.array([0, 0, 1, 1, 1, 2, 2])
 ALLOWED = rng.random((L, S)) < 0.7
+
+
+LISTED = [SLOPES, {"a": RELATIVE}]
 
 
 def t5(s, b, h, i, j):
@@ -60,7 +64,7 @@ MODS = {
         "relative": lambda s, b, h, i, j: s + RELATIVE[h, i - j + S],
         "negative index": lambda s, b, h, i, j: s + SIGNED[i - j],
         "column": lambda s, b, h, i, j: s + RELATIVE[-1, j],
-        "row of a table": lambda s, b, h, i, j: s + RELATIVE[h][j],
+        "of a list": lambda s, b, h, i, j: s + LISTED[0][h] + LISTED[1]["a"][h, j],
         "slice of a table": lambda s, b, h, i, j: s + RELATIVE[:, ::2][h, j],
         "transposed table": lambda s, b, h, i, j: s + RELATIVE.T[j, h],
         "bias": lambda s, b, h, i, j: s + GRID[b, h, i, j],
@@ -408,7 +412,7 @@ def test_softcap_is_its_formula():
     assert_close(at.attention(q, k, v, softcap=0.7), reference.scaled_dot_product(q, k, v, softcap=0.7)[0])
     # Nothing is left of differences that are small against it, and nothing changes far below it.
     assert_close(at.attention(q, k, v, softcap=1e9), at.attention(q, k, v))
-    assert_close(at.attention(1e6 * q, k, v, softcap=1e-9), np.broadcast_to(v.mean(-2, keepdims=True), q.shape))
+    assert_close(at.attention(1e6 * q, k, v, softcap=1e-16), np.broadcast_to(v.mean(-2, keepdims=True), q.shape))
 
 
 def test_softcap_comes_before_score_mod():
@@ -573,7 +577,7 @@ def test_dropout():
 # ------------------------------------------------------------------------------------------------------ errors
 
 LIST = [0.1, 0.2, 0.3]
-HIDDEN = {"table": SLOPES}
+HIDDEN = SimpleNamespace(table=SLOPES)
 
 REFUSED = [
     (lambda s, b, h, i, j: s if i > j else 0, TypeError, "np.where"),
@@ -614,6 +618,7 @@ REFUSED = [
     (lambda s, b, h, i, j: s + SIGNED[2 * (i - j) - S], IndexError, "np.clip"),
     (lambda s, b, h, i, j: s + SLOPES[(s * 0 + h).astype(int)], TypeError, "depends on the score"),
     (lambda s, b, h, i, j: s + np.array(["a"])[h], TypeError, "captured"),
+    (lambda s, b, h, i, j: s + np.array([1.0, 2.0, 3.0])[h], TypeError, "captured"),
 ]
 
 
@@ -629,10 +634,12 @@ def test_what_cannot_be_traced_says_why(number):
 
 def test_an_array_out_of_sight_says_what_to_do():
     q, k, v = inputs()
-    with pytest.raises((TypeError, IndexError)):
-        at.attention(q, k, v, score_mod=lambda s, b, h, i, j: s + HIDDEN["table"][h])
-    seen = {"table": at.score_mods.captured(SLOPES)}
-    got = at.attention(q, k, v, score_mod=lambda s, b, h, i, j: s + seen["table"][h] * j)
+    with pytest.raises(TypeError, match="captured"):
+        at.attention(q, k, v, score_mod=lambda s, b, h, i, j: s + HIDDEN.table[h])
+    seen = SimpleNamespace(table=at.score_mods.captured(SLOPES))
+    got = at.attention(q, k, v, score_mod=lambda s, b, h, i, j: s + seen.table[h] * j)
+    rows = at.attention(q, k, v, score_mod=lambda s, b, h, i, j: s + RELATIVE[h][j])
+    assert_same_bits(rows, at.attention(q, k, v, score_mod=lambda s, b, h, i, j: s + RELATIVE[h, j]))
     assert_same_bits(got, at.attention(q, k, v, score_mod=lambda s, b, h, i, j: s + SLOPES[h] * j))
 
 

@@ -127,7 +127,7 @@ def score_program_backward(
                 d_s = d_x[n]
             elif name == "lookup":
                 index = tuple(np.broadcast_to(x[m], s.shape) for m in inputs)
-                np.add.at(d_tables[int(value or 0)], index, d_x[n])
+                np.add.at(d_tables[int(value or 0)], index or ..., d_x[n] if index else d_x[n].sum())
             for m, derivative in zip(inputs, _DERIVATIVES.get(name, ()), strict=False):
                 slope = derivative(x[n], *(x[k] for k in inputs))
                 d_x[m] = d_x[m] + np.where(d_x[n] == 0, 0, d_x[n] * slope)
