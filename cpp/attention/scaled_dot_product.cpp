@@ -41,7 +41,7 @@ struct Problem {
   bool causal = false;
   Index q_offset = 0;
   Tensor key_lengths, mask, bias, sinks;
-  std::shared_ptr<const ScoreCodes> scores;  // the soft-cap and the score program, or null
+  std::shared_ptr<const ScoreCodes> scores;   // the soft-cap and the score program, or null
   std::vector<Index> mask_batch, bias_batch;  // first element of each batch entry
   Layout mask_layout, bias_layout;            // head and row strides
   Index mask_col = 0, bias_col = 0;
@@ -133,10 +133,10 @@ void attention_forward(T* out, const RowStatistics<T>& rows, T* weights, const P
     const Index bh = b * p.heads + h;
     auto head = head_of<T>(p, b, h, registers);
     head.out_of_bounds = &out_of_bounds;
-    kernels::attention_kernels<T>().forward(
-        head, begin, end, out + b * p.out_layout.batch + h * p.out_layout.head, p.out_layout.row,
-        rows.max + bh * p.length, rows.inverse + bh * p.length,
-        weights == nullptr ? nullptr : weights + bh * p.length * p.keys, p.keys, scratch);
+    kernels::attention_kernels<T>().forward(head, begin, end, out + b * p.out_layout.batch + h * p.out_layout.head,
+                                            p.out_layout.row, rows.max + bh * p.length, rows.inverse + bh * p.length,
+                                            weights == nullptr ? nullptr : weights + bh * p.length * p.keys, p.keys,
+                                            scratch);
   });
   if (out_of_bounds != 0) p.scores->out_of_bounds(out_of_bounds);
 }
@@ -415,8 +415,8 @@ void apply_options(Problem& p, const AttentionOptions& o, Index heads) {
     check_float("attention", "sinks", o.sinks);
     check_same_dtype("attention", "sinks", o.sinks, "q", p.q);
     if (!(o.sinks.shape() == Shape{heads})) {
-      value_error("attention: sinks has shape ", o.sinks.shape(), " but must have one entry for each query head, (", heads,
-                  ",)");
+      value_error("attention: sinks has shape ", o.sinks.shape(), " but must have one entry for each query head, (",
+                  heads, ",)");
     }
     p.sinks = o.sinks;
   }
@@ -424,7 +424,8 @@ void apply_options(Problem& p, const AttentionOptions& o, Index heads) {
     value_error("attention: softcap is ", o.softcap, " but must be a finite number above 0");
   }
   if (o.softcap > 0 || o.program) {
-    const ScoreProgram program = o.softcap > 0 ? (o.program ? *o.program : ScoreProgram()).after_softcap(o.softcap) : *o.program;
+    const ScoreProgram program =
+        o.softcap > 0 ? (o.program ? *o.program : ScoreProgram()).after_softcap(o.softcap) : *o.program;
     if (program.result() < 0) value_error("attention: the score program has no result");
     Tensors inputs{p.q, p.k, p.v, p.bias, p.sinks};
     for (const auto& table : program.tables()) inputs.push_back(table.values);

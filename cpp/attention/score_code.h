@@ -84,10 +84,11 @@ class ScoreCodes {
     const int node = forward_.nodes[n];
     const auto& x = program_.nodes()[static_cast<size_t>(node)];
     const auto& found = program_.tables()[static_cast<size_t>(x.table)];
-    throw std::out_of_range(concat("attention: score_mod looks up ", program_.text(node), ", but ", found.name,
-                                   " has shape ", found.values.shape(),
-                                   " and the index leaves it for a query and a key it may attend to; keep it within with "
-                                   "np.clip"));
+    throw std::out_of_range(
+        concat("attention: score_mod looks up ", program_.text(node), ", but ", found.name, " has shape ",
+               found.values.shape(),
+               " and the index leaves it for a query and a key it may attend to; keep it within with "
+               "np.clip"));
   }
 
  private:
@@ -119,9 +120,8 @@ class ScoreCodes {
         range = {0, 0, false};
         if (values.size() > 0) range = {static_cast<double>(*low), static_cast<double>(*high), false};
         if (std::max(-range.low, range.high) > exact()) {
-          value_error("attention: score_mod looks up ", name, ", which holds ",
-                      -range.low > range.high ? *low : *high, "; ", dtype_name(dtype_),
-                      " holds whole numbers to ", static_cast<Index>(exact()), " only");
+          value_error("attention: score_mod looks up ", name, ", which holds ", -range.low > range.high ? *low : *high,
+                      "; ", dtype_name(dtype_), " holds whole numbers to ", static_cast<Index>(exact()), " only");
         }
       }
       if (values.size() > std::numeric_limits<std::int32_t>::max()) {
@@ -129,7 +129,7 @@ class ScoreCodes {
       }
       table_ranges_.push_back(range);
       // One entry at least, for what looks beyond.
-      tables_.push_back(values.size() == 0 ? Tensor::zeros({1}, dtype_)
+      tables_.push_back(values.size() == 0         ? Tensor::zeros({1}, dtype_)
                         : values.dtype() == dtype_ ? values.detach()
                                                    : values.to(dtype_));
     }
@@ -165,13 +165,15 @@ class ScoreCodes {
       case Op::kSign: return {-1, 1, a.nan};
       case Op::kTanh: return {-1, 1, a.nan};
       case Op::kExp: return {0, std::exp(a.high) * 1.001, a.nan};
-      case Op::kLog: return {a.low >= 0 ? std::log(a.low) : -kInf, a.high >= 0 ? std::log(a.high) : kInf, a.nan || a.low < 0};
+      case Op::kLog:
+        return {a.low >= 0 ? std::log(a.low) : -kInf, a.high >= 0 ? std::log(a.high) : kInf, a.nan || a.low < 0};
       case Op::kSqrt: return {0, a.high >= 0 ? std::sqrt(a.high) : kInf, a.nan || a.low < 0};
       // A rounding error may have carried a float past a whole number.
       case Op::kFloor:
       case Op::kTruncate: return {std::floor(a.low - 1), std::ceil(a.high + 1), a.nan};
       case Op::kAdd: return finite ? Range{a.low + b.low, a.high + b.high, nan} : opposite(a, b);
-      case Op::kSubtract: return finite ? Range{a.low - b.high, a.high - b.low, nan} : opposite(a, {-b.high, -b.low, b.nan});
+      case Op::kSubtract:
+        return finite ? Range{a.low - b.high, a.high - b.low, nan} : opposite(a, {-b.high, -b.low, b.nan});
       case Op::kMultiply:
       case Op::kChain:
         if (!finite && (spans_zero(a) || spans_zero(b))) return {};
@@ -246,7 +248,8 @@ class ScoreCodes {
 
   // x · 1, which made a float of a whole number, is x.
   int plain(int n) const {
-    while (node(n).op == Op::kMultiply && node(node(n).b).op == Op::kConstant && node(node(n).b).value == 1) n = node(n).a;
+    while (node(n).op == Op::kMultiply && node(node(n).b).op == Op::kConstant && node(node(n).b).value == 1)
+      n = node(n).a;
     return n;
   }
 

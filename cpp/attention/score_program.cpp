@@ -99,7 +99,8 @@ int ScoreProgram::add_node(Node node) {
     const Node& x = nodes_[i];
     if (x.op == node.op && x.a == node.a && x.b == node.b && x.c == node.c && x.kind == node.kind &&
         x.table == node.table && x.indices == node.indices &&
-        (node.op != Op::kConstant || same_value(x.value, node.value) || (x.value != x.value && node.value != node.value))) {
+        (node.op != Op::kConstant || same_value(x.value, node.value) ||
+         (x.value != x.value && node.value != node.value))) {
       return static_cast<int>(i);
     }
   }
@@ -154,7 +155,8 @@ int ScoreProgram::binary(Op op, int a, int b) {
   if (to == Kind::kBool) {  // as NumPy: + is or, * is and
     if (op == Op::kAdd) op = Op::kMaximum;
     if (op == Op::kSubtract) {
-      type_error("attention: score_mod subtracts truth values; say != for one of the two alone, or 1.0 * them for numbers");
+      type_error(
+          "attention: score_mod subtracts truth values; say != for one of the two alone, or 1.0 * them for numbers");
     }
     if (op == Op::kFloorDivide || op == Op::kModulo || op == Op::kPower) to = Kind::kInt;
   }
@@ -179,7 +181,8 @@ int ScoreProgram::binary(Op op, int a, int b) {
     if (y != nullptr && *y == 0.5) return unary(Op::kSqrt, a);
   }
   if (is_comparison(op)) to = Kind::kBool;
-  if (x != nullptr && y != nullptr && op != Op::kFloorDivide && op != Op::kModulo) return constant(apply(op, *x, *y), to);
+  if (x != nullptr && y != nullptr && op != Op::kFloorDivide && op != Op::kModulo)
+    return constant(apply(op, *x, *y), to);
   // x + 0 would be +0 where x is -0; that no softmax sees.
   if (op == Op::kMultiply && x != nullptr && *x == 1 && kind(b) == to) return b;
   if ((op == Op::kMultiply || op == Op::kDivide) && y != nullptr && *y == 1 && kind(a) == to) return a;
@@ -383,7 +386,8 @@ ScoreProgram::Derivatives ScoreProgram::differentiate(const std::vector<int>& wa
   for (size_t n = 0; n < count; ++n) {
     if (nodes_[n].op == Op::kScore) out.slope = adjoint[n];
   }
-  for (const int n : wanted) out.factors.push_back(static_cast<size_t>(n) < count ? adjoint[static_cast<size_t>(n)] : zero);
+  for (const int n : wanted)
+    out.factors.push_back(static_cast<size_t>(n) < count ? adjoint[static_cast<size_t>(n)] : zero);
   return out;
 }
 

@@ -41,7 +41,7 @@ class ScoreProgram {
   int unary(Op op, int a);
   int binary(Op op, int a, int b);
   int where(int condition, int a, int b);
-  int to_int(int a);    // towards zero
+  int to_int(int a);  // towards zero
   int to_float(int a);
   int add(int a, int b) { return binary(Op::kAdd, a, b); }
   int subtract(int a, int b) { return binary(Op::kSubtract, a, b); }

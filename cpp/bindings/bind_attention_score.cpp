@@ -8,19 +8,27 @@ using Op = ScoreProgram::Op;
 using Kind = ScoreProgram::Kind;
 
 constexpr std::pair<const char*, Op> kUnary[] = {
-    {"negative", Op::kNegative}, {"absolute", Op::kAbsolute}, {"sign", Op::kSign},   {"exp", Op::kExp},
-    {"log", Op::kLog},           {"tanh", Op::kTanh},         {"sqrt", Op::kSqrt},   {"floor", Op::kFloor},
-    {"trunc", Op::kTruncate},
+    {"negative", Op::kNegative}, {"absolute", Op::kAbsolute}, {"sign", Op::kSign},
+    {"exp", Op::kExp},           {"log", Op::kLog},           {"tanh", Op::kTanh},
+    {"sqrt", Op::kSqrt},         {"floor", Op::kFloor},       {"trunc", Op::kTruncate},
 };
 constexpr std::pair<const char*, Op> kBinary[] = {
-    {"add", Op::kAdd},         {"subtract", Op::kSubtract},          {"multiply", Op::kMultiply},
-    {"divide", Op::kDivide},   {"floor_divide", Op::kFloorDivide},   {"remainder", Op::kModulo},
-    {"power", Op::kPower},     {"minimum", Op::kMinimum},            {"maximum", Op::kMaximum},
-    {"less", Op::kLess},       {"less_equal", Op::kLessEqual},       {"equal", Op::kEqual},
+    {"add", Op::kAdd},
+    {"subtract", Op::kSubtract},
+    {"multiply", Op::kMultiply},
+    {"divide", Op::kDivide},
+    {"floor_divide", Op::kFloorDivide},
+    {"remainder", Op::kModulo},
+    {"power", Op::kPower},
+    {"minimum", Op::kMinimum},
+    {"maximum", Op::kMaximum},
+    {"less", Op::kLess},
+    {"less_equal", Op::kLessEqual},
+    {"equal", Op::kEqual},
     {"not_equal", Op::kNotEqual},
 };
 constexpr std::pair<const char*, Op> kOther[] = {
-    {"s", Op::kScore},          {"b", Op::kBatch},      {"h", Op::kHead},   {"i", Op::kQuery}, {"j", Op::kKey},
+    {"s", Op::kScore},           {"b", Op::kBatch},       {"h", Op::kHead},      {"i", Op::kQuery},     {"j", Op::kKey},
     {"constant", Op::kConstant}, {"lookup", Op::kLookup}, {"where", Op::kWhere}, {"chain", Op::kChain},
 };
 

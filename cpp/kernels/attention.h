@@ -37,7 +37,7 @@ struct AttentionHead {
   const ScoreCode* program = nullptr;        // the modified scores
   const ScoreCode* program_slope = nullptr;  // backward: the scores and their slope
   const ScoreCode* program_sums = nullptr;   // backward: the gradients of the tables, or null
-  T* registers = nullptr;                       // score_scratch elements, of this task
+  T* registers = nullptr;                    // score_scratch elements, of this task
   ptrdiff_t batch = 0, head = 0;
   std::uint64_t* out_of_bounds = nullptr;  // bit n is set when look-up n left its table
   T sink = T(-__builtin_inf());            // one more score, of a key without a value; none: -inf

@@ -154,8 +154,8 @@ HWY_NOINLINE void BackwardTile(const AttentionHead<T>& h, const AttentionGradien
     const ScoreCode& code = *h.program_slope;
     raw = h.registers + ScoreScratch<T>(code.per_head, code.per_query, code.chunks);
     slope = h.program_sums == nullptr ? raw : raw + kBackwardKeys * kPanel<T>;  // the scores are wanted again or not
-    masked = ModifiedScoreTile<T, kVectors>(h, code, mask, segments, queries, q0, count, j0, nk, raw, p.s, slope,
-                                            p.temp);
+    masked =
+        ModifiedScoreTile<T, kVectors>(h, code, mask, segments, queries, q0, count, j0, nk, raw, p.s, slope, p.temp);
   } else {
     masked = ScoreTile<T, kVectors>(h, mask, segments, queries, q0, count, j0, nk, p.s, p.temp);
   }

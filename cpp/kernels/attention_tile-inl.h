@@ -366,7 +366,8 @@ struct LeaveOutBody {
   HWY_INLINE void Run(Index begin, Index end) const {
     const Tag<T> d;
     for (Index j = begin; j < end; ++j) {
-      for (int v = 0; v < kFirst; ++v) hn::StoreU(hn::Set(d, MinusInfinity<T>()), d, s + (j * kVectors + v) * kLanes<T>);
+      for (int v = 0; v < kFirst; ++v)
+        hn::StoreU(hn::Set(d, MinusInfinity<T>()), d, s + (j * kVectors + v) * kLanes<T>);
     }
   }
 };

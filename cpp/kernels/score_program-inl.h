@@ -65,8 +65,8 @@ HWY_INLINE Vector<T> Log(Vector<T> x) {
   p = hn::MulAdd(p, z, hn::Set(d, T(2.0 / 5)));
   p = hn::MulAdd(p, z, hn::Set(d, T(2.0 / 3)));
   // 2u = f - u f: the leading term without the rounding of u.
-  const auto low = hn::MulAdd(k, hn::Set(d, kSingle ? T(-2.12194440e-4) : T(1.90821492927058770002e-10)),
-                              u * (p * z - f));
+  const auto low =
+      hn::MulAdd(k, hn::Set(d, kSingle ? T(-2.12194440e-4) : T(1.90821492927058770002e-10)), u * (p * z - f));
   auto y = hn::MulAdd(k, hn::Set(d, kSingle ? T(0.693359375) : T(0.693147180369123816490)), f + low);
   y = hn::IfThenElse(hn::Eq(x, hn::Zero(d)), hn::Neg(hn::Inf(d)), y);
   y = hn::IfThenElse(hn::Eq(x, hn::Inf(d)), x, y);
@@ -123,14 +123,14 @@ struct ScoreRun {
   const ScoreCode& code;
   const AttentionHead<T>& head;
   Index q0, count, j0, nk;
-  Index width;               // lanes of a row
-  const T* raw;              // (nk, width): the scores
-  T* result = nullptr;       // log2(e) times what becomes of them, if wanted; may be `raw`
-  T* slope = nullptr;        // d result / d score, if wanted; may be `raw`
-  const T* d_score = nullptr;      // for kScatter
-  T* const* d_tables = nullptr;    // for kScatter
-  const T* masked = nullptr;       // if given, look-ups out of bounds are reported where this is not -inf
-  bool* strayed = nullptr;         // set when a look-up is out of bounds anywhere
+  Index width;                   // lanes of a row
+  const T* raw;                  // (nk, width): the scores
+  T* result = nullptr;           // log2(e) times what becomes of them, if wanted; may be `raw`
+  T* slope = nullptr;            // d result / d score, if wanted; may be `raw`
+  const T* d_score = nullptr;    // for kScatter
+  T* const* d_tables = nullptr;  // for kScatter
+  const T* masked = nullptr;     // if given, look-ups out of bounds are reported where this is not -inf
+  bool* strayed = nullptr;       // set when a look-up is out of bounds anywhere
 };
 
 template <typename T>
@@ -211,16 +211,16 @@ struct ScoreMachine {
     if constexpr (sizeof(T) == 4) {
       auto offset = hn::Zero(di);
       for (int axis = 0; axis < lookup.rank; ++axis) {
-        const auto x = Position(lookup.indices[axis], hn::LoadU(d, at[axis].at + r * at[axis].row + v * at[axis].vector),
-                                good);
+        const auto x =
+            Position(lookup.indices[axis], hn::LoadU(d, at[axis].at + r * at[axis].row + v * at[axis].vector), good);
         offset = offset + hn::ConvertTo(di, x) * hn::Set(di, static_cast<std::int32_t>(lookup.indices[axis].stride));
       }
       return offset;
     } else {
       auto offset = hn::Zero(d);
       for (int axis = 0; axis < lookup.rank; ++axis) {
-        const auto x = Position(lookup.indices[axis], hn::LoadU(d, at[axis].at + r * at[axis].row + v * at[axis].vector),
-                                good);
+        const auto x =
+            Position(lookup.indices[axis], hn::LoadU(d, at[axis].at + r * at[axis].row + v * at[axis].vector), good);
         offset = hn::MulAdd(x, hn::Set(d, static_cast<double>(lookup.indices[axis].stride)), offset);
       }
       return hn::ConvertTo(di, offset);
@@ -240,7 +240,8 @@ struct ScoreMachine {
     for (Index r = 0; r < n; ++r) {
       for (Index v = 0; v < vectors; ++v) {
         const auto offset = Place(lookup, at, r, v, good);
-        hn::StoreU(hn::GatherIndex(d, static_cast<const T*>(lookup.table), offset), d, out.at + r * out.row + v * kLanes<T>);
+        hn::StoreU(hn::GatherIndex(d, static_cast<const T*>(lookup.table), offset), d,
+                   out.at + r * out.row + v * kLanes<T>);
       }
     }
     if (!lookup.checked || hn::AllTrue(d, good)) return;

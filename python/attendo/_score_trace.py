@@ -1,4 +1,4 @@
-"""Reading a score_mod: it is called once, on symbols in place of numbers, and leaves the formula it computes."""
+"""Reading a score_mod: it is called once, on symbols in place of numbers, and leaves its formula."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ def _node(trace: _Trace, x: Any) -> int:
     if isinstance(x, Captured):
         if x._pending or x._array.size != 1:
             raise _refuse(
-                f"{x._name} of shape {tuple(x._array.shape)} stands in the arithmetic whole; look up one entry "
-                f"of it, as in {x._name}[h]"
+                f"{x._name} of shape {tuple(x._array.shape)} stands in the arithmetic whole; look up one "
+                f"entry of it, as in {x._name}[h]"
             )
         x = x._array
     if isinstance(x, (bool, np.bool_)):
@@ -69,8 +69,8 @@ def _node(trace: _Trace, x: Any) -> int:
     if _is_array(x):
         if x.size != 1:
             raise _refuse(
-                f"an array of shape {tuple(x.shape)} stands in the arithmetic; look up one entry of it, as in "
-                "table[h, i - j], with at.score_mods.captured(table) if need be"
+                f"an array of shape {tuple(x.shape)} stands in the arithmetic; look up one entry of it, as "
+                "in table[h, i - j], with at.score_mods.captured(table) if need be"
             )
         zero = program.integer(0)
         return program.lookup(trace.table(x, "a number"), "a number", [zero] * x.ndim)
@@ -102,6 +102,10 @@ def _plain(name: str) -> Callable[[ScoreProgram, int], int]:
 
 def _plain2(name: str) -> Callable[[ScoreProgram, int, int], int]:
     return lambda p, a, b: p.binary(name, a, b)
+
+
+def _condition(name: str, what: str) -> Callable[[ScoreProgram, int, int], int]:
+    return lambda p, a, b: p.binary(name, *_both_true(p, a, b, what))
 
 
 def _logarithm(base: float) -> Callable[[ScoreProgram, int], int]:
@@ -150,18 +154,9 @@ _TWO: dict[str, Callable[[ScoreProgram, int, int], int]] = {
     "float_power": lambda p, a, b: p.binary("power", p.to_float(a), b),
     "greater": lambda p, a, b: p.binary("less", b, a),
     "greater_equal": lambda p, a, b: p.binary("less_equal", b, a),
-    **{
-        name: (lambda p, a, b, name=name: p.binary("multiply", *_both_true(p, a, b, name)))
-        for name in ("logical_and", "bitwise_and")
-    },
-    **{
-        name: (lambda p, a, b, name=name: p.binary("add", *_both_true(p, a, b, name)))
-        for name in ("logical_or", "bitwise_or")
-    },
-    **{
-        name: (lambda p, a, b, name=name: p.binary("not_equal", *_both_true(p, a, b, name)))
-        for name in ("logical_xor", "bitwise_xor")
-    },
+    **{name: _condition("multiply", name) for name in ("logical_and", "bitwise_and")},
+    **{name: _condition("add", name) for name in ("logical_or", "bitwise_or")},
+    **{name: _condition("not_equal", name) for name in ("logical_xor", "bitwise_xor")},
 }
 
 
@@ -176,7 +171,9 @@ def _apply(name: str, *inputs: Any) -> Expression:
         return Expression(trace, _ONE[name](trace.program, nodes[0]))
     if len(nodes) == 2 and name in _TWO:
         return Expression(trace, _TWO[name](trace.program, nodes[0], nodes[1]))
-    raise _refuse(f"there is no numpy.{name} in it; there are {', '.join(sorted({*_ONE, *_TWO, 'where', 'clip'}))}")
+    raise _refuse(
+        f"there is no numpy.{name} in it; there are {', '.join(sorted({*_ONE, *_TWO, 'where', 'clip'}))}"
+    )
 
 
 def _where(condition: Any, x: Any = None, y: Any = None) -> Expression:
@@ -186,7 +183,7 @@ def _where(condition: Any, x: Any = None, y: Any = None) -> Expression:
     return Expression(trace, trace.program.where(*(_node(trace, value) for value in (condition, x, y))))
 
 
-def _clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:  # noqa: A002
+def _clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
     low, high = (a_min if min is None else min), (a_max if max is None else max)
     if low is not None:
         a = np.maximum(a, low)
@@ -242,7 +239,7 @@ class Expression:
     __xor__, __rxor__ = _operator("bitwise_xor"), _operator("bitwise_xor", True)
     __lt__, __le__ = _operator("less"), _operator("less_equal")
     __gt__, __ge__ = _operator("greater"), _operator("greater_equal")
-    __eq__, __ne__ = _operator("equal"), _operator("not_equal")  # type: ignore[assignment]
+    __eq__, __ne__ = _operator("equal"), _operator("not_equal")
     __hash__ = object.__hash__
 
     def __neg__(self) -> Expression:
@@ -257,7 +254,7 @@ class Expression:
     def __invert__(self) -> Expression:
         return _apply("invert", self)
 
-    def clip(self, min: Any = None, max: Any = None) -> Any:  # noqa: A002
+    def clip(self, min: Any = None, max: Any = None) -> Any:
         return _clip(self, min, max)
 
     def astype(self, dtype: Any) -> Expression:
@@ -276,8 +273,8 @@ class Expression:
 
     def __bool__(self) -> bool:
         raise _refuse(
-            f"whether ({self}) holds differs from entry to entry, so if, and, or, not, min and max cannot decide "
-            "by it; say np.where(condition, x, y), & | ~, np.minimum and np.maximum"
+            f"whether ({self}) holds differs from entry to entry, so if, and, or, not, min and max cannot "
+            "decide by it; say np.where(condition, x, y), & | ~, np.minimum and np.maximum"
         )
 
     def __float__(self) -> float:
@@ -333,7 +330,9 @@ class Captured(np.lib.mixins.NDArrayOperatorsMixin):
                 )
         ndim = self._array.ndim
         if len(items) > ndim:
-            raise IndexError(f"attention: score_mod looks up {self._name} with {len(items)} indices, but it has {ndim} axes")
+            raise IndexError(
+                f"attention: score_mod looks up {self._name} with {len(items)} indices but it has {ndim} axes"
+            )
         if len(items) < ndim:
             return Captured(self._array, self._name, items)
         trace = _trace_of(items)
@@ -355,7 +354,9 @@ class Captured(np.lib.mixins.NDArrayOperatorsMixin):
     ) -> Any:
         if any(isinstance(x, Expression) for x in (*args, *kwargs.values())):
             raise _refuse(f"numpy.{getattr(func, '__name__', func)} of a whole array, {self._name}")
-        return _wrapped(func(*map(_unwrapped, args), **{k: _unwrapped(v) for k, v in kwargs.items()}), self._name)
+        return _wrapped(
+            func(*map(_unwrapped, args), **{k: _unwrapped(v) for k, v in kwargs.items()}), self._name
+        )
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         array = self._array.numpy() if isinstance(self._array, Tensor) else self._array
@@ -395,7 +396,7 @@ def _wrapped(x: Any, name: str) -> Any:
     return Captured(x, name) if _is_array(x) and x.ndim > 0 else x
 
 
-# -- a function with the arrays it captured made ready for symbols --------------------------------------------
+# -- a function with the arrays it captured made ready for symbols -------------------------------------------
 
 
 _MOST = 100  # entries of a list or dict that are looked through for arrays
@@ -419,7 +420,9 @@ class _Prepare:
     def __call__(self, x: Any, name: str) -> Any:
         if isinstance(x, functools.partial):
             keywords = {key: self(value, key) for key, value in x.keywords.items()}
-            return functools.partial(self(x.func, name), *(self(value, "array") for value in x.args), **keywords)
+            return functools.partial(
+                self(x.func, name), *(self(value, "array") for value in x.args), **keywords
+            )
         if type(x) in (list, tuple) and len(x) <= _MOST:
             items = [self(value, name) for value in x]
             return x if all(a is b for a, b in zip(items, x, strict=True)) else type(x)(items)
@@ -472,18 +475,21 @@ def trace(score_mod: Any) -> ScoreProgram:
     """The formula a score_mod computes."""
     if not callable(score_mod):
         raise TypeError(
-            f"attention: score_mod is a {type(score_mod).__name__} but must be a function of (s, b, h, i, j), the "
-            "score, the batch entry, the head and the positions of query and key; numbers go to bias="
+            f"attention: score_mod is a {type(score_mod).__name__} but must be a function of "
+            "(s, b, h, i, j): the score, the batch entry, the head and the positions of query and key; "
+            "numbers go to bias="
         )
     try:
         inspect.signature(score_mod).bind(*range(5))
     except TypeError as error:
-        raise TypeError(f"attention: score_mod must take the five arguments (s, b, h, i, j): {error}") from None
+        raise TypeError(
+            f"attention: score_mod must take the five arguments (s, b, h, i, j): {error}"
+        ) from None
     except ValueError:  # a function without a signature
         pass
     function = score_mod
     if not isinstance(score_mod, (FunctionType, MethodType, functools.partial)):
-        called = getattr(type(score_mod), "__call__", None)
+        called = type(score_mod).__call__
         if isinstance(called, FunctionType):
             function = MethodType(called, score_mod)
     tracing = _Trace()

@@ -86,12 +86,12 @@ def attention(
     softcap : float, optional
         c above 0: the scaled scores s become :math:`c \tanh(s / c)`.
     score_mod : function of (s, b, h, i, j), optional
-        What becomes of the scores after that: of the score s of batch entry b (all batch axes counted through as
-        one), query head h, query position i (row + ``q_offset``) and key j. Called once, on symbols; see
+        What becomes of the scores after that: of the score s of batch entry b (all batch axes counted through
+        as one), query head h, query position i (row + ``q_offset``) and key j. Called once, on symbols; see
         :mod:`attendo.score_mods` for what it may do. Tensors it looks things up in get gradients.
     sinks : array_like or Tensor, shape (H,), optional
-        One more score for each head, of a key that has no value: weight that goes nowhere. -inf is none. (H is 1
-        where q has no axis for heads.)
+        One more score for each head, of a key that has no value: weight that goes nowhere. -inf is none. (H
+        is 1 where q has no axis for heads.)
     dropout : float
         Probability of dropping a weight, 0 or more and below 1. Needs ``generator``.
     generator : Generator, optional
@@ -119,8 +119,8 @@ def attention(
         lacks ``q_offset``; when softcap is not a finite number above 0 or ``sinks`` has not one entry a head;
         when whole numbers in ``score_mod`` grow larger than the dtype holds exactly.
     TypeError
-        When a dtype is not float32 or float64, dtypes differ, or ``mask`` is not bool; when ``score_mod`` is no
-        function or does what cannot be traced.
+        When a dtype is not float32 or float64, dtypes differ, or ``mask`` is not bool; when ``score_mod`` is
+        no function or does what cannot be traced.
     IndexError
         When ``score_mod`` looks up what an array does not have, for a query and a key it may attend to.
 
@@ -133,8 +133,8 @@ def attention(
         o_i = \sum_j P_{ij} v_j
 
     The order is: scale, softcap, score_mod (together f), bias, mask, softmax with the sink z (without one,
-    :math:`e^{z_h}` is 0). ONNX ``Attention`` has the soft-cap in this place; PyTorch's ``flex_attention`` has no
-    bias besides its score_mod.
+    :math:`e^{z_h}` is 0). ONNX ``Attention`` has the soft-cap in this place; PyTorch's ``flex_attention`` has
+    no bias besides its score_mod.
 
     and backwards, with :math:`D_i = \sum_c do_{ic}\, o_{ic}`,
 
@@ -143,17 +143,17 @@ def attention(
         dv_j = \sum_i P_{ij}\, do_i, \quad dS_{ij} = P_{ij} (do_i \cdot v_j - D_i), \quad
         dq_i = \text{scale} \sum_j dS_{ij} f'_{ij} k_j, \quad dk_j = \text{scale} \sum_i dS_{ij} f'_{ij} q_i
 
-    while bias gets :math:`dS`, a table of score_mod :math:`dS_{ij}` times the derivative of f by the entry that was
-    looked up, and :math:`dz_h = -\sum_i D_i\, e^{z_h} / (e^{z_h} + \sum_j e^{s_{ij}})`.
+    while bias gets :math:`dS`, a table of score_mod :math:`dS_{ij}` times the derivative of f by the entry
+    that was looked up, and :math:`dz_h = -\sum_i D_i\, e^{z_h} / (e^{z_h} + \sum_j e^{s_{ij}})`.
 
     Cost: :math:`H L S (D + D_v)` multiply-adds; memory linear in L and S: the weights are never stored unless
     asked for. Masked keys and values are left out, not multiplied by zero: a NaN behind a mask does not leak.
 
     References
     ----------
-    Vaswani et al. 2017, "Attention is all you need", eq. 1. Dao et al. 2022, "FlashAttention". Soft-cap: Gemma Team
-    2024, "Gemma 2", §2. score_mod: Dong et al. 2024, "Flex Attention". Sinks: Xiao et al. 2024, "Efficient Streaming
-    Language Models with Attention Sinks". Articles 000 §3.2, 001 §4.1, 003 §4.1.
+    Vaswani et al. 2017, "Attention is all you need", eq. 1. Dao et al. 2022, "FlashAttention". Soft-cap:
+    Gemma Team 2024, "Gemma 2", §2. score_mod: Dong et al. 2024, "Flex Attention". Sinks: Xiao et al. 2024,
+    "Efficient Streaming Language Models with Attention Sinks". Articles 000 §3.2, 001 §4.1, 003 §4.1.
 
     Examples
     --------

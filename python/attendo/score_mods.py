@@ -1,9 +1,9 @@
 r"""Score modifications: what becomes of each score before the softmax, as a function.
 
-``at.attention(q, k, v, score_mod=f)`` replaces the score s of a query and a key by ``f(s, b, h, i, j)``: b is the
-batch entry (all batch axes counted through as one), h the query head, i the query's position (row + ``q_offset``)
-and j the key's. The function is called once, on symbols; what it computes becomes a short program that runs inside
-the attention kernel, forward and backward, without an array of L × S anywhere.
+``at.attention(q, k, v, score_mod=f)`` replaces the score s of a query and a key by ``f(s, b, h, i, j)``: b is
+the batch entry (all batch axes counted through as one), h the query head, i the query's position (row +
+``q_offset``) and j the key's. The function is called once, on symbols; what it computes becomes a short
+program that runs inside the attention kernel, forward and backward, without an array of L × S anywhere.
 
 >>> import numpy as np
 >>> import attendo as at
@@ -11,11 +11,11 @@ the attention kernel, forward and backward, without an array of L × S anywhere.
 >>> slopes = 2.0 ** -np.arange(1, 5)
 >>> out = at.attention(q, k, v, score_mod=lambda s, b, h, i, j: s - slopes[h] * abs(i - j))
 
-It may use ``+ - * / // % **``, comparisons, ``& | ~``, ``abs``, and of NumPy ``where``, ``exp``, ``log``, ``tanh``,
-``sqrt``, ``minimum``, ``maximum``, ``clip``, ``floor`` and the like; numbers; and entries of arrays and Tensors, looked
-up at whole numbers made of b, h, i and j by NumPy's rules (negative counts from the end). Gradients flow to the scores
-and to the Tensors. What cannot be traced (``if``, ``math.exp``, a whole array) is an error that says why; ``bias=``
-takes any numbers.
+It may use ``+ - * / // % **``, comparisons, ``& | ~``, ``abs``, and of NumPy ``where``, ``exp``, ``log``,
+``tanh``, ``sqrt``, ``minimum``, ``maximum``, ``clip``, ``floor`` and the like; numbers; and entries of arrays
+and Tensors, looked up at whole numbers made of b, h, i and j by NumPy's rules (negative counts from the end).
+Gradients flow to the scores and to the Tensors. What cannot be traced (``if``, ``math.exp``, a whole array)
+is an error that says why; ``bias=`` takes any numbers.
 
 A score of -inf masks. A masked pair is left out whatever the function makes of it. Masks are better given as
 ``mask=``: blocks they empty are not computed.
@@ -40,8 +40,8 @@ ScoreMod: TypeAlias = Callable[[Any, Any, Any, Any, Any], Any]
 def captured(array: Any) -> Any:
     """Make an array ready to be looked up in a score_mod.
 
-    Arrays and Tensors that a function reaches as a variable need no such thing. One inside of another object, a list
-    or an attribute, does: it is not seen.
+    Arrays and Tensors that a function reaches as a variable need no such thing. One inside of another object,
+    a list or an attribute, does: it is not seen.
 
     Parameters
     ----------
@@ -122,13 +122,14 @@ def softcap(cap: float) -> ScoreMod:
 
 
 def relative(table: Any) -> ScoreMod:
-    r"""Add a number that depends on how far the key is from the query: :math:`s + t_{h,\,\mathrm{clip}(j - i, -R, R) + R}`.
+    r"""Add a number that depends on how far the key is from the query: :math:`s + t_{h,\,\mathrm{clip}(j - i,
+    -R, R) + R}`.
 
     Parameters
     ----------
     table : ndarray or Tensor, shape (H, 2 R + 1) or (2 R + 1,)
-        What to add, for distances j - i from -R to R; those farther count as R. A Tensor that requires a gradient
-        gets one.
+        What to add, for distances j - i from -R to R; those farther count as R. A Tensor that requires a
+        gradient gets one.
 
     Returns
     -------

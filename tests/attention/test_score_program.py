@@ -1,4 +1,4 @@
-"""score_mod: what is traced is what NumPy computes, forward and backward; and what cannot be traced says so."""
+"""score_mod: what is traced is what NumPy computes, forward and backward; what cannot be traced says so."""
 
 import functools
 import math
@@ -80,7 +80,9 @@ MODS = {
         "captured": lambda s, b, h, i, j: s + at.score_mods.captured(SLOPES)[h],
         "where": lambda s, b, h, i, j: np.where(s > 0, s, 0.1 * s),
         "nested where": lambda s, b, h, i, j: np.where(i > j, np.where(s > 0, s, 1), -s),
-        "clip": lambda s, b, h, i, j: np.clip(s, -0.5, 0.5) + s.clip(-1, None) if hasattr(s, "clip") else None,
+        "clip": lambda s, b, h, i, j: (
+            np.clip(s, -0.5, 0.5) + s.clip(-1, None) if hasattr(s, "clip") else None
+        ),
         "min max": lambda s, b, h, i, j: np.minimum(s, 0.3) + np.maximum(s, i - j),
         "abs": lambda s, b, h, i, j: abs(s) + np.abs(s - 1) + np.fabs(i - j),
         "powers": lambda s, b, h, i, j: s**2 + s**3 - s**-2 + (1.5 + s**2) ** 0.5 + (2.5 + s * s) ** 1.3,
@@ -89,22 +91,38 @@ MODS = {
         "exp log": lambda s, b, h, i, j: np.exp(s) * 0.1 + np.log(1.5 + s * s) + np.sqrt(1 + abs(s)),
         "exp2 log2": lambda s, b, h, i, j: np.exp2(s) + np.log2(2 + s * s) + np.log1p(abs(s)) + np.expm1(s),
         "divide": lambda s, b, h, i, j: s / (1 + i) + 1 / (2 + s * s) + (i - j) / 3,
-        "whole numbers": lambda s, b, h, i, j: s + (i - j) // 2 - (i - j) % 3 + i // (j + 1) - (-j) // 4 + i % -3,
+        "whole numbers": lambda s, b, h, i, j: (
+            s + (i - j) // 2 - (i - j) % 3 + i // (j + 1) - (-j) // 4 + i % -3
+        ),
         "division by 0": lambda s, b, h, i, j: s + i // (j * 0) + i % (j * 0),
         "floats rounded": lambda s, b, h, i, j: s + np.floor(i / 3) + np.ceil(j / 2) + np.trunc((i - j) / 2),
         "floats mod": lambda s, b, h, i, j: s % 0.7 + (s * 1.5) // 0.4 + (i - 3.0) % 2.5,
-        "comparisons": lambda s, b, h, i, j: s + (i > j) + 2 * (i >= j) + 4 * (i < 2) + 8 * (3 <= j) + (i == j) + (i != 2),
+        "comparisons": lambda s, b, h, i, j: (
+            s + (i > j) + 2 * (i >= j) + 4 * (i < 2) + 8 * (3 <= j) + (i == j) + (i != 2)
+        ),
         "conditions": lambda s, b, h, i, j: np.where((i > j) & (s > 0) | ~(j < 2) ^ (h == 1), s, 0),
-        "logical": lambda s, b, h, i, j: np.where(np.logical_or(np.logical_not(i), np.logical_and(j, s)), s, -s),
+        "logical": lambda s, b, h, i, j: np.where(
+            np.logical_or(np.logical_not(i), np.logical_and(j, s)), s, -s
+        ),
         "truth values": lambda s, b, h, i, j: s + ((i > 1) + (j > 2)) + ((i > 1) * (j > 2)) + (i > 1) * 1,
-        "astype": lambda s, b, h, i, j: s + (i > j).astype(float) + (i / 2).astype(int) + (i - 1).astype(bool),
-        "sign": lambda s, b, h, i, j: s * np.sign(i - j) + np.sign(s) + np.square(s) + np.positive(s) - np.negative(s),
-        "ufuncs": lambda s, b, h, i, j: np.add(np.subtract(s, 1), np.multiply(2, np.true_divide(s, np.reciprocal(i + 2.0)))),
-        "numpy scalars": lambda s, b, h, i, j: np.float64(2) * s + np.int64(3) * i + np.bool_(True) * j + np.float32(0.5),
+        "astype": lambda s, b, h, i, j: (
+            s + (i > j).astype(float) + (i / 2).astype(int) + (i - 1).astype(bool)
+        ),
+        "sign": lambda s, b, h, i, j: (
+            s * np.sign(i - j) + np.sign(s) + np.square(s) + np.positive(s) - np.negative(s)
+        ),
+        "ufuncs": lambda s, b, h, i, j: np.add(
+            np.subtract(s, 1), np.multiply(2, np.true_divide(s, np.reciprocal(i + 2.0)))
+        ),
+        "numpy scalars": lambda s, b, h, i, j: (
+            np.float64(2) * s + np.int64(3) * i + np.bool_(True) * j + np.float32(0.5)
+        ),
         "0-d array": lambda s, b, h, i, j: np.array(0.5) * s + np.array([2.0]) * h,
         "isnan": lambda s, b, h, i, j: np.where(np.isnan(np.log(s)), 0.0, np.log(abs(s))),
         "unused": lambda s, b, h, i, j: (np.exp(i * 1e9), s)[1],
-        "many registers": lambda s, b, h, i, j: sum(np.tanh(s * n + i) * np.exp(-abs(s - n)) for n in range(40)),
+        "many registers": lambda s, b, h, i, j: sum(
+            np.tanh(s * n + i) * np.exp(-abs(s - n)) for n in range(40)
+        ),
         "shared": lambda s, b, h, i, j: functools.reduce(lambda x, _: 0.5 * x + x * 0.25, range(60), s),
     }.items()
 }
@@ -237,7 +255,9 @@ SMOOTH = {
     "quotient": lambda t: lambda s, b, h, i, j: s / (2 + t[h, j] ** 2) + np.exp(t[0, i]) * (i - j) % 0.9,
     "powers": lambda t: lambda s, b, h, i, j: (1.5 + np.tanh(s)) ** (1 + np.tanh(t[h, j])) + np.sqrt(4 + s),
     "choices": lambda t: lambda s, b, h, i, j: np.where(i > j, t[h, j] * s, np.maximum(s, t[h, 0])),
-    "logarithm": lambda t: lambda s, b, h, i, j: np.log(6 + s + t[h, j]) - abs(t[h, i]) - np.minimum(s, t[0, j]),
+    "logarithm": lambda t: (
+        lambda s, b, h, i, j: np.log(6 + s + t[h, j]) - abs(t[h, i]) - np.minimum(s, t[0, j])
+    ),
     "of the key": lambda t: lambda s, b, h, i, j: s + t[0, j] * t[1, j],
     "of the head": lambda t: lambda s, b, h, i, j: s * t[h, 0] + t[h, 1],
     "a number": lambda t: lambda s, b, h, i, j: s * t[0, 0],
@@ -291,7 +311,9 @@ def test_a_tensor_without_axes_is_a_number():
         d_out = rng.standard_normal(out.shape)
         out.backward(d_out)
         numeric = difference(
-            lambda t: (at.attention(q, k, v, scale=float(t) / math.sqrt(D)) * d_out).sum(), np.array(2.0), 1.0
+            lambda t, d_out=d_out: (at.attention(q, k, v, scale=float(t) / math.sqrt(D)) * d_out).sum(),
+            np.array(2.0),
+            1.0,
         )
         assert temperature.grad.item() == pytest.approx(numeric, rel=1e-7)
 
@@ -314,7 +336,7 @@ def test_a_parameter_of_a_module():
     assert net.table.grad is not None and np.isfinite(net.table.grad.numpy()).all()
 
 
-# ----------------------------------------------------------------------------------- with everything else there
+# ------------------------------------------------------------------------------------- with everything else
 
 
 def table_mod(table):
@@ -353,13 +375,27 @@ def test_together_with(name, kv_heads, dtype):
     for key in ("bias", "sinks"):
         if key in options:
             options[key] = options[key].astype(dtype)
-    given = {"q": q, "k": k, "v": v, "table": table, **{x: options.pop(x) for x in ("bias", "sinks") if x in options}}
+    given = {
+        "q": q,
+        "k": k,
+        "v": v,
+        "table": table,
+        **{x: options.pop(x) for x in ("bias", "sinks") if x in options},
+    }
     tensors = {name: at.tensor(x, requires_grad=True) for name, x in given.items()}
     extra = {x: tensors[x] for x in ("bias", "sinks") if x in tensors}
     out, weights = at.attention(
-        tensors["q"], tensors["k"], tensors["v"], score_mod=table_mod(tensors["table"]), return_weights=True, **extra, **options
+        tensors["q"],
+        tensors["k"],
+        tensors["v"],
+        score_mod=table_mod(tensors["table"]),
+        return_weights=True,
+        **extra,
+        **options,
     )
-    d_out, d_weights = (np.random.default_rng(n).standard_normal(x.shape).astype(dtype) for n, x in enumerate((out, weights)))
+    d_out, d_weights = (
+        np.random.default_rng(n).standard_normal(x.shape).astype(dtype) for n, x in enumerate((out, weights))
+    )
     ((out * d_out).sum() + (weights * d_weights).sum()).backward()
 
     double = {x: y.astype(np.float64) for x, y in given.items()}
@@ -367,7 +403,7 @@ def test_together_with(name, kv_heads, dtype):
     if isinstance(mask, at.masks.Mask):
         mask = mask.dense(2, 4, 100, 130, q_offset=options.get("q_offset", 0))
     mod = table_mod(double["table"])
-    program, instructions, result, tables = traced(mod)
+    _, instructions, result, tables = traced(mod)
     common = {
         "mask": mask,
         "scale": options.get("scale"),
@@ -383,7 +419,9 @@ def test_together_with(name, kv_heads, dtype):
     assert_close(weights.numpy(), expected_weights, dtype)
 
     def slope(*arguments):
-        return reference.score_program_backward(np.ones(arguments[0].shape), instructions, result, tables, *arguments)[0]
+        return reference.score_program_backward(
+            np.ones(arguments[0].shape), instructions, result, tables, *arguments
+        )[0]
 
     d_out, d_weights = d_out.astype(np.float64), d_weights.astype(np.float64)
     whole_bias = np.broadcast_to(bias, (2, 4, 100, 130))
@@ -400,7 +438,9 @@ def test_together_with(name, kv_heads, dtype):
         summed = d_scores.sum(axis=tuple(range(4 - bias.ndim)))
         assert_close(tensors["bias"].grad.numpy(), summed, dtype, scale=10, what="bias")
     if "sinks" in given:
-        d_sinks = reference.scaled_dot_product_d_sinks(d_out, expected, lse, double["sinks"], expected_weights, d_weights)
+        d_sinks = reference.scaled_dot_product_d_sinks(
+            d_out, expected, lse, double["sinks"], expected_weights, d_weights
+        )
         assert_close(tensors["sinks"].grad.numpy(), d_sinks, dtype, scale=30, what="sinks")
 
 
@@ -412,7 +452,9 @@ def test_softcap_is_its_formula():
     assert_close(at.attention(q, k, v, softcap=0.7), reference.scaled_dot_product(q, k, v, softcap=0.7)[0])
     # Nothing is left of differences that are small against it, and nothing changes far below it.
     assert_close(at.attention(q, k, v, softcap=1e9), at.attention(q, k, v))
-    assert_close(at.attention(1e6 * q, k, v, softcap=1e-16), np.broadcast_to(v.mean(-2, keepdims=True), q.shape))
+    assert_close(
+        at.attention(1e6 * q, k, v, softcap=1e-16), np.broadcast_to(v.mean(-2, keepdims=True), q.shape)
+    )
 
 
 def test_softcap_comes_before_score_mod():
@@ -465,8 +507,10 @@ def test_batch_axes_are_counted_through_as_one():
     assert_close(got, expected.reshape(got.shape))
     for rank in (2, 3):
         few = [x[(0,) * (5 - rank)] for x in (q, k, v)]
-        assert_close(at.attention(*few, score_mod=lambda s, b, h, i, j: s * (b + h + i)), reference.scaled_dot_product(
-            *few, score_mod=lambda s, b, h, i, j: s * (b + h + i))[0])
+        assert_close(
+            at.attention(*few, score_mod=lambda s, b, h, i, j: s * (b + h + i)),
+            reference.scaled_dot_product(*few, score_mod=lambda s, b, h, i, j: s * (b + h + i))[0],
+        )
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -495,7 +539,12 @@ def test_what_it_makes_of_masked_pairs_does_not_matter(bad):
 
 def test_a_branch_not_taken_gives_no_nan():
     q, k, v = (at.tensor(x, requires_grad=True) for x in inputs())
-    out = at.attention(q, k, v, score_mod=lambda s, b, h, i, j: np.where(s > 0, np.sqrt(s), 0.0) + np.where(s > 0, np.log(s), s))
+    out = at.attention(
+        q,
+        k,
+        v,
+        score_mod=lambda s, b, h, i, j: np.where(s > 0, np.sqrt(s), 0.0) + np.where(s > 0, np.log(s), s),
+    )
     out.sum().backward()
     assert all(np.isfinite(x.grad.numpy()).all() for x in (q, k, v))
 
@@ -513,7 +562,10 @@ def test_minus_infinity_masks():
 def test_same_bits_on_any_number_of_threads(batch, heads, big, dtype):
     q, k, v = inputs(dtype, batch, heads, 150, 400)
     random = np.random.default_rng(0)
-    tables = [random.standard_normal((heads, 400 * (500 if big else 1))), random.standard_normal((batch, heads, 150))]
+    tables = [
+        random.standard_normal((heads, 400 * (500 if big else 1))),
+        random.standard_normal((batch, heads, 150)),
+    ]
     tables = [x.astype(dtype) for x in tables]
     before = at.get_num_threads()
     results = []
@@ -549,8 +601,14 @@ def test_large_tables_get_the_same_gradient():
 
 def test_asking_for_weights_changes_nothing():
     q, k, v = inputs(np.float32, length=100, keys=300)
-    options = {"score_mod": MODS["softcap"], "sinks": np.zeros(H, np.float32), "mask": at.masks.lengths([300, 200])}
-    assert_same_bits(at.attention(q, k, v, return_weights=True, **options)[0], at.attention(q, k, v, **options))
+    options = {
+        "score_mod": MODS["softcap"],
+        "sinks": np.zeros(H, np.float32),
+        "mask": at.masks.lengths([300, 200]),
+    }
+    assert_same_bits(
+        at.attention(q, k, v, return_weights=True, **options)[0], at.attention(q, k, v, **options)
+    )
 
 
 @pytest.mark.parametrize("shape", [(0, 2, 3, 4), (2, 0, 3, 4), (2, 2, 0, 4), (2, 2, 3, 0)])
@@ -561,7 +619,9 @@ def test_nothing_at_all(shape):
     out = at.attention(q, q, q, score_mod=lambda s, b, h, i, j: s + table[h, j], softcap=1.0, sinks=sinks)
     out.sum().backward()
     assert out.shape == shape and table.grad.shape == table.shape and sinks.grad.shape == sinks.shape
-    keyless = at.attention(np.zeros((3, 4)), np.zeros((0, 4)), np.zeros((0, 4)), score_mod=lambda s, b, h, i, j: s + j)
+    keyless = at.attention(
+        np.zeros((3, 4)), np.zeros((0, 4)), np.zeros((0, 4)), score_mod=lambda s, b, h, i, j: s + j
+    )
     assert not keyless.any()
 
 
@@ -574,7 +634,7 @@ def test_dropout():
     assert_close(out[0], out[1])
 
 
-# ------------------------------------------------------------------------------------------------------ errors
+# ----------------------------------------------------------------------------------------------------- errors
 
 LIST = [0.1, 0.2, 0.3]
 HIDDEN = SimpleNamespace(table=SLOPES)
@@ -649,13 +709,17 @@ def test_an_index_beyond_the_table_matters_where_it_may_be_attended_only():
     near = at.masks.dense(np.abs(np.arange(90)[:, None] - np.arange(90)) < 40)
     mod = lambda s, b, h, i, j: s + table[abs(i - j)]  # noqa: E731
     clipped = lambda s, b, h, i, j: s + table[np.minimum(abs(i - j), 39)]  # noqa: E731
-    assert_same_bits(at.attention(q, k, v, mask=near, score_mod=mod), at.attention(q, k, v, mask=near, score_mod=clipped))
+    assert_same_bits(
+        at.attention(q, k, v, mask=near, score_mod=mod), at.attention(q, k, v, mask=near, score_mod=clipped)
+    )
     with pytest.raises(IndexError, match=r"table\[abs"):
         at.attention(q, k, v, score_mod=mod)
     causal = at.masks.causal()
     lengths = at.masks.lengths([40, 3])
     short = rng.standard_normal(90)
-    assert np.isfinite(at.attention(q, k, v, mask=causal, score_mod=lambda s, b, h, i, j: s + short[i - j])).all()
+    assert np.isfinite(
+        at.attention(q, k, v, mask=causal, score_mod=lambda s, b, h, i, j: s + short[i - j])
+    ).all()
     at.attention(q, k, v, mask=lengths, score_mod=lambda s, b, h, i, j: s + table[j])
     with pytest.raises(IndexError):
         at.attention(q, k, v, score_mod=lambda s, b, h, i, j: s + table[j])
@@ -697,7 +761,11 @@ def test_tables_of_another_dtype():
         ({"softcap": np.nan}, ValueError, "softcap is nan"),
         ({"softcap": np.inf}, ValueError, "softcap is inf"),
         ({"softcap": "1"}, TypeError, "softcap is a str"),
-        ({"sinks": np.zeros(2)}, ValueError, "sinks has shape (2,) but must have one entry for each query head, (3,)"),
+        (
+            {"sinks": np.zeros(2)},
+            ValueError,
+            "sinks has shape (2,) but must have one entry for each query head, (3,)",
+        ),
         ({"sinks": np.zeros((3, 1))}, ValueError, "sinks has shape (3, 1)"),
         ({"sinks": np.zeros(3, np.float32)}, TypeError, "sinks has dtype float32 but q has float64"),
         ({"sinks": np.zeros(3, int)}, TypeError, "sinks has dtype int64"),
@@ -720,4 +788,6 @@ def test_ready_made_mods_check_what_they_get():
     table = rng.standard_normal((H, 5))
     i, j = np.arange(L)[:, None], np.arange(S)
     bias = table[:, np.clip(j - i, -2, 2) + 2]
-    assert_close(at.attention(q, k, v, score_mod=at.score_mods.relative(table)), at.attention(q, k, v, bias=bias))
+    assert_close(
+        at.attention(q, k, v, score_mod=at.score_mods.relative(table)), at.attention(q, k, v, bias=bias)
+    )

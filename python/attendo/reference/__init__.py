@@ -79,8 +79,8 @@ from .scaled_dot_product import (
     scaled_dot_product_steps,
     score_indices,
 )
-from .score_program import score_program, score_program_backward
 from .schedules import constant_schedule, cosine_schedule, noam_schedule, step_schedule
+from .score_program import score_program, score_program_backward
 from .shape import (
     concatenate,
     concatenate_backward,

@@ -2,7 +2,7 @@
 
   forward    a_ij  = scale Σ_d q_id k_jd
              c_ij  = softcap tanh(a_ij / softcap)            a_ij without a soft-cap
-             s_ij  = score_mod(c_ij, b, h, i, j) + bias_ij   the score of key j; c_ij + bias_ij without a score_mod
+             s_ij  = score_mod(c_ij, b, h, i, j) + bias_ij   the score of key j; c_ij + bias_ij without
              P_ij  = exp(s_ij - m_i) / Σ_j exp(s_ij - m_i)   0 for keys i may not attend;  m_i = max_j s_ij
              out_i = Σ_j P_ij v_j
              lse_i = log Σ_j exp(s_ij)                       kept by the fast path instead of P
@@ -36,7 +36,6 @@ import numpy as np
 
 from ._types import Array, Mask
 from .arithmetic import unbroadcast
-
 
 ScoreMod: TypeAlias = Callable[..., Any]  # of s, b, h, i, j
 
@@ -102,8 +101,8 @@ def scaled_dot_product_steps(
 ) -> dict[str, Array]:
     """Every intermediate by name, in the order it is computed.
 
-    scores, scaled, capped, modified, biased, masked, exponentials and weights are (..., H, L, S); row_max and row_sum
-    (..., H, L, 1); lse (..., H, L); out (..., H, L, Dv).
+    scores, scaled, capped, modified, biased, masked, exponentials and weights are (..., H, L, S); row_max and
+    row_sum (..., H, L, 1); lse (..., H, L); out (..., H, L, Dv).
     """
     if scale is None:
         scale = 1 / math.sqrt(q.shape[-1])
@@ -224,9 +223,14 @@ def scaled_dot_product_backward(
 
 
 def scaled_dot_product_d_sinks(
-    d_out: Array, out: Array, lse: Array, sinks: Array, weights: Array | None = None, d_weights: Array | None = None
+    d_out: Array,
+    out: Array,
+    lse: Array,
+    sinks: Array,
+    weights: Array | None = None,
+    d_weights: Array | None = None,
 ) -> Array:
-    """d_out, out (..., H, L, Dv), lse (..., H, L) -> d_sinks (H,); d_weights where the weights are used as well."""
+    """d_out, out (..., H, L, Dv), lse (..., H, L) -> d_sinks (H,); d_weights if the weights are used."""
     row_dot = np.sum(d_out * out, axis=-1)  # Σ_k dP_ik P_ik, (..., H, L)
     if weights is not None and d_weights is not None:
         row_dot = row_dot + np.sum(d_weights * weights, axis=-1)

@@ -1,11 +1,12 @@
 """score_program: what becomes of a score before the softmax, as a list of instructions
 
-  forward    y = f(s, b, h, i, j)      x_n = op_n(x_m, …) for each instruction n, whose inputs m stand before it
+  forward    y = f(s, b, h, i, j)      x_n = op_n(x_m, …) for each instruction n; its inputs m come before it
   backward   ds = dy ∂f/∂s             dx_m += dx_n ∂op_n/∂x_m from the last instruction to the first
              dtable[index] += dx_n     where x_n = table[index]
 
-s, y: (B, H, L, S)  b, h, i, j: integers that broadcast to it: batch entry, query head, positions of query and key.
-An instruction is (name, inputs, value, kind): value is a constant, or the number of a table; kind is bool, int or float.
+s, y: (B, H, L, S)  b, h, i, j: integers that broadcast to it: batch entry, query head, positions of query
+and key.  An instruction is (name, inputs, value, kind): value is a constant, or the number of a table; kind
+is bool, int or float.
 
 Where dx_n is 0 nothing flows on, whatever the derivative is: a branch not taken does not matter.
 At |0| the slope is 0; at a tie of minimum or maximum the first argument gets the gradient.
@@ -116,7 +117,8 @@ def score_program_backward(
     j: Array,
 ) -> tuple[Array, list[Array]]:
     """d_y like s -> d_s like s, and one gradient for each table."""
-    d_s, d_tables = np.zeros_like(s), [np.zeros(t.shape) for t in tables]
+    d_s = np.zeros_like(s)
+    d_tables: list[Array] = [np.zeros(t.shape) for t in tables]
     with np.errstate(all="ignore"):
         x = _values(program, tables, s, b, h, i, j)
         d_x = [np.zeros(s.shape) for _ in program]
@@ -127,7 +129,11 @@ def score_program_backward(
                 d_s = d_x[n]
             elif name == "lookup":
                 index = tuple(np.broadcast_to(x[m], s.shape) for m in inputs)
-                np.add.at(d_tables[int(value or 0)], index or ..., d_x[n] if index else d_x[n].sum())
+                d_table = d_tables[int(value or 0)]
+                if index:
+                    np.add.at(d_table, index, d_x[n])
+                else:
+                    d_table += d_x[n].sum()
             for m, derivative in zip(inputs, _DERIVATIVES.get(name, ()), strict=False):
                 slope = derivative(x[n], *(x[k] for k in inputs))
                 d_x[m] = d_x[m] + np.where(d_x[n] == 0, 0, d_x[n] * slope)
