@@ -66,6 +66,11 @@ Tensor to_tensor(py::handle object, const char* op, const char* arg, Want want, 
     array = array.attr("astype")(array.dtype().attr("newbyteorder")("="));
   const std::optional<DType> dtype = known_dtype(array.dtype());
   if (!dtype) {
+    if (py::hasattr(object, "_look_up")) {
+      type_error(op, ": ", arg,
+                 " is a symbol of a score_mod that is being traced; use NumPy's functions on it, as in "
+                 "np.tanh");
+    }
     type_error(op, ": ", arg, " has dtype ", py::str(array.dtype()).cast<std::string>(),
                " but must be float32, float64, an integer or bool");
   }

@@ -227,6 +227,18 @@ struct ScoreMachine {
     }
   }
 
+  // How the entries of neighbouring queries lie. By distance j - i they lie side by side.
+  enum class Order { kApart, kRising, kFalling, kSame };
+
+  HWY_INLINE Order OrderOf(Offsets offset) const {
+    const hn::RebindToSigned<Tag<T>> di;
+    const auto from_first = offset - hn::Set(di, hn::GetLane(offset));
+    const auto iota = hn::Iota(di, 0);
+    if (hn::AllTrue(di, hn::Eq(hn::Zero(di) - from_first, iota))) return kLanes<T> > 1 ? Order::kFalling : Order::kSame;
+    if (hn::AllTrue(di, hn::Eq(from_first, iota))) return Order::kRising;
+    return hn::AllTrue(di, hn::Eq(from_first, hn::Zero(di))) ? Order::kSame : Order::kApart;
+  }
+
   static constexpr int kMaxAxes = 8;
 
   HWY_NOINLINE void LookUp(const ScoreStep& step) const {
@@ -240,8 +252,15 @@ struct ScoreMachine {
     for (Index r = 0; r < n; ++r) {
       for (Index v = 0; v < vectors; ++v) {
         const auto offset = Place(lookup, at, r, v, good);
-        hn::StoreU(hn::GatherIndex(d, static_cast<const T*>(lookup.table), offset), d,
-                   out.at + r * out.row + v * kLanes<T>);
+        const auto* first = static_cast<const T*>(lookup.table) + hn::GetLane(offset);
+        Vector<T> x;
+        switch (OrderOf(offset)) {  // a gather takes as long as all the rest
+          case Order::kRising: x = hn::LoadU(d, first); break;
+          case Order::kFalling: x = hn::Reverse(d, hn::LoadU(d, first - kLanes<T> + 1)); break;
+          case Order::kSame: x = hn::Set(d, *first); break;
+          default: x = hn::GatherIndex(d, static_cast<const T*>(lookup.table), offset);
+        }
+        hn::StoreU(x, d, out.at + r * out.row + v * kLanes<T>);
       }
     }
     if (!lookup.checked || hn::AllTrue(d, good)) return;
@@ -294,9 +313,26 @@ struct ScoreMachine {
         const auto none = hn::Eq(ds, hn::Zero(d));
         if (hn::AllTrue(d, none)) continue;
         const auto amount = ds * hn::LoadU(d, factor.at + r * factor.row + v * factor.vector);
-        hn::Store(hn::IfThenZeroElse(none, amount), d, amounts);
-        hn::Store(Place(lookup, at, r, v, good), di, places);
+        const auto added = hn::IfThenZeroElse(none, amount);
+        const auto offset = Place(lookup, at, r, v, good);
         const Index lanes = Min(kLanes<T>, run.count - v * kLanes<T>);
+        const Order order = lanes == kLanes<T> ? OrderOf(offset) : Order::kApart;
+        T* first = table + hn::GetLane(offset);
+        if (order == Order::kRising) {
+          hn::StoreU(hn::LoadU(d, first) + added, d, first);
+          continue;
+        }
+        if (order == Order::kFalling) {
+          first -= kLanes<T> - 1;
+          hn::StoreU(hn::LoadU(d, first) + hn::Reverse(d, added), d, first);
+          continue;
+        }
+        if (order == Order::kSame) {
+          *first += SumLanes<T>(added);
+          continue;
+        }
+        hn::Store(added, d, amounts);
+        hn::Store(offset, di, places);
         for (Index lane = 0; lane < lanes; ++lane) table[places[lane]] += amounts[lane];
       }
     }

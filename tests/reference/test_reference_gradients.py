@@ -128,6 +128,32 @@ def cnn_attention() -> dict[str, np.ndarray]:
 CAUSAL = np.tril(np.ones((5, 5), dtype=bool))
 NO_BIAS = [None, None, None, None]
 
+INDICES = tuple(np.ix_(np.arange(2), np.arange(3), np.arange(4), np.arange(5)))
+SCORE_SOURCES: list[Any] = [
+    ("s", (), None, "float"),  # 0
+    ("h", (), None, "int"),
+    ("i", (), None, "int"),
+    ("j", (), None, "int"),
+    ("constant", (), 2.0, "float"),  # 4
+    ("lookup", (1, 3), 0, "float"),  # 5: table[h, j]
+    ("lookup", (), 1, "float"),  # 6: a number
+]
+PROGRAMS: list[dict[str, Any]] = [
+    {"program": [*SCORE_SOURCES, *steps], "result": len(SCORE_SOURCES) + len(steps) - 1}
+    for steps in (
+        [("add", (0, 5), None, "float")],
+        [("subtract", (5, 0), None, "float"), ("multiply", (7, 6), None, "float")],
+        [("tanh", (0,), None, "float"), ("absolute", (5,), None, "float"), ("divide", (7, 4), None, "float"),
+         ("maximum", (8, 9), None, "float"), ("minimum", (10, 0), None, "float")],
+        [("exp", (0,), None, "float"), ("sqrt", (7,), None, "float"), ("add", (7, 4), None, "float"),
+         ("log", (9,), None, "float"), ("multiply", (8, 10), None, "float"), ("power", (9, 5), None, "float"),
+         ("add", (11, 12), None, "float"), ("negative", (13,), None, "float")],
+        [("less", (2, 3), None, "bool"), ("where", (7, 0, 5), None, "float"),
+         ("remainder", (8, 4), None, "float"), ("floor", (0,), None, "float"),
+         ("add", (9, 10), None, "float")],
+    )
+]  # fmt: skip
+
 CASES: list[tuple[str, list[Any], dict[str, Any]]] = [
     ("linear", [normal(4, 3), normal(5, 3), normal(5)], {}),
     ("linear", [normal(2, 1, 3), normal(1, 3), None], {}),
@@ -222,6 +248,15 @@ CASES: list[tuple[str, list[Any], dict[str, Any]]] = [
     ),
     ("scaled_dot_product", [normal(6, 2, 3), normal(1, 3, 3), normal(1, 3, 1), None, normal(1)], {}),
     ("scaled_dot_product", [normal(2, 3, 4), normal(2, 0, 4), normal(2, 0, 4)], {}),
+    (
+        "scaled_dot_product",
+        [normal(2, 3, 4), normal(2, 5, 4), normal(2, 5, 4), some(2, 3, 5), normal(2, 3, 5)],
+        {"softcap": 0.5},
+    ),
+    *(
+        ("score_program", [normal(2, 3, 4, 5), [normal(3, 5), normal()]], {**program, "indices": INDICES})
+        for program in PROGRAMS
+    ),
     ("scaled_dot_product", [normal(2, 0, 4), normal(1, 3, 4), normal(1, 3, 4)], {}),
     (
         "multi_head",
@@ -382,11 +417,29 @@ def test_every_function_has_a_backward_or_needs_none() -> None:
     needs_none = {
         "adam_step", "adamw_step", "batch_norm_running", "causal_mask", "clip_grad_norm",
         "cnn_attention_steps", "constant_schedule", "cosine_schedule", "gemm", "merge_heads", "noam_schedule",
-        "padding_mask", "scaled_dot_product_steps", "sgd_step", "sinusoidal_positional_encoding",
+        "padding_mask", "scaled_dot_product_d_sinks", "scaled_dot_product_steps", "score_indices", "sgd_step",
+        "sinusoidal_positional_encoding",
         "split_heads", "step_schedule", "transformer_steps",
     }  # fmt: skip
     forwards = {name for name in reference.__all__ if not name.endswith("_backward")}
     assert {name for name in forwards if f"{name}_backward" not in reference.__all__} == needs_none
+
+
+@pytest.mark.parametrize("mask", [None, some(2, 3, 5)], ids=["all", "masked"])
+def test_gradient_of_sinks(mask: np.ndarray | None) -> None:
+    q, k, v, sinks = normal(2, 3, 4), normal(2, 5, 4), normal(2, 5, 3), normal(2)
+    d_out, d_weights = normal(2, 3, 3), normal(2, 3, 5)
+
+    def forward() -> Any:
+        out, weights, _ = reference.scaled_dot_product(q, k, v, mask, sinks=sinks)
+        return np.sum(out * d_out) + np.sum(weights * d_weights)
+
+    out, weights, lse = reference.scaled_dot_product(q, k, v, mask, sinks=sinks)
+    d_sinks = reference.scaled_dot_product_d_sinks(d_out, out, lse, sinks, weights, d_weights)
+    d_q, d_k, d_v, _ = reference.scaled_dot_product_backward(
+        d_out, q, k, v, mask, d_weights=d_weights, sinks=sinks
+    )
+    check_gradients(forward, [d_q, d_k, d_v, d_sinks], [q, k, v, sinks], 1.0)
 
 
 @pytest.mark.parametrize("mask", [None, some(2, 3, 5)], ids=["all", "masked"])

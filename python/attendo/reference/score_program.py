@@ -21,6 +21,7 @@ import numpy as np
 from ._types import Array
 
 Instruction = tuple[str, tuple[int, ...], float | None, str]
+Indices = tuple[Any, Any, Any, Any]  # b, h, i, j
 
 _OPERATIONS: dict[str, Callable[..., Any]] = {
     "negative": np.negative,
@@ -69,11 +70,9 @@ _DERIVATIVES: dict[str, tuple[Callable[..., Any], ...]] = {
 }
 
 
-def _values(
-    program: Sequence[Instruction], tables: Sequence[Array], s: Array, b: Array, h: Array, i: Array, j: Array
-) -> list[Any]:
+def _values(s: Array, tables: Sequence[Array], program: Sequence[Instruction], indices: Indices) -> list[Any]:
     """x_n for every instruction."""
-    given = {"s": s, "b": b, "h": h, "i": i, "j": j}
+    given = dict(zip("sbhij", (s, *indices), strict=True))
     x: list[Any] = []
     for name, inputs, value, kind in program:
         arguments = [x[m] for m in inputs]
@@ -90,37 +89,27 @@ def _values(
 
 
 def score_program(
-    program: Sequence[Instruction],
-    result: int,
-    tables: Sequence[Array],
-    s: Array,
-    b: Array,
-    h: Array,
-    i: Array,
-    j: Array,
+    s: Array, tables: Sequence[Array], program: Sequence[Instruction], result: int, indices: Indices
 ) -> Array:
     """The modified scores, shaped as s; `result` is the number of the instruction that gives them."""
     with np.errstate(all="ignore"):
-        y: Array = np.broadcast_to(_values(program, tables, s, b, h, i, j)[result], s.shape).astype(s.dtype)
+        y: Array = np.broadcast_to(_values(s, tables, program, indices)[result], s.shape).astype(s.dtype)
     return y
 
 
 def score_program_backward(
     d_y: Array,
+    s: Array,
+    tables: Sequence[Array],
     program: Sequence[Instruction],
     result: int,
-    tables: Sequence[Array],
-    s: Array,
-    b: Array,
-    h: Array,
-    i: Array,
-    j: Array,
+    indices: Indices,
 ) -> tuple[Array, list[Array]]:
     """d_y like s -> d_s like s, and one gradient for each table."""
     d_s = np.zeros_like(s)
     d_tables: list[Array] = [np.zeros(t.shape) for t in tables]
     with np.errstate(all="ignore"):
-        x = _values(program, tables, s, b, h, i, j)
+        x = _values(s, tables, program, indices)
         d_x = [np.zeros(s.shape) for _ in program]
         d_x[result] = d_x[result] + d_y
         for n in reversed(range(result + 1)):
