@@ -189,6 +189,7 @@ void bind_attention(py::module_& m);
 void bind_module(py::module_& m);
 void bind_layers(py::module_& m);
 void bind_transformer_layers(py::module_& m);
+void bind_attention_positions(py::module_& m);
 void bind_attention_score(py::module_& m);
 void bind_recurrent(py::module_& m);
 void bind_models(py::module_& m);

@@ -579,6 +579,135 @@ class Decoder(Module):
     ) -> Tensor: ...
     __call__ = forward
 
+# -- bind_attention_positions.cpp
+
+def rotary(
+    x: TensorLike,
+    positions: TensorLike | None = None,
+    base: SupportsFloat = 10000.0,
+    interleaved: bool = False,
+    rotary_dim: SupportsIndex | None = None,
+    cos: TensorLike | None = None,
+    sin: TensorLike | None = None,
+    offset: SupportsIndex = 0,
+    frequencies: TensorLike | None = None,
+) -> Tensor | FloatArray: ...
+def inverse_frequencies(
+    dim: SupportsIndex,
+    base: SupportsFloat,
+    kind: str,
+    factor: float,
+    low: float,
+    high: float,
+    original: float,
+) -> NDArray[np.float64]: ...
+def relative_bias(
+    table: TensorLike,
+    length: SupportsIndex,
+    keys: SupportsIndex | None = None,
+    q_offset: SupportsIndex | None = None,
+    zero: SupportsIndex | None = None,
+) -> Tensor | FloatArray: ...
+def relative_shift(
+    x: TensorLike,
+    keys: SupportsIndex | None = None,
+    q_offset: SupportsIndex | None = None,
+    zero: SupportsIndex | None = None,
+) -> Tensor | FloatArray: ...
+def alibi(
+    slopes: TensorLike,
+    length: SupportsIndex,
+    keys: SupportsIndex | None = None,
+    q_offset: SupportsIndex | None = None,
+) -> Tensor | FloatArray: ...
+def alibi_slopes(num_heads: SupportsIndex, dtype: FloatDType = "float32") -> FloatArray: ...
+def t5_bias(
+    table: TensorLike,
+    length: SupportsIndex,
+    keys: SupportsIndex | None = None,
+    q_offset: SupportsIndex | None = None,
+    bidirectional: bool = True,
+    max_distance: SupportsIndex = 128,
+) -> Tensor | FloatArray: ...
+def t5_buckets(
+    relative_position: TensorLike,
+    bidirectional: bool = True,
+    num_buckets: SupportsIndex = 32,
+    max_distance: SupportsIndex = 128,
+) -> NDArray[np.int64]: ...
+def relative_position(
+    q: TensorLike,
+    k: TensorLike,
+    v: TensorLike,
+    key_table: TensorLike,
+    value_table: TensorLike | None = None,
+    mask: MaskLike | None = None,
+    bias: TensorLike | None = None,
+    scale: SupportsFloat | None = None,
+    dropout: SupportsFloat = 0.0,
+    generator: Generator | None = None,
+    q_offset: SupportsIndex | None = None,
+    return_weights: bool = False,
+) -> Any: ...
+def transformer_xl_attention(
+    q: TensorLike,
+    k: TensorLike,
+    v: TensorLike,
+    r: TensorLike,
+    content_bias: TensorLike,
+    position_bias: TensorLike,
+    mask: MaskLike | None = None,
+    bias: TensorLike | None = None,
+    scale: SupportsFloat | None = None,
+    dropout: SupportsFloat = 0.0,
+    generator: Generator | None = None,
+    q_offset: SupportsIndex | None = None,
+    return_weights: bool = False,
+) -> Any: ...
+def relative_sinusoid(
+    first: SupportsIndex, count: SupportsIndex, d_model: SupportsIndex, dtype: FloatDType = "float32"
+) -> FloatArray: ...
+def segment_recurrence(
+    x: TensorLike, memory: TensorLike | None = None, memory_length: SupportsIndex | None = None
+) -> tuple[Tensor, Tensor] | tuple[FloatArray, FloatArray]: ...
+
+class RelativeMultiHeadAttention(Module):
+    def __init__(
+        self,
+        d_model: SupportsIndex,
+        num_heads: SupportsIndex,
+        *,
+        dropout: SupportsFloat = 0.0,
+        bias: bool = False,
+        dtype: FloatDType = "float32",
+        seed: SupportsIndex | None = None,
+    ) -> None: ...
+    @property
+    def num_heads(self) -> int: ...
+    @property
+    def d_model(self) -> int: ...
+    @overload
+    def forward(
+        self,
+        x: TensorLike,
+        memory: TensorLike | None = None,
+        *,
+        mask: MaskLike | None = None,
+        bias: TensorLike | None = None,
+        return_weights: Literal[False] = False,
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self,
+        x: TensorLike,
+        memory: TensorLike | None = None,
+        *,
+        mask: MaskLike | None = None,
+        bias: TensorLike | None = None,
+        return_weights: Literal[True],
+    ) -> tuple[Tensor, Tensor]: ...
+    __call__ = forward
+
 # -- bind_recurrent.cpp: Tensors when an input is one, else arrays
 
 def lstm(

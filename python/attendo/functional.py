@@ -23,6 +23,7 @@ Tensor([[1., 2.],
 """
 
 from ._functional.activations import gelu, relu, sigmoid, tanh
+from ._functional.alibi import alibi, alibi_slopes
 from ._functional.arithmetic import add, divide, exp, log, multiply, sqrt, subtract
 from ._functional.batch_norm import batch_norm
 from ._functional.conv2d import conv2d
@@ -38,12 +39,20 @@ from ._functional.matmul import matmul
 from ._functional.max_pool2d import max_pool2d
 from ._functional.negative_sampling import negative_sampling
 from ._functional.reduce import max, mean, sum
+from ._functional.relative_bias import relative_bias, relative_shift
+from ._functional.relative_position import relative_position
 from ._functional.residual_norm import residual_norm
+from ._functional.rotary import inverse_frequencies, rotary
+from ._functional.segment_recurrence import segment_recurrence
 from ._functional.shape import concatenate, reshape, slice, transpose
 from ._functional.softmax import log_softmax, softmax
+from ._functional.t5_bias import t5_bias, t5_buckets
+from ._functional.transformer_xl_attention import relative_sinusoid, transformer_xl_attention
 
 __all__ = [
     "add",
+    "alibi",
+    "alibi_slopes",
     "batch_norm",
     "concatenate",
     "conv2d",
@@ -55,6 +64,7 @@ __all__ = [
     "feed_forward",
     "gelu",
     "gru",
+    "inverse_frequencies",
     "layer_norm",
     "linear",
     "log",
@@ -66,16 +76,25 @@ __all__ = [
     "mean",
     "multiply",
     "negative_sampling",
+    "relative_bias",
+    "relative_position",
+    "relative_shift",
+    "relative_sinusoid",
     "relu",
     "reshape",
     "residual_norm",
+    "rotary",
+    "segment_recurrence",
     "sigmoid",
     "slice",
     "softmax",
     "sqrt",
     "subtract",
     "sum",
+    "t5_bias",
+    "t5_buckets",
     "tanh",
+    "transformer_xl_attention",
     "transpose",
 ]
 

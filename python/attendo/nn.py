@@ -33,10 +33,12 @@ from ._core import (
     ModuleList,
     MultiHeadAttention,
     PositionalEncoding,
+    RelativeMultiHeadAttention,
     Sequential,
     SinusoidalPositionalEncoding,
 )
 from ._nn import recurrent as _recurrent  # noqa: F401  (its pages)
+from ._nn import relative as _relative  # noqa: F401  (its pages)
 from ._nn import transformer as _transformer  # noqa: F401  (its pages)
 from ._nn.layers import GELU, ReLU, Sigmoid, Softmax, Tanh
 from ._nn.module import Parameter
@@ -67,6 +69,7 @@ __all__ = [
     "Parameter",
     "PositionalEncoding",
     "ReLU",
+    "RelativeMultiHeadAttention",
     "Sequential",
     "Sigmoid",
     "SinusoidalPositionalEncoding",

@@ -125,6 +125,11 @@ def cnn_attention() -> dict[str, np.ndarray]:
     return weights | biases
 
 
+def relative_layer(d: int, heads: int, bias: bool) -> dict[str, np.ndarray]:
+    named_biases = {"content_bias": normal(heads, d // heads), "position_bias": normal(heads, d // heads)}
+    return attention_layer(d, bias) | named_biases | {"r_proj.weight": normal(d, d)}
+
+
 CAUSAL = np.tril(np.ones((5, 5), dtype=bool))
 NO_BIAS = [None, None, None, None]
 
@@ -354,6 +359,39 @@ CASES: list[tuple[str, list[Any], dict[str, Any]]] = [
         [normal(2, 7), normal(2, 7), None, None],
         {"keep_mask": some(2, 7), "p": 0.3, "eps": 0.1},
     ),
+    ("alibi", [positive(3)], {"length": 4, "keys": 5, "q_offset": 1}),
+    ("relative_bias", [normal(2, 5)], {"length": 4, "keys": 6, "q_offset": 1}),
+    ("relative_shift", [normal(2, 4, 5)], {"keys": 6, "q_offset": 1, "zero": 3}),
+    *(
+        ("relative_position", [normal(2, 4, 3, 2), normal(2, 2, 5, 2), normal(2, 2, 5, 3), *rest], options)
+        for rest, options in [
+            ([normal(5, 2), normal(3, 3)], {"q_offset": 1}),
+            ([normal(4, 3, 2), normal(4, 5, 3), normal(4, 3, 5)], {"mask": some(2, 1, 3, 5), "scale": 0.3}),
+            ([normal(3, 2)], {}),
+        ]
+    ),
+    ("rotary", [normal(2, 3, 4, 6)], {"positions": ids(9, 2, 4), "rotary_dim": 4}),
+    ("rotary", [normal(4, 6)], {"interleaved": True, "offset": 3}),
+    ("segment_recurrence", [normal(2, 3, 4)], {"memory_length": 2}),
+    ("t5_bias", [normal(8, 2)], {"length": 9, "max_distance": 6}),
+    (
+        "t5_bias",
+        [normal(5, 2)],
+        {"length": 3, "keys": 9, "q_offset": 6, "bidirectional": False, "max_distance": 5},
+    ),
+    *(
+        (
+            "transformer_xl_attention",
+            [normal(2, 2, 3, 4), normal(2, 2, 5, 4), normal(2, 2, 5, 3), normal(2, rows, 4), *rest],
+            {"q_offset": 2, "mask": mask},
+        )
+        for rows, rest, mask in [
+            (5, [normal(2, 4), normal(2, 4)], np.tril(np.ones((3, 5), bool), 2)),
+            (7, [normal(2, 4), normal(2, 4), normal(3, 5)], None),
+        ]
+    ),
+    ("transformer_xl_layer", [normal(2, 3, 4), None, relative_layer(4, 2, True), 2], {}),
+    ("transformer_xl_layer", [normal(1, 3, 6), None, relative_layer(6, 3, False), 3], {"mask": some(3, 3)}),
 ]
 
 
@@ -420,6 +458,11 @@ def test_every_function_has_a_backward_or_needs_none() -> None:
         "padding_mask", "scaled_dot_product_d_sinks", "scaled_dot_product_steps", "score_indices", "sgd_step",
         "sinusoidal_positional_encoding",
         "split_heads", "step_schedule", "transformer_steps",
+        "adam_step", "adamw_step", "alibi_slopes", "batch_norm_running", "causal_mask", "clip_grad_norm",
+        "cnn_attention_steps", "constant_schedule", "cosine_schedule", "gemm", "inverse_frequencies",
+        "merge_heads", "noam_schedule", "padding_mask", "relative_sinusoid", "scaled_dot_product_steps",
+        "sgd_step", "sinusoidal_positional_encoding", "split_heads", "step_schedule", "t5_buckets",
+        "transformer_steps",
     }  # fmt: skip
     forwards = {name for name in reference.__all__ if not name.endswith("_backward")}
     assert {name for name in forwards if f"{name}_backward" not in reference.__all__} == needs_none

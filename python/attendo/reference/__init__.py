@@ -28,6 +28,7 @@ from .activations import (
     tanh,
     tanh_backward,
 )
+from .alibi import alibi, alibi_backward, alibi_slopes
 from .arithmetic import (
     add,
     add_backward,
@@ -71,7 +72,10 @@ from .positional_encoding import (
     sinusoidal_positional_encoding,
 )
 from .reduce import max, max_backward, mean, mean_backward, sum, sum_backward
+from .relative_bias import relative_bias, relative_bias_backward, relative_shift, relative_shift_backward
+from .relative_position import relative_position, relative_position_backward
 from .residual_norm import residual_norm, residual_norm_backward
+from .rotary import inverse_frequencies, rotary, rotary_backward
 from .scaled_dot_product import (
     scaled_dot_product,
     scaled_dot_product_backward,
@@ -81,6 +85,7 @@ from .scaled_dot_product import (
 )
 from .schedules import constant_schedule, cosine_schedule, noam_schedule, step_schedule
 from .score_program import score_program, score_program_backward
+from .segment_recurrence import segment_recurrence, segment_recurrence_backward
 from .shape import (
     concatenate,
     concatenate_backward,
@@ -92,13 +97,24 @@ from .shape import (
     transpose_backward,
 )
 from .softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
+from .t5_bias import t5_bias, t5_bias_backward, t5_buckets
 from .transformer import causal_mask, padding_mask, transformer, transformer_backward, transformer_steps
+from .transformer_xl_attention import (
+    relative_sinusoid,
+    transformer_xl_attention,
+    transformer_xl_attention_backward,
+    transformer_xl_layer,
+    transformer_xl_layer_backward,
+)
 
 __all__ = [
     "adam_step",
     "adamw_step",
     "add",
     "add_backward",
+    "alibi",
+    "alibi_backward",
+    "alibi_slopes",
     "batch_norm",
     "batch_norm_backward",
     "batch_norm_running",
@@ -142,6 +158,7 @@ __all__ = [
     "gemm",
     "gru",
     "gru_backward",
+    "inverse_frequencies",
     "layer_norm",
     "layer_norm_backward",
     "linear",
@@ -173,12 +190,21 @@ __all__ = [
     "padding_mask",
     "positional_encoding",
     "positional_encoding_backward",
+    "relative_bias",
+    "relative_bias_backward",
+    "relative_position",
+    "relative_position_backward",
+    "relative_shift",
+    "relative_shift_backward",
+    "relative_sinusoid",
     "relu",
     "relu_backward",
     "reshape",
     "reshape_backward",
     "residual_norm",
     "residual_norm_backward",
+    "rotary",
+    "rotary_backward",
     "scaled_dot_product",
     "scaled_dot_product_backward",
     "scaled_dot_product_d_sinks",
@@ -186,6 +212,8 @@ __all__ = [
     "score_indices",
     "score_program",
     "score_program_backward",
+    "segment_recurrence",
+    "segment_recurrence_backward",
     "sgd_step",
     "sigmoid",
     "sigmoid_backward",
@@ -202,11 +230,18 @@ __all__ = [
     "subtract_backward",
     "sum",
     "sum_backward",
+    "t5_bias",
+    "t5_bias_backward",
+    "t5_buckets",
     "tanh",
     "tanh_backward",
     "transformer",
     "transformer_backward",
     "transformer_steps",
+    "transformer_xl_attention",
+    "transformer_xl_attention_backward",
+    "transformer_xl_layer",
+    "transformer_xl_layer_backward",
     "transpose",
     "transpose_backward",
 ]
