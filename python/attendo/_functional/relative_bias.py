@@ -135,8 +135,8 @@ def relative_shift(
         e(i,j) = \mathrm{clip}(\text{zero} + j - i - \text{q\_offset},\ 0,\ R - 1), \qquad
         dx_{ie} = \sum_{j:\ e(i,j) = e} dy_{ij}
 
-    Products of L queries with R distances, L R of them, become the scores of L S pairs: no vector is looked up
-    for each pair. Cost: the copies.
+    Products of L queries with R distances, L R of them, become the scores of L S pairs: no vector is looked
+    up for each pair. Cost: the copies.
 
     References
     ----------
