@@ -207,6 +207,42 @@ def attention(
     score_mod: ScoreProgram | None = None,
     sinks: TensorLike | None = None,
 ) -> Any: ...
+def linear_attention(
+    q: TensorLike,
+    k: TensorLike,
+    v: TensorLike,
+    rule: str = "linear",
+    decay: TensorLike | None = None,
+    beta: TensorLike | None = None,
+    scale: SupportsFloat | None = None,
+    feature_map: Any = None,
+    normalize: bool = False,
+    causal: bool = True,
+    lengths: TensorLike | None = None,
+    state: TensorLike | None = None,
+    return_state: bool = False,
+    chunk_size: SupportsIndex = 64,
+) -> Any: ...
+def performer(
+    q: TensorLike,
+    k: TensorLike,
+    v: TensorLike,
+    num_features: SupportsIndex | None = None,
+    features: TensorLike | None = None,
+    kernel: str = "softmax",
+    orthogonal: bool = True,
+    generator: Generator | None = None,
+    causal: bool = False,
+    lengths: TensorLike | None = None,
+    scale: SupportsFloat | None = None,
+) -> Any: ...
+def performer_features(
+    num_features: SupportsIndex,
+    d: SupportsIndex,
+    generator: Generator,
+    orthogonal: bool = True,
+    dtype: FloatDType = "float32",
+) -> FloatArray: ...
 
 # -- bind_attention_score.cpp
 

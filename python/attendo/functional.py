@@ -34,10 +34,12 @@ from ._functional.feed_forward import feed_forward
 from ._functional.gru import gru
 from ._functional.layer_norm import layer_norm
 from ._functional.linear import linear
+from ._functional.linear_attention import linear_attention
 from ._functional.lstm import lstm
 from ._functional.matmul import matmul
 from ._functional.max_pool2d import max_pool2d
 from ._functional.negative_sampling import negative_sampling
+from ._functional.performer import performer, performer_features
 from ._functional.reduce import max, mean, sum
 from ._functional.relative_bias import relative_bias, relative_shift
 from ._functional.relative_position import relative_position
@@ -67,6 +69,7 @@ __all__ = [
     "inverse_frequencies",
     "layer_norm",
     "linear",
+    "linear_attention",
     "log",
     "log_softmax",
     "lstm",
@@ -80,6 +83,8 @@ __all__ = [
     "relative_position",
     "relative_shift",
     "relative_sinusoid",
+    "performer",
+    "performer_features",
     "relu",
     "reshape",
     "residual_norm",

@@ -392,6 +392,34 @@ CASES: list[tuple[str, list[Any], dict[str, Any]]] = [
     ),
     ("transformer_xl_layer", [normal(2, 3, 4), None, relative_layer(4, 2, True), 2], {}),
     ("transformer_xl_layer", [normal(1, 3, 6), None, relative_layer(6, 3, False), 3], {"mask": some(3, 3)}),
+    (
+        "linear_attention",
+        [
+            normal(1, 4, 5, 3),
+            normal(1, 2, 5, 3),
+            normal(1, 2, 5, 4),
+            -positive(1, 2, 5),
+            positive(1, 2, 5) / 2,
+        ]
+        + [normal(1, 2, 3, 4)],
+        {"rule": "gated_delta", "lengths": [4]},
+    ),
+    ("linear_attention", [normal(5, 3), normal(5, 3), normal(5, 4), -positive(5, 3)], {"rule": "gated"}),
+    (
+        "linear_attention",
+        [normal(5, 3), normal(5, 3), normal(5, 4), None, positive(5) / 2],
+        {"rule": "delta"},
+    ),
+    (
+        "linear_attention",
+        [normal(5, 3), normal(5, 3), normal(5, 4)],
+        {"normalize": True, "feature_map": "elu"},
+    ),
+    ("linear_attention", [normal(5, 3), normal(7, 3), normal(7, 4)], {"causal": False, "scale": 0.3}),
+    ("performer", [normal(2, 5, 3), normal(1, 7, 3), normal(1, 7, 4), normal(6, 3)], {"scale": 0.4}),
+    ("performer", [normal(1, 2, 5, 3), normal(1, 1, 5, 3), normal(1, 1, 5, 4), normal(6, 3)])
+    + ({"causal": True, "lengths": [4]},),
+    ("performer", [normal(5, 3), normal(7, 3), normal(7, 4), normal(6, 3)], {"kernel": "relu"}),
 ]
 
 

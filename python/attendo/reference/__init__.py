@@ -53,6 +53,7 @@ from .gemm import gemm
 from .gru import gru, gru_backward
 from .layer_norm import layer_norm, layer_norm_backward
 from .linear import linear, linear_backward
+from .linear_attention import linear_attention, linear_attention_backward
 from .lstm import lstm, lstm_backward
 from .matmul import matmul, matmul_backward
 from .max_pool2d import max_pool2d, max_pool2d_backward
@@ -66,6 +67,7 @@ from .multi_head import (
 )
 from .negative_sampling import negative_sampling, negative_sampling_backward
 from .optimizers import adam_step, adamw_step, clip_grad_norm, sgd_step
+from .performer import performer, performer_backward
 from .positional_encoding import (
     positional_encoding,
     positional_encoding_backward,
@@ -162,6 +164,8 @@ __all__ = [
     "layer_norm",
     "layer_norm_backward",
     "linear",
+    "linear_attention",
+    "linear_attention_backward",
     "linear_backward",
     "log",
     "log_backward",
@@ -188,6 +192,8 @@ __all__ = [
     "negative_sampling_backward",
     "noam_schedule",
     "padding_mask",
+    "performer",
+    "performer_backward",
     "positional_encoding",
     "positional_encoding_backward",
     "relative_bias",
