@@ -192,6 +192,7 @@ void bind_transformer_layers(py::module_& m);
 void bind_attention_positions(py::module_& m);
 void bind_attention_score(py::module_& m);
 void bind_attention_linear(py::module_& m);
+void bind_attention_matrix(py::module_& m);
 void bind_nn(py::module_& m);
 void bind_recurrent(py::module_& m);
 void bind_models(py::module_& m);

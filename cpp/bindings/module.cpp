@@ -20,6 +20,7 @@ PYBIND11_MODULE(_core, m) {
   bind_transformer_layers(m);
   bind_attention_score(m);
   bind_attention_linear(m);
+  bind_attention_matrix(m);
   bind_nn(m);
   bind_attention_positions(m);
   bind_recurrent(m);

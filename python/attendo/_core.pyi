@@ -269,6 +269,66 @@ class ScoreProgram:
     def instructions(self) -> list[tuple[str, tuple[int, ...], float | None, str]]: ...
     def tables(self) -> list[Tensor]: ...
 
+# -- bind_attention_matrix.cpp
+
+def linformer(
+    q: TensorLike,
+    k: TensorLike,
+    v: TensorLike,
+    proj_k: TensorLike,
+    proj_v: TensorLike | None = None,
+    mask: MaskLike | None = None,
+    scale: SupportsFloat | None = None,
+    return_weights: bool = False,
+) -> Any: ...
+def linformer_projection(
+    r: SupportsIndex,
+    length: SupportsIndex,
+    kind: str = "normal",
+    seed: SupportsIndex | None = None,
+    dtype: FloatDType = "float32",
+) -> FloatArray: ...
+def nystrom(
+    q: TensorLike,
+    k: TensorLike,
+    v: TensorLike,
+    landmarks: SupportsIndex = 64,
+    mask: MaskLike | None = None,
+    q_lengths: ArrayLike | None = None,
+    scale: SupportsFloat | None = None,
+    iterations: SupportsIndex = 6,
+) -> Any: ...
+def low_rank(
+    q: TensorLike,
+    k: TensorLike,
+    v: TensorLike,
+    basis_q: TensorLike,
+    basis_k: TensorLike | None = None,
+    mask: MaskLike | None = None,
+    scale: SupportsFloat | None = None,
+    q_offset: SupportsIndex | None = None,
+    return_weights: bool = False,
+) -> Any: ...
+def low_rank_basis(q: TensorLike, k: TensorLike, rank: SupportsIndex) -> tuple[FloatArray, FloatArray]: ...
+def int8_attention(
+    q: TensorLike,
+    k: TensorLike,
+    v: TensorLike,
+    mask: MaskLike | None = None,
+    scale: SupportsFloat | None = None,
+    q_offset: SupportsIndex | None = None,
+) -> Any: ...
+def top_k_attention(
+    q: TensorLike,
+    k: TensorLike,
+    v: TensorLike,
+    keep: SupportsIndex,
+    mask: MaskLike | None = None,
+    scale: SupportsFloat | None = None,
+    q_offset: SupportsIndex | None = None,
+    return_weights: bool = False,
+) -> Any: ...
+
 # -- bind_nn.cpp
 
 class Module:

@@ -32,14 +32,18 @@ from ._functional.dropout import dropout
 from ._functional.embedding import embedding
 from ._functional.feed_forward import feed_forward
 from ._functional.gru import gru
+from ._functional.int8_attention import int8_attention
 from ._functional.layer_norm import layer_norm
 from ._functional.linear import linear
 from ._functional.linear_attention import linear_attention
+from ._functional.linformer import linformer, linformer_projection
+from ._functional.low_rank import low_rank, low_rank_basis
 from ._functional.lstm import lstm
 from ._functional.matmul import matmul
 from ._functional.max_pool2d import max_pool2d
 from ._functional.negative_sampling import negative_sampling
 from ._functional.performer import performer, performer_features
+from ._functional.nystrom import nystrom
 from ._functional.reduce import max, mean, sum
 from ._functional.relative_bias import relative_bias, relative_shift
 from ._functional.relative_position import relative_position
@@ -50,6 +54,7 @@ from ._functional.shape import concatenate, reshape, slice, transpose
 from ._functional.softmax import log_softmax, softmax
 from ._functional.t5_bias import t5_bias, t5_buckets
 from ._functional.transformer_xl_attention import relative_sinusoid, transformer_xl_attention
+from ._functional.top_k_attention import top_k_attention
 
 __all__ = [
     "add",
@@ -70,8 +75,15 @@ __all__ = [
     "layer_norm",
     "linear",
     "linear_attention",
+    "int8_attention",
+    "layer_norm",
+    "linear",
+    "linformer",
+    "linformer_projection",
     "log",
     "log_softmax",
+    "low_rank",
+    "low_rank_basis",
     "lstm",
     "matmul",
     "max",
@@ -85,6 +97,7 @@ __all__ = [
     "relative_sinusoid",
     "performer",
     "performer_features",
+    "nystrom",
     "relu",
     "reshape",
     "residual_norm",
@@ -100,6 +113,7 @@ __all__ = [
     "t5_buckets",
     "tanh",
     "transformer_xl_attention",
+    "top_k_attention",
     "transpose",
 ]
 

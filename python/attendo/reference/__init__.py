@@ -51,9 +51,12 @@ from .encoder_layer import encoder, encoder_backward, encoder_layer, encoder_lay
 from .feed_forward import feed_forward, feed_forward_backward, feed_forward_layer, feed_forward_layer_backward
 from .gemm import gemm
 from .gru import gru, gru_backward
+from .int8_attention import int8_attention, int8_attention_backward
 from .layer_norm import layer_norm, layer_norm_backward
 from .linear import linear, linear_backward
 from .linear_attention import linear_attention, linear_attention_backward
+from .linformer import linformer, linformer_backward
+from .low_rank import low_rank, low_rank_backward, low_rank_basis
 from .lstm import lstm, lstm_backward
 from .matmul import matmul, matmul_backward
 from .max_pool2d import max_pool2d, max_pool2d_backward
@@ -66,6 +69,7 @@ from .multi_head import (
     split_heads,
 )
 from .negative_sampling import negative_sampling, negative_sampling_backward
+from .nystrom import nystrom, nystrom_backward
 from .optimizers import adam_step, adamw_step, clip_grad_norm, sgd_step
 from .performer import performer, performer_backward
 from .positional_encoding import (
@@ -100,6 +104,7 @@ from .shape import (
 )
 from .softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
 from .t5_bias import t5_bias, t5_bias_backward, t5_buckets
+from .top_k_attention import top_k_attention, top_k_attention_backward
 from .transformer import causal_mask, padding_mask, transformer, transformer_backward, transformer_steps
 from .transformer_xl_attention import (
     relative_sinusoid,
@@ -161,16 +166,23 @@ __all__ = [
     "gru",
     "gru_backward",
     "inverse_frequencies",
+    "int8_attention",
+    "int8_attention_backward",
     "layer_norm",
     "layer_norm_backward",
     "linear",
     "linear_attention",
     "linear_attention_backward",
     "linear_backward",
+    "linformer",
+    "linformer_backward",
     "log",
     "log_backward",
     "log_softmax",
     "log_softmax_backward",
+    "low_rank",
+    "low_rank_backward",
+    "low_rank_basis",
     "lstm",
     "lstm_backward",
     "matmul",
@@ -191,6 +203,8 @@ __all__ = [
     "negative_sampling",
     "negative_sampling_backward",
     "noam_schedule",
+    "nystrom",
+    "nystrom_backward",
     "padding_mask",
     "performer",
     "performer_backward",
@@ -241,6 +255,8 @@ __all__ = [
     "t5_buckets",
     "tanh",
     "tanh_backward",
+    "top_k_attention",
+    "top_k_attention_backward",
     "transformer",
     "transformer_backward",
     "transformer_steps",
