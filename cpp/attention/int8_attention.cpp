@@ -6,18 +6,21 @@
 //   backward   straight through the rounding:  that of attention(q̂, k̂, v), with dq = dq̂ and dk = dk̂
 //
 // q: (B, H, L, D).  k: (B, Hkv, S, D).  v: (B, Hkv, S, Dv).  A row of q or k that holds NaN or inf has NaN for scores. The
-// sums are exact int32; the scores of a block of queries are floats again, in scratch memory, and go to the attention kernel as
-// its bias. Where a gradient is wanted, attention(q̂, k̂, v) runs beside, in floats, and keeps what it keeps.
+// sums are exact int32; from there on it is floats, the scores of a block of queries at a time, in scratch memory. Where a
+// gradient is wanted, attention(q̂, k̂, v) runs beside, in floats, and keeps what it keeps.
 // Jacob et al. 2018, eq. 1 with zero point 0; Bengio et al. 2013 (straight through); articles 003 §8.4, 004 §9 (quantisation).
 #include "attention/int8_attention.h"
 
 #include "attention/heads.h"
 #include "core/parallel.h"
-#include "kernels/attention.h"
 #include "kernels/int8_scores.h"
+#include "kernels/rows.h"
+#include "ops/gemm.h"
 
 namespace attendo {
 namespace {
+
+constexpr Index kBlockRows = 64;  // queries whose scores are in memory at once; a multiple of the kernel's
 
 struct Int8Problem {
   Tensor q, k, v, key_lengths;
@@ -63,40 +66,70 @@ void pack_keys(PackedKeys<T>& packed, const Int8Problem& p) {
 }
 
 template <typename T>
+bool all_finite(const T* x, Index n) {
+  T sum = 0;  // of zeros and NaNs
+  for (Index i = 0; i < n; ++i) sum += x[i] * T(0);
+  return sum == T(0);
+}
+
+// out (rows, d_v) = weights · v, of whose row i the first `first + i` values count and no others, up to `keys`.
+template <typename T>
+void weigh_values(T* out, const T* weights, Index weights_row, const T* v, Index rows, Index first, Index keys,
+                  Index d_v) {
+  Gemm<T> g;
+  g.m = rows, g.n = d_v, g.k = keys;
+  g.a = weights, g.a_row = weights_row;
+  g.b = v, g.b_row = d_v;
+  g.c = out, g.c_row = d_v;
+  const Index whole = std::clamp<Index>(first, 0, keys);
+  if (all_finite(v + whole * d_v, (keys - whole) * d_v)) {
+    gemm(g);
+    return;
+  }
+  for (Index i = 0; i < rows; ++i) {  // a weight of 0 does not take a NaN away
+    Gemm<T> row = g;
+    row.m = 1, row.k = std::clamp<Index>(first + i, 0, keys);
+    row.a = weights + i * weights_row, row.c = out + i * d_v;
+    if (row.k > 0) gemm(row);
+  }
+}
+
+// out: zeroed.
+template <typename T>
 void int8_attention_forward(T* out, const Int8Problem& p) {
   const Heads& s = p.heads;
-  const auto& kernel = kernels::attention_kernels<T>();
   const auto& int8 = kernels::int8_kernels<T>();
+  const auto softmax = kernels::row_kernels<T>().softmax;
   PackedKeys<T> packed(s);
   pack_keys(packed, p);
-  const Index blocks = (s.length + kernel.panel - 1) / kernel.panel, features = kernels::int8_features(s.d);
-  const Index rows = kernels::int8_rows(kernel.panel);
-  const Index work = std::max<Index>(1, std::min(kernel.panel, s.length) * s.keys * (s.d + s.d_v));
-  parallel_ranges(s.batch * s.heads * blocks, std::max<Index>(1, 400000 / work), [&](Index first, Index last) {
-    Scratch<T> scratch(static_cast<size_t>(kernel.forward_scratch(0, s.d_v, 0)));
-    Scratch<T> scores(static_cast<size_t>(kernel.panel * packed.scales));
-    Scratch<T> of_rows(static_cast<size_t>(3 * rows));
-    Scratch<std::int8_t> queries(static_cast<size_t>(rows * features));
-    T *factor = of_rows.get(), *row_max = factor + rows, *row_inverse = row_max + rows;
-    std::fill_n(queries.get(), rows * features, std::int8_t{0});
-    for (Index unit = first; unit < last; ++unit) {
-      const Index bh = unit / blocks, b = bh / s.heads, begin = unit % blocks * kernel.panel;
-      const Index count = std::min(kernel.panel, s.length - begin);
+  const Index blocks = (s.length + kBlockRows - 1) / kBlockRows, features = kernels::int8_features(s.d);
+  const Index work = std::max<Index>(1, std::min(kBlockRows, s.length) * s.keys * (s.d + s.d_v));
+  parallel_ranges(s.batch * s.heads * blocks, std::max<Index>(1, 400000 / work), [&](Index begin_unit, Index end_unit) {
+    Scratch<T> scores(static_cast<size_t>(kBlockRows * packed.scales));
+    Scratch<T> factor(static_cast<size_t>(kBlockRows));
+    Scratch<std::int8_t> queries(static_cast<size_t>(kBlockRows * features));
+    std::fill_n(queries.get(), kBlockRows * features, std::int8_t{0});
+    for (Index unit = begin_unit; unit < end_unit; ++unit) {
+      const Index bh = unit / blocks, b = bh / s.heads, begin = unit % blocks * kBlockRows;
+      const Index count = std::min(kBlockRows, s.length - begin);
       const Index kv = b * s.kv_heads + bh % s.heads / s.group();
       Index keys = length_of(p.key_lengths, b, s.keys);
-      if (p.causal) keys = std::clamp<Index>(begin + count + p.q_offset, 0, keys);
-      int8.quantize(queries.get(), features, factor, p.q.data<T>() + (bh * s.length + begin) * s.d, s.d, count, s.d);
-      for (Index i = 0; i < count; ++i) factor[i] *= static_cast<T>(p.scale);
-      int8.scores(scores.get(), packed.scales, queries.get(), factor, count,
+      const Index first = p.causal ? begin + p.q_offset + 1 : keys;  // keys of the block's first query
+      if (p.causal) keys = std::clamp<Index>(first + count - 1, 0, keys);
+      if (keys == 0) continue;
+      int8.quantize(queries.get(), features, factor.get(), p.q.data<T>() + (bh * s.length + begin) * s.d, s.d, count,
+                    s.d);
+      for (Index i = 0; i < count; ++i) factor.get()[i] *= static_cast<T>(p.scale);
+      int8.scores(scores.get(), packed.scales, queries.get(), factor.get(), count,
                   packed.packed.get() + kv * packed.panels_bytes, packed.scale.get() + kv * packed.scales, keys, s.d);
-      kernels::AttentionHead<T> head;  // of no features: its scores are the bias
-      head.query_length = count, head.d_v = s.d_v;
-      head.v = p.v.data<T>() + kv * s.keys * s.d_v, head.v_row = s.d_v;
-      head.key_length = keys, head.keys = keys;
-      head.causal = p.causal, head.offset = p.q_offset + begin;
-      head.bias = scores.get(), head.bias_row = packed.scales, head.bias_col = 1;
-      kernel.forward(head, 0, count, out + (bh * s.length + begin) * s.d_v, s.d_v, row_max, row_inverse, nullptr, 0,
-                     scratch.get());
+      for (Index i = 0; i < count; ++i) {
+        T* row = scores.get() + i * packed.scales;
+        const Index n = p.causal ? std::clamp<Index>(first + i, 0, keys) : keys;
+        if (n > 0) softmax(row, row, 1, n);
+        std::fill(row + n, row + keys, T(0));
+      }
+      weigh_values(out + (bh * s.length + begin) * s.d_v, scores.get(), packed.scales,
+                   p.v.data<T>() + kv * s.keys * s.d_v, count, first, keys, s.d_v);
     }
   });
 }

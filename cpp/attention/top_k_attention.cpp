@@ -13,7 +13,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
+#include <numeric>
 #include <vector>
 
 #include "attention/heads.h"
@@ -23,7 +25,7 @@
 namespace attendo {
 namespace {
 
-constexpr Index kBlockRows = 64;  // queries whose scores are in memory at once
+constexpr Index kBlockRows = 128;  // queries whose scores are in memory at once
 
 struct TopKProblem {
   Tensor q, k, v, key_lengths;
@@ -50,51 +52,80 @@ struct Scored {
   }
 };
 
-// The keys of the `keep` largest of n scores, ascending. With a NaN among them: the first `keep`.
+// How many of n are no less than the bound. Whole numbers, so that the compiler takes several at once.
 template <typename T>
-Index choose(std::int64_t* keys, std::vector<Scored<T>>& candidates, const T* scores, Index n, Index keep) {
-  const Index kept = std::min(n, keep);
-  candidates.clear();
-  bool nan = false;
-  T bound = -std::numeric_limits<T>::infinity();  // at least `keep` candidates are as good
-  const auto full = static_cast<size_t>(2 * kept + 64);
-  auto shrink = [&] {
-    std::nth_element(candidates.begin(), candidates.begin() + (kept - 1), candidates.end());
-    bound = candidates[static_cast<size_t>(kept - 1)].score;
-    candidates.resize(static_cast<size_t>(kept));
-  };
-  for (Index j = 0; j < n && kept < n; ++j) {
-    const T score = scores[j];
-    if (score <= bound && static_cast<Index>(candidates.size()) >= kept) continue;
-    nan = nan || std::isnan(score);
-    candidates.push_back({score, static_cast<std::int32_t>(j)});
-    if (nan) break;
-    if (candidates.size() == full) shrink();
-  }
-  if (nan || kept == n) {
-    for (Index j = 0; j < kept; ++j) keys[j] = j;
-    return kept;
-  }
-  shrink();
-  for (Index j = 0; j < kept; ++j) keys[j] = candidates[static_cast<size_t>(j)].key;
-  std::sort(keys, keys + kept);
-  return kept;
+int count_from(const T* x, Index n, T bound) {
+  int count = 0;
+  for (Index i = 0; i < n; ++i) count += x[i] >= bound ? 1 : 0;
+  return count;
 }
 
-// weights (kept): softmax of the chosen scores; all NaN when one of the n scores is.
+// Room for choosing among the scores of a row.
 template <typename T>
-void weigh(T* weights, const T* scores, Index n, const std::int64_t* keys, Index kept) {
-  T most = -std::numeric_limits<T>::infinity(), sum = 0;
+struct Choice {
+  std::vector<T> best;
+  std::vector<Scored<T>> candidates;
+};
+
+// The keys of the `keep` largest of n scores, ascending; n > keep, none is NaN.
+template <typename T>
+void choose(std::int64_t* keys, Choice<T>& choice, const T* scores, Index n, Index keep) {
+  T bound = -std::numeric_limits<T>::infinity();
+  if (const Index groups = 4 * keep; 2 * groups <= n) {
+    // Of the groups' largest scores, the one in place `keep` is a bound, and a near one: `keep` scores are no less.
+    auto& best = choice.best;
+    best.assign(scores, scores + groups);
+    for (Index begin = groups; begin < n; begin += groups) {
+      const Index count = std::min(groups, n - begin);
+      const T* x = scores + begin;
+      T* y = best.data();
+      for (Index i = 0; i < count; ++i) y[i] = x[i] > y[i] ? x[i] : y[i];
+    }
+    std::nth_element(best.begin(), best.begin() + (keep - 1), best.end(), std::greater<T>());
+    bound = best[static_cast<size_t>(keep - 1)];
+  }
+  constexpr Index kStretch = 32;
+  auto& candidates = choice.candidates;
+  candidates.clear();
+  for (Index begin = 0; begin < n; begin += kStretch) {
+    const Index end = std::min(n, begin + kStretch);
+    if (count_from(scores + begin, end - begin, bound) == 0) continue;
+    for (Index j = begin; j < end; ++j) {
+      if (scores[j] >= bound) candidates.push_back({scores[j], static_cast<std::int32_t>(j)});
+    }
+  }
+  std::nth_element(candidates.begin(), candidates.begin() + (keep - 1), candidates.end());
+  for (Index j = 0; j < keep; ++j) keys[j] = candidates[static_cast<size_t>(j)].key;
+  std::sort(keys, keys + keep);
+}
+
+// Scales n scores, chooses among them (where one is NaN: the first) and makes weights of the chosen: their softmax, or NaN.
+template <typename T>
+Index weigh(std::int64_t* keys, T* weights, Choice<T>& choice, T* scores, Index n, Index keep, T scale) {
+  int nan = 0;
+  for (Index j = 0; j < n; ++j) {
+    scores[j] *= scale;
+    nan |= scores[j] != scores[j] ? 1 : 0;
+  }
+  const Index kept = std::min(n, keep);
+  if (nan == 0 && kept < n) {
+    choose(keys, choice, scores, n, keep);
+  } else {
+    std::iota(keys, keys + kept, std::int64_t{0});
+  }
+  if (nan != 0) {
+    std::fill_n(weights, kept, std::numeric_limits<T>::quiet_NaN());
+    return kept;
+  }
+  constexpr T kLowest = -std::numeric_limits<T>::infinity();
+  T most = kLowest, sum = 0;
   for (Index e = 0; e < kept; ++e) most = std::max(most, scores[keys[e]]);
-  bool nan = false;
-  for (Index j = 0; j < n; ++j) nan = nan || std::isnan(scores[j]);
   for (Index e = 0; e < kept; ++e) {
-    weights[e] = nan                                           ? std::numeric_limits<T>::quiet_NaN()
-                 : most == -std::numeric_limits<T>::infinity() ? T(0)
-                                                               : std::exp(scores[keys[e]] - most);
+    weights[e] = most == kLowest ? T(0) : std::exp(scores[keys[e]] - most);
     sum += weights[e];
   }
   for (Index e = 0; e < kept; ++e) weights[e] = sum == T(0) ? T(0) : weights[e] / sum;
+  return kept;
 }
 
 // keys, weights: (B, H, L, keep), keys -1 and weights 0 where fewer may be attended.  dense: (B, H, L, S) of zeros, or null.
@@ -115,16 +146,13 @@ void top_k_forward(T* out, std::int64_t* keys, T* weights, T* dense, const TopKP
       g.c = scores.get(), g.c_row = columns;
       gemm(g);
     }
-    std::vector<Scored<T>> candidates;
-    candidates.reserve(static_cast<size_t>(2 * std::min(p.keep, columns) + 64));
+    Choice<T> choice;
     for (Index i = 0; i < rows; ++i) {
       const Index row = bh * s.length + begin + i, n = p.limit(b, begin + i);
       T* score = scores.get() + i * columns;
-      for (Index j = 0; j < n; ++j) score[j] *= static_cast<T>(p.scale);
       std::int64_t* key = keys + row * p.keep;
       T* weight = weights + row * p.keep;
-      const Index kept = n > 0 ? choose(key, candidates, score, n, p.keep) : 0;
-      weigh(weight, score, n, key, kept);
+      const Index kept = n > 0 ? weigh(key, weight, choice, score, n, p.keep, static_cast<T>(p.scale)) : 0;
       std::fill(key + kept, key + p.keep, std::int64_t{-1});
       std::fill(weight + kept, weight + p.keep, T(0));
       T* o = out + row * s.d_v;
