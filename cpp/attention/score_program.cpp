@@ -285,19 +285,25 @@ std::string ScoreProgram::text(int value, int depth) const {
 }
 
 ScoreProgram ScoreProgram::after_softcap(double cap) const {
-  ScoreProgram out;
-  const int c = out.constant(cap);
-  const int capped = out.multiply(out.unary(Op::kTanh, out.multiply(out.score(), out.constant(1 / cap))), c);
-  out.result_ = capped;
+  ScoreProgram first;
+  const int c = first.constant(cap);
+  first.result_ = first.multiply(first.unary(Op::kTanh, first.multiply(first.score(), first.constant(1 / cap))), c);
+  return after(first);
+}
+
+ScoreProgram ScoreProgram::after(const ScoreProgram& first) const {
+  ScoreProgram out = first;
   if (result_ < 0) return out;
-  out.tables_ = tables_;
+  const int earlier = static_cast<int>(out.tables_.size());
+  out.tables_.insert(out.tables_.end(), tables_.begin(), tables_.end());
   std::vector<int> now;
   auto moved = [&](int x) { return x < 0 ? x : now[static_cast<size_t>(x)]; };
   for (Node node : nodes_) {
     if (node.op == Op::kScore) {
-      now.push_back(capped);
+      now.push_back(first.result_);
       continue;
     }
+    if (node.table >= 0) node.table += earlier;
     node.a = moved(node.a), node.b = moved(node.b), node.c = moved(node.c);
     for (int& index : node.indices) index = moved(index);
     now.push_back(out.add_node(std::move(node)));

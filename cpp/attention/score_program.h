@@ -53,6 +53,8 @@ class ScoreProgram {
   void set_result(int value);
   int result() const { return result_; }
 
+  // The same with what `first` makes of s in place of s.
+  ScoreProgram after(const ScoreProgram& first) const;
   // The same on c tanh(s / c) in place of s.
   ScoreProgram after_softcap(double cap) const;
 

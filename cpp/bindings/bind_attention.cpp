@@ -3,6 +3,23 @@
 
 namespace attendo::bindings {
 
+void modification_arg(AttentionOptions& options, Call& call, py::handle softcap, const ScoreProgramPtr& score_mod,
+                      py::handle sinks) {
+  if (!softcap.is_none()) {
+    options.softcap = number_arg("attention", "softcap", softcap);
+    if (!(options.softcap > 0)) {
+      value_error("attention: softcap is ", options.softcap, " but must be above 0; None caps nothing");
+    }
+  }
+  options.program = score_mod;
+  if (score_mod != nullptr) {
+    for (const auto& table : score_mod->tables()) {
+      if (table.values.requires_grad()) call.track();
+    }
+  }
+  options.sinks = call.optional_tensor(py::reinterpret_borrow<py::object>(sinks), "sinks");
+}
+
 void bind_attention(py::module_& m) {
   using Object = const py::object&;
   m.def(
@@ -11,11 +28,6 @@ void bind_attention(py::module_& m) {
          Object q_offset, bool return_weights, Object softcap, const std::shared_ptr<ScoreProgram>& score_mod,
          Object sinks) -> py::object {
         Call call("attention", {q, k, v, bias, sinks});
-        if (score_mod != nullptr) {
-          for (const auto& table : score_mod->tables()) {
-            if (table.values.requires_grad()) call.track();
-          }
-        }
         const Tensor tq = call.tensor(q, "q"), tk = call.tensor(k, "k"), tv = call.tensor(v, "v");
         for (const auto& [name, x] : {std::pair{"q", &tq}, std::pair{"k", &tk}, std::pair{"v", &tv}}) {
           check_min_rank("attention", name, *x, 2, "(..., length, features)");
@@ -23,14 +35,7 @@ void bind_attention(py::module_& m) {
         AttentionOptions options;
         if (!scale.is_none()) options.scale = number_arg("attention", "scale", scale);
         options.bias = call.optional_tensor(bias, "bias");
-        if (!softcap.is_none()) {
-          options.softcap = number_arg("attention", "softcap", softcap);
-          if (!(options.softcap > 0)) {
-            value_error("attention: softcap is ", options.softcap, " but must be above 0; None caps nothing");
-          }
-        }
-        options.program = score_mod;
-        options.sinks = call.optional_tensor(sinks, "sinks");
+        modification_arg(options, call, softcap, score_mod, sinks);
         options.dropout = number_arg("attention", "dropout", dropout);
         options.generator = generator_arg("attention", generator);
         const int rank = tq.rank();

@@ -106,25 +106,6 @@ void bind_transformer(py::module_& m) {
 
 void bind_cnn(py::module_& m) {
   const auto none = py::none();
-  using models::FeatureAttention;
-  py::classh<FeatureAttention, nn::Module, PyLayer<FeatureAttention>>(
-      m, "FeatureAttention", "W_Q, W_K, W_V, attention over the positions, fc.", collectable())
-      .def(layer_init<FeatureAttention>(+[](Object i, Object o, Object dtype, Object seed) {
-             return Made{std::tuple(index_arg("Attention", "in_features", i), index_arg("Attention", "out_features", o),
-                                    dtype_arg("Attention", dtype)),
-                         seed_arg("Attention", seed)};
-           }),
-           py::arg("in_features"), py::arg("out_features"), py::kw_only(), py::arg("dtype") = "float32",
-           py::arg("seed") = none)
-      .def(
-          "forward",
-          [](FeatureAttention& self, Object x, bool return_weights) -> py::object {
-            const Tensor in = to_tensor(x, "Attention", "x", Want::kFloat, Memory::kCopy);
-            const AttentionResult r = without_gil([&] { return self(in, return_weights); });
-            if (!return_weights) return py::cast(r.out);
-            return py::make_tuple(r.out, r.weights);
-          },
-          py::arg("x"), py::kw_only(), py::arg("return_weights") = false);
   py::classh<CnnAttention, nn::Module, PyLayer<CnnAttention>>(
       m, "CnnAttention", "Two convolutions, attention over the positions of their map, linear.", collectable())
       .def(layer_init<CnnAttention>(+[](Object in_channels, Object num_classes, Object image_size, Object channels,

@@ -104,6 +104,10 @@ class Call {
 // What a module is called with: an array becomes a Tensor (a copy: the tape may keep it), all else stays.
 py::object input_of(py::handle x, const char* op);
 
+// softcap=, score_mod= and sinks= of attention.
+void modification_arg(AttentionOptions& options, Call& call, py::handle softcap, const ScoreProgramPtr& score_mod,
+                      py::handle sinks);
+
 // Runs body() without the GIL and gives back its result.
 template <typename Body>
 auto without_gil(const Body& body) {
@@ -193,6 +197,8 @@ void bind_attention_positions(py::module_& m);
 void bind_attention_score(py::module_& m);
 void bind_attention_linear(py::module_& m);
 void bind_attention_matrix(py::module_& m);
+void bind_attention_layers(py::module_& m);
+void bind_attention_scores(py::module_& m);
 void bind_nn(py::module_& m);
 void bind_recurrent(py::module_& m);
 void bind_models(py::module_& m);

@@ -23,6 +23,9 @@ PYBIND11_MODULE(_core, m) {
   bind_attention_matrix(m);
   bind_nn(m);
   bind_attention_positions(m);
+  bind_attention_scores(m);
+  bind_nn(m);
+  bind_attention_layers(m);
   bind_recurrent(m);
   bind_models(m);
   bind_train(m);

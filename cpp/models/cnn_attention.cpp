@@ -10,32 +10,10 @@
 #include "models/cnn_attention.h"
 
 #include "ops/activations.h"
-#include "ops/linear.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
 
 namespace attendo::models {
-
-FeatureAttention::FeatureAttention(Index in_features, Index out_features, DType dtype)
-    : w_q_(std::make_shared<nn::Linear>(in_features, out_features, true, dtype)),
-      w_k_(std::make_shared<nn::Linear>(in_features, out_features, true, dtype)),
-      w_v_(std::make_shared<nn::Linear>(in_features, out_features, true, dtype)),
-      fc_(std::make_shared<nn::Linear>(out_features, out_features, true, dtype)) {
-  register_module("W_Q", w_q_);
-  register_module("W_K", w_k_);
-  register_module("W_V", w_v_);
-  register_module("fc", fc_);
-}
-
-AttentionResult FeatureAttention::operator()(const Tensor& x, bool return_weights) {
-  check_float("Attention", "x", x);
-  check_rank("Attention", "x", x, 3, "(batch, length, features)");
-  const Tensor q = (*w_q_)(x), k = (*w_k_)(x), v = (*w_v_)(x);  // (B, N, out_features)
-  AttentionResult result = attend_heads({q, 0}, {k, 0}, {v, 0}, {1, 1, q.dim(2), v.dim(2)}, {}, return_weights);
-  result.out = (*fc_)(result.out);
-  if (return_weights) result.weights = reshape(result.weights, {x.dim(0), x.dim(1), x.dim(1)});
-  return result;
-}
 
 CnnAttention::CnnAttention(const CnnAttentionOptions& o) : o_(o) {
   const std::pair<const char*, Index> positive[] = {{"in_channels", o.in_channels},
@@ -55,7 +33,7 @@ CnnAttention::CnnAttention(const CnnAttentionOptions& o) : o_(o) {
   conv2_ = std::make_shared<nn::Conv2d>(o.channels1, o.channels2, nn::Conv2d::Options{3, 3, 1, 1, 1, 1}, true, o.dtype);
   pool_ = std::make_shared<nn::MaxPool2d>(nn::Conv2d::Options{2, 2, 2, 2, 0, 0});
   fc1_ = std::make_shared<nn::Linear>(o.channels2, o.features, true, o.dtype);
-  attention_ = std::make_shared<FeatureAttention>(o.features, o.attention_features, o.dtype);
+  attention_ = std::make_shared<nn::Attention>(o.features, o.attention_features, o.dtype);
   fc_ = std::make_shared<nn::Linear>(o.attention_features, o.num_classes, true, o.dtype);
   register_module("conv1", conv1_);
   register_module("conv2", conv2_);
@@ -82,7 +60,7 @@ AttentionResult CnnAttention::operator()(const Tensor& images, bool return_weigh
   Tensor map = (*pool_)(relu((*conv1_)(images)));
   map = (*pool_)(relu((*conv2_)(map)));                                                    // (B, C2, H/4, W/4)
   const Tensor tokens = transpose(reshape(map, {map.dim(0), map.dim(1), -1}), {0, 2, 1});  // (B, N, C2)
-  AttentionResult result = (*attention_)((*fc1_)(tokens, Activation::kRelu), return_weights);
+  AttentionResult result = (*attention_)((*fc1_)(tokens, Activation::kRelu), {}, return_weights);
   result.out = (*fc_)(mean(result.out, std::vector<int>{1}));
   return result;
 }

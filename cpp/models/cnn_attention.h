@@ -1,6 +1,6 @@
 #pragma once
 
-#include "nn/multi_head_attention.h"
+#include "nn/attention.h"
 
 namespace attendo::models {
 
@@ -8,19 +8,6 @@ struct CnnAttentionOptions {
   Index in_channels = 3, num_classes = 10, image_height = 64, image_width = 64;
   Index channels1 = 64, channels2 = 128, features = 512, attention_features = 256;
   DType dtype = DType::kFloat32;
-};
-
-// The article's attention layer over features: W_Q, W_K, W_V, then fc.
-class FeatureAttention : public nn::Module {
- public:
-  FeatureAttention(Index in_features, Index out_features, DType dtype);
-  // x (B, N, in_features) -> out (B, N, out_features), weights (B, N, N) when asked for
-  AttentionResult operator()(const Tensor& x, bool return_weights);
-  Tensors forward(const Tensors& inputs) override { return {(*this)(nn::only_input("Attention", inputs), false).out}; }
-  std::string type_name() const override { return "Attention"; }
-
- private:
-  std::shared_ptr<nn::Linear> w_q_, w_k_, w_v_, fc_;
 };
 
 class CnnAttention : public nn::Module {
@@ -39,7 +26,7 @@ class CnnAttention : public nn::Module {
   std::shared_ptr<nn::Conv2d> conv1_, conv2_;
   std::shared_ptr<nn::MaxPool2d> pool_;
   std::shared_ptr<nn::Linear> fc1_, fc_;
-  std::shared_ptr<FeatureAttention> attention_;
+  std::shared_ptr<nn::Attention> attention_;
 };
 
 }  // namespace attendo::models

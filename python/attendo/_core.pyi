@@ -7,7 +7,19 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 from typing_extensions import Self
 
-from ._typing import Axis, FloatArray, FloatDType, Key, MaskLike, Pair, PathLike, Shape, TensorLike
+from ._typing import (
+    Axis,
+    FloatArray,
+    FloatDType,
+    Key,
+    MaskLike,
+    Pair,
+    PathLike,
+    ScoreLike,
+    ScoreParams,
+    Shape,
+    TensorLike,
+)
 
 _Activation: TypeAlias = Literal["relu", "gelu"]
 
@@ -326,6 +338,46 @@ def top_k_attention(
     mask: MaskLike | None = None,
     scale: SupportsFloat | None = None,
     q_offset: SupportsIndex | None = None,
+    return_weights: bool = False,
+) -> Any: ...
+
+# -- bind_attention_scores.cpp
+
+def attention_scored(
+    q: TensorLike,
+    k: TensorLike,
+    v: TensorLike,
+    score: ScoreLike = "scaled_dot",
+    score_params: ScoreParams | None = None,
+    qk_norm: Literal["rms", "l2"] | None = None,
+    qk_norm_weights: tuple[TensorLike | None, TensorLike | None] | None = None,
+    mask: MaskLike | None = None,
+    bias: TensorLike | None = None,
+    scale: SupportsFloat | Tensor | None = None,
+    dropout: SupportsFloat = 0.0,
+    generator: Generator | None = None,
+    q_offset: SupportsIndex | None = None,
+    return_weights: bool = False,
+    softcap: SupportsFloat | None = None,
+    score_mod: ScoreProgram | None = None,
+    sinks: TensorLike | None = None,
+) -> Any: ...
+def pooled(
+    q: TensorLike,
+    k: TensorLike,
+    v: TensorLike,
+    mask: MaskLike | None = None,
+    scale: SupportsFloat | None = None,
+    return_weights: bool = False,
+) -> Any: ...
+def luong(
+    query: TensorLike,
+    memory: TensorLike,
+    W_c: TensorLike,
+    score: ScoreLike = "dot",
+    score_params: ScoreParams | None = None,
+    mask: MaskLike | None = None,
+    scale: SupportsFloat | Tensor | None = None,
     return_weights: bool = False,
 ) -> Any: ...
 
@@ -774,6 +826,34 @@ class RelativeMultiHeadAttention(Module):
         num_heads: SupportsIndex,
         *,
         dropout: SupportsFloat = 0.0,
+# -- bind_attention_layers.cpp
+
+class Attention(Module):
+    def __init__(
+        self,
+        in_features: SupportsIndex,
+        out_features: SupportsIndex,
+        *,
+        dtype: FloatDType = "float32",
+        seed: SupportsIndex | None = None,
+    ) -> None: ...
+    @overload
+    def forward(
+        self, x: TensorLike, *, mask: MaskLike | None = None, return_weights: Literal[False] = False
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, x: TensorLike, *, mask: MaskLike | None = None, return_weights: Literal[True]
+    ) -> tuple[Tensor, Tensor]: ...
+    __call__ = forward
+
+class AdditiveAttention(Module):
+    def __init__(
+        self,
+        query_dim: SupportsIndex,
+        memory_dim: SupportsIndex,
+        units: SupportsIndex,
+        *,
         bias: bool = False,
         dtype: FloatDType = "float32",
         seed: SupportsIndex | None = None,
@@ -790,6 +870,78 @@ class RelativeMultiHeadAttention(Module):
         *,
         mask: MaskLike | None = None,
         bias: TensorLike | None = None,
+    @overload
+    def forward(
+        self,
+        query: TensorLike,
+        memory: TensorLike,
+        *,
+        mask: MaskLike | None = None,
+        return_weights: Literal[True] = True,
+    ) -> tuple[Tensor, Tensor]: ...
+    @overload
+    def forward(
+        self,
+        query: TensorLike,
+        memory: TensorLike,
+        *,
+        mask: MaskLike | None = None,
+        return_weights: Literal[False],
+    ) -> Tensor: ...
+    __call__ = forward
+
+class LuongAttention(Module):
+    def __init__(
+        self,
+        query_dim: SupportsIndex,
+        memory_dim: SupportsIndex | None = None,
+        *,
+        out_features: SupportsIndex | None = None,
+        score: Literal["dot", "general", "concat"] = "general",
+        units: SupportsIndex | None = None,
+        dtype: FloatDType = "float32",
+        seed: SupportsIndex | None = None,
+    ) -> None: ...
+    @overload
+    def forward(
+        self,
+        query: TensorLike,
+        memory: TensorLike,
+        *,
+        mask: MaskLike | None = None,
+        return_weights: Literal[True] = True,
+    ) -> tuple[Tensor, Tensor]: ...
+    @overload
+    def forward(
+        self,
+        query: TensorLike,
+        memory: TensorLike,
+        *,
+        mask: MaskLike | None = None,
+        return_weights: Literal[False],
+    ) -> Tensor: ...
+    __call__ = forward
+
+_Inputs: TypeAlias = TensorLike | Sequence[TensorLike]
+
+class AttentionLayer(Module):
+    def __init__(
+        self,
+        features: SupportsIndex,
+        *,
+        score_mode: Literal["dot", "concat", "pooled"] = "dot",
+        use_scale: bool = True,
+        dropout: SupportsFloat = 0.0,
+        dtype: FloatDType = "float32",
+        seed: SupportsIndex | None = None,
+    ) -> None: ...
+    @overload
+    def forward(
+        self,
+        inputs: _Inputs,
+        mask: MaskLike | Sequence[MaskLike | None] | None = None,
+        *,
+        use_causal_mask: bool = False,
         return_weights: Literal[False] = False,
     ) -> Tensor: ...
     @overload
@@ -800,7 +952,45 @@ class RelativeMultiHeadAttention(Module):
         *,
         mask: MaskLike | None = None,
         bias: TensorLike | None = None,
+        inputs: _Inputs,
+        mask: MaskLike | Sequence[MaskLike | None] | None = None,
+        *,
+        use_causal_mask: bool = False,
         return_weights: Literal[True],
+    ) -> tuple[Tensor, Tensor]: ...
+    __call__ = forward
+
+class CrossModalAttention(Module):
+    def __init__(
+        self,
+        d_model: SupportsIndex,
+        num_heads: SupportsIndex,
+        *,
+        text_dim: SupportsIndex | None = None,
+        image_dim: SupportsIndex | None = None,
+        dropout: SupportsFloat = 0.0,
+        dtype: FloatDType = "float32",
+        seed: SupportsIndex | None = None,
+    ) -> None: ...
+    @overload
+    def forward(
+        self,
+        text: TensorLike,
+        image: TensorLike,
+        *,
+        text_mask: MaskLike | None = None,
+        image_mask: MaskLike | None = None,
+        return_weights: Literal[True] = True,
+    ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]: ...
+    @overload
+    def forward(
+        self,
+        text: TensorLike,
+        image: TensorLike,
+        *,
+        text_mask: MaskLike | None = None,
+        image_mask: MaskLike | None = None,
+        return_weights: Literal[False],
     ) -> tuple[Tensor, Tensor]: ...
     __call__ = forward
 
@@ -929,21 +1119,6 @@ class DecoderLM(Module):
     def forward(self, ids: TensorLike) -> Tensor: ...
     __call__ = forward
     def generate(self, ids: TensorLike, *, max_new_tokens: SupportsIndex) -> NDArray[np.int64]: ...
-
-class FeatureAttention(Module):
-    def __init__(
-        self,
-        in_features: SupportsIndex,
-        out_features: SupportsIndex,
-        *,
-        dtype: FloatDType = "float32",
-        seed: SupportsIndex | None = None,
-    ) -> None: ...
-    @overload
-    def forward(self, x: TensorLike, *, return_weights: Literal[False] = False) -> Tensor: ...
-    @overload
-    def forward(self, x: TensorLike, *, return_weights: Literal[True]) -> tuple[Tensor, Tensor]: ...
-    __call__ = forward
 
 class CnnAttention(Module):
     def __init__(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import EllipsisType
-from typing import Any, SupportsIndex, TypeAlias
+from typing import Any, Literal, SupportsIndex, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,6 +19,13 @@ TensorLike: TypeAlias = Tensor | ArrayLike
 FloatArray: TypeAlias = NDArray[np.floating[Any]]
 #: True = may attend.
 MaskLike: TypeAlias = Mask | ArrayLike
+#: How well queries and keys match: a name, or a function of two blocks.
+ScoreLike: TypeAlias = (
+    Literal["scaled_dot", "dot", "general", "additive", "cosine", "kernel"]
+    | Callable[[Tensor, Tensor], Tensor]
+)
+#: What a score is made with: one array, or several.
+ScoreParams: TypeAlias = TensorLike | tuple[TensorLike, ...]
 #: "float32" or "float64".
 FloatDType: TypeAlias = str | type[np.floating[Any]] | np.dtype[np.floating[Any]]
 #: An axis, several, or None for all.

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from . import _core, _score_trace
+from ._core import Tensor
 
 if TYPE_CHECKING:
     from ._core import Generator
-    from ._typing import MaskLike, TensorLike
+    from ._typing import MaskLike, ScoreLike, ScoreParams, TensorLike
     from .score_mods import ScoreMod
 
 __all__ = ["attention"]
@@ -22,13 +23,17 @@ def attention(
     *,
     mask: MaskLike | None = None,
     bias: TensorLike | None = None,
-    scale: float | None = None,
+    scale: float | Tensor | None = None,
     softcap: float | None = None,
     score_mod: ScoreMod | None = None,
     sinks: TensorLike | None = None,
     dropout: float = 0.0,
     generator: Generator | None = None,
     q_offset: int | None = None,
+    score: ScoreLike = "scaled_dot",
+    score_params: ScoreParams | None = None,
+    qk_norm: Literal["rms", "l2"] | None = None,
+    qk_norm_weights: tuple[TensorLike | None, TensorLike | None] | None = None,
     return_weights: Literal[False] = False,
 ) -> Any: ...
 @overload
@@ -39,13 +44,17 @@ def attention(
     *,
     mask: MaskLike | None = None,
     bias: TensorLike | None = None,
-    scale: float | None = None,
+    scale: float | Tensor | None = None,
     softcap: float | None = None,
     score_mod: ScoreMod | None = None,
     sinks: TensorLike | None = None,
     dropout: float = 0.0,
     generator: Generator | None = None,
     q_offset: int | None = None,
+    score: ScoreLike = "scaled_dot",
+    score_params: ScoreParams | None = None,
+    qk_norm: Literal["rms", "l2"] | None = None,
+    qk_norm_weights: tuple[TensorLike | None, TensorLike | None] | None = None,
     return_weights: Literal[True],
 ) -> tuple[Any, Any]: ...
 def attention(
@@ -55,13 +64,17 @@ def attention(
     *,
     mask: MaskLike | None = None,
     bias: TensorLike | None = None,
-    scale: float | None = None,
+    scale: float | Tensor | None = None,
     softcap: float | None = None,
     score_mod: ScoreMod | None = None,
     sinks: TensorLike | None = None,
     dropout: float = 0.0,
     generator: Generator | None = None,
     q_offset: int | None = None,
+    score: ScoreLike = "scaled_dot",
+    score_params: ScoreParams | None = None,
+    qk_norm: Literal["rms", "l2"] | None = None,
+    qk_norm_weights: tuple[TensorLike | None, TensorLike | None] | None = None,
     return_weights: bool = False,
 ) -> Any:
     r"""Scaled dot-product attention.
@@ -81,8 +94,9 @@ def attention(
         **True = may attend.** See :mod:`attendo.masks`.
     bias : array_like or Tensor, broadcastable to (..., H, L, S), optional
         Added to the scores; gets a gradient when it is a Tensor that requires one.
-    scale : float, optional
-        Multiplies the scores; :math:`1/\sqrt{D}` when not given.
+    scale : float or Tensor, optional
+        Multiplies the scores; :math:`1/\sqrt{D}` when not given, 1 for every other ``score`` than the
+        default. A Tensor, one number or (H, 1, 1), gets a gradient.
     softcap : float, optional
         c above 0: the scaled scores s become :math:`c \tanh(s / c)`.
     score_mod : function of (s, b, h, i, j), optional
@@ -98,6 +112,40 @@ def attention(
         Where the random bits come from; the same state gives the same bits on any number of threads.
     q_offset : int, optional
         Position of the first query among the keys. Needed for a causal mask when L and S differ.
+    score : str or callable
+        How well a query and a key match, with what ``score_params`` holds:
+
+        ``"scaled_dot"``
+            :math:`q \cdot k / \sqrt D`.
+        ``"dot"``
+            :math:`q \cdot k`.
+        ``"general"``, ``(W,)``
+            :math:`q^\top W k`, W (Dq, Dk) or (H, Dq, Dk).
+        ``"additive"``, ``(W_q, W_k, v_a)`` or ``(W_q, W_k, v_a, b)``
+            :math:`v_a^\top \tanh(W_q q + W_k k + b)`, W_q (A, Dq), W_k (A, Dk), v_a and b (A,), or one a
+            head. With ``(v_a,)`` alone q and k are projected already: :math:`v_a^\top \tanh(q + k)`.
+        ``"cosine"``
+            :math:`q \cdot k / \lVert q \rVert \lVert k \rVert`; ``scale`` is 1 / temperature. A row of zeros
+            scores 0.
+        ``"kernel"``, ``(h,)``
+            :math:`-\sum_d (q_d - k_d)^2 / 2 h_d^2`, a Gaussian whose bandwidth h is a number, (D,), (H, 1) or
+            (H, D).
+        a function, ``(q_block, k_block) -> scores``
+            What it computes.
+
+        A function gets Tensors (..., H, l, Dq) and (..., H, s, Dk), at most 256 queries and 1024 keys, key
+        heads repeated for the query heads that read them, and returns a Tensor (..., H, l, s) made of them by
+        operations of this package; gradients reach what it captures. For ``"general"``, ``"additive"`` and a
+        function keys may have other features than queries.
+    score_params : tuple, optional
+        See ``score``; arrays and Tensors in the dtype of q. Tensors get gradients.
+    qk_norm : {"rms", "l2"}, optional
+        Normalise every query and key before the score: divide by the root of the mean square (with
+        :math:`\varepsilon = 10^{-6}` added to it), or by the length; a row of zeros stays one. ``"l2"`` with
+        the default score needs ``scale``.
+    qk_norm_weights : (q_weight, k_weight), optional
+        What ``qk_norm="rms"`` multiplies the normalised rows by: (D,) or (H, D) each, or None. Gemma stores
+        the weight less 1.
     return_weights : bool
         Return the weights as well. The output does not change, to the bit.
 
@@ -117,10 +165,14 @@ def attention(
         before them do not fit; when ``mask`` or ``bias`` does not broadcast to the weights; when scale is not
         finite or dropout is out of range or lacks ``generator``; when a causal mask over unequal lengths
         lacks ``q_offset``; when softcap is not a finite number above 0 or ``sinks`` has not one entry a head;
-        when whole numbers in ``score_mod`` grow larger than the dtype holds exactly.
+        when whole numbers in ``score_mod`` grow larger than the dtype holds exactly; when ``score`` has no such
+        name, ``score_params`` are not what it takes or have another shape, a bandwidth is not positive, or a
+        function returns another shape; when ``qk_norm`` comes with ``score="cosine"``, or ``"l2"`` with the
+        default score and no scale.
     TypeError
         When a dtype is not float32 or float64, dtypes differ, or ``mask`` is not bool; when ``score_mod`` is
-        no function or does what cannot be traced.
+        no function or does what cannot be traced; when ``score`` is neither a name nor a function, or the
+        function does not return a Tensor. What it raises passes through.
     IndexError
         When ``score_mod`` looks up what an array does not have, for a query and a key it may attend to.
 
@@ -149,11 +201,20 @@ def attention(
     Cost: :math:`H L S (D + D_v)` multiply-adds; memory linear in L and S: the weights are never stored unless
     asked for. Masked keys and values are left out, not multiplied by zero: a NaN behind a mask does not leak.
 
+    ``"dot"``, ``"general"``, ``"cosine"`` and ``qk_norm`` cost one pass more over q and k. ``"additive"``,
+    ``"kernel"`` and functions make the scores first, masked ones too, for some queries at a time: without a
+    gradient memory stays linear in L; with one the scores (H L S) are kept. ``"additive"`` costs :math:`H L S
+    A` times a division. With a dropout the bits drawn depend on those blocks, whose size follows from the
+    shapes.
+
     References
     ----------
-    Vaswani et al. 2017, "Attention is all you need", eq. 1. Dao et al. 2022, "FlashAttention". Soft-cap:
-    Gemma Team 2024, "Gemma 2", §2. score_mod: Dong et al. 2024, "Flex Attention". Sinks: Xiao et al. 2024,
-    "Efficient Streaming Language Models with Attention Sinks". Articles 000 §3.2, 001 §4.1, 003 §4.1.
+    Vaswani et al. 2017, "Attention is all you need", eq. 1. Dao et al. 2022, "FlashAttention". Bahdanau et
+    al. 2015 (additive); Luong et al. 2015, eq. 8 (dot, general); Graves et al. 2014, eq. 6 (cosine); Tsai et
+    al. 2019 (kernel); Henry et al. 2020 (``"l2"``); Zhang and Sennrich 2019 (``"rms"``). Soft-cap: Gemma Team
+    2024, "Gemma 2", §2. score_mod: Dong et al. 2024, "Flex Attention". Sinks: Xiao et al. 2024, "Efficient
+    Streaming Language Models with Attention Sinks". Articles 000 §3.2, 001 §3.2 and §4.1, 003 §3.1 and §4.1,
+    004 §3.2.
 
     Examples
     --------
@@ -165,9 +226,41 @@ def attention(
     array([[1.  , 0.  ],
            [0.33, 0.67]])
 
-    Source: cpp/attention/scaled_dot_product.cpp
+    The same by a function, and the weights of Nadaraya and Watson:
+
+    >>> at.attention(q, q, q, score=lambda a, b: a @ b.swapaxes(-1, -2) / 2**0.5).round(3)
+    array([[0.67, 0.33],
+           [0.33, 0.67]])
+    >>> at.attention(q, q, q, score="kernel", score_params=(1.0,)).round(3)
+    array([[0.731, 0.269],
+           [0.269, 0.731]])
+
+    Source: cpp/attention/scaled_dot_product.cpp; other scores: cpp/attention/scored.cpp
     """
     program = None if score_mod is None else _score_trace.trace(score_mod)
+    plain = isinstance(score, str) and score == "scaled_dot"
+    if not plain or score_params is not None or qk_norm is not None or isinstance(scale, Tensor):
+        return _core.attention_scored(
+            q,
+            k,
+            v,
+            score,
+            score_params,
+            qk_norm,
+            qk_norm_weights,
+            mask,
+            bias,
+            scale,
+            dropout,
+            generator,
+            q_offset,
+            return_weights,
+            softcap,
+            program,
+            sinks,
+        )
+    if qk_norm_weights is not None:
+        raise ValueError('attention: qk_norm_weights is given, but only qk_norm="rms" has weights')
     return _core.attention(
         q, k, v, mask, bias, scale, dropout, generator, q_offset, return_weights, softcap, program, sinks
     )

@@ -39,11 +39,13 @@ from ._functional.linear_attention import linear_attention
 from ._functional.linformer import linformer, linformer_projection
 from ._functional.low_rank import low_rank, low_rank_basis
 from ._functional.lstm import lstm
+from ._functional.luong import luong
 from ._functional.matmul import matmul
 from ._functional.max_pool2d import max_pool2d
 from ._functional.negative_sampling import negative_sampling
 from ._functional.performer import performer, performer_features
 from ._functional.nystrom import nystrom
+from ._functional.pooled import pooled
 from ._functional.reduce import max, mean, sum
 from ._functional.relative_bias import relative_bias, relative_shift
 from ._functional.relative_position import relative_position
@@ -85,6 +87,7 @@ __all__ = [
     "low_rank",
     "low_rank_basis",
     "lstm",
+    "luong",
     "matmul",
     "max",
     "max_pool2d",
@@ -98,6 +101,7 @@ __all__ = [
     "performer",
     "performer_features",
     "nystrom",
+    "pooled",
     "relu",
     "reshape",
     "residual_norm",

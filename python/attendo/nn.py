@@ -14,9 +14,13 @@ from ._core import (
     GRU,
     LSTM,
     Activation,
+    AdditiveAttention,
+    Attention,
+    AttentionLayer,
     BatchNorm1d,
     BatchNorm2d,
     Conv2d,
+    CrossModalAttention,
     Decoder,
     DecoderLayer,
     Dropout,
@@ -28,6 +32,7 @@ from ._core import (
     LayerNorm,
     LearnedPositionalEncoding,
     Linear,
+    LuongAttention,
     MaxPool2d,
     Module,
     ModuleList,
@@ -37,6 +42,7 @@ from ._core import (
     Sequential,
     SinusoidalPositionalEncoding,
 )
+from ._nn import attention as _attention  # noqa: F401  (its pages)
 from ._nn import recurrent as _recurrent  # noqa: F401  (its pages)
 from ._nn import relative as _relative  # noqa: F401  (its pages)
 from ._nn import transformer as _transformer  # noqa: F401  (its pages)
@@ -48,9 +54,13 @@ __all__ = [
     "GRU",
     "LSTM",
     "Activation",
+    "AdditiveAttention",
+    "Attention",
+    "AttentionLayer",
     "BatchNorm1d",
     "BatchNorm2d",
     "Conv2d",
+    "CrossModalAttention",
     "Decoder",
     "DecoderLayer",
     "Dropout",
@@ -62,6 +72,7 @@ __all__ = [
     "LayerNorm",
     "LearnedPositionalEncoding",
     "Linear",
+    "LuongAttention",
     "MaxPool2d",
     "Module",
     "ModuleList",

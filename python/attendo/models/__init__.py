@@ -3,7 +3,7 @@
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from .._core import CnnAttention, DecoderLM, FeatureAttention, Tensor, Transformer, Word2Vec
+from .._core import CnnAttention, DecoderLM, Tensor, Transformer, Word2Vec
 from .._pages import page
 
 if TYPE_CHECKING:
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from .._typing import FloatArray, FloatDType, Pair, TensorLike
 
-__all__ = ["CnnAttention", "DecoderLM", "FeatureAttention", "Transformer", "Word2Vec"]
+__all__ = ["CnnAttention", "DecoderLM", "Transformer", "Word2Vec"]
 
 
 def __dir__() -> list[str]:
@@ -341,60 +341,6 @@ class _DecoderLM:
         """
 
 
-@page(FeatureAttention, "attendo.models")
-class _FeatureAttention:
-    r"""One head of attention over positions, with four trained projections.
-
-    Parameters
-    ----------
-    in_features, out_features : int
-        Features before and after, 1 or more.
-    dtype : {"float32", "float64"}
-        Of the parameters; the input must have it too.
-    seed : int, optional
-        Decides the parameters.
-
-    Raises
-    ------
-    ValueError
-        When a size is below 1; at the call, when x is not (B, N, in_features).
-    TypeError
-        When dtype is neither; at the call, when x has another.
-
-    Notes
-    -----
-    With D = out_features,
-
-    .. math::
-
-        y = \mathrm{softmax}\bigl(Q K^\top / \sqrt D\bigr) V\, W^\top + b, \quad
-        Q = x W_Q^\top + b_Q, \ K = x W_K^\top + b_K, \ V = x W_V^\top + b_V
-
-    Children, with the article's names: ``W_Q``, ``W_K``, ``W_V``, ``fc``.
-
-    References
-    ----------
-    Article 000 §5.2 (corrected: the article's product of q and k lacks the transpose).
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import attendo as at
-    >>> layer = at.models.FeatureAttention(8, 4, seed=0)
-    >>> layer(np.zeros((2, 9, 8), dtype="float32")).shape
-    (2, 9, 4)
-
-    Source: cpp/models/cnn_attention.cpp
-    """
-
-    def __init__(
-        self, in_features: int, out_features: int, *, dtype: "FloatDType" = "float32", seed: int | None = None
-    ) -> None: ...
-
-    def forward(self, x: "TensorLike", *, return_weights: bool = False) -> "Tensor | tuple[Tensor, Tensor]":
-        """x (B, N, in_features) -> (B, N, out_features); with ``return_weights`` also weights (B, N, N)."""
-
-
 @page(CnnAttention, "attendo.models")
 class _CnnAttention:
     r"""Image classifier: two convolutions, attention over the positions of their map, mean, linear layer.
@@ -441,7 +387,7 @@ class _CnnAttention:
     over the :math:`N = \lfloor h/4 \rfloor \lfloor w/4 \rfloor` positions n of the map. The article lets the
     images of a batch attend to each other, so that an answer depends on its neighbours; here the positions of
     one image do. Children: ``conv1``, ``conv2``, ``pool``, ``fc1``, ``attention`` (a
-    :class:`FeatureAttention`), ``fc``.
+    :class:`attendo.nn.Attention`), ``fc``.
 
     References
     ----------

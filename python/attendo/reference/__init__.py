@@ -29,6 +29,7 @@ from .activations import (
     tanh_backward,
 )
 from .alibi import alibi, alibi_backward, alibi_slopes
+from .additive import additive, additive_backward, project_rows, project_rows_backward
 from .arithmetic import (
     add,
     add_backward,
@@ -39,10 +40,14 @@ from .arithmetic import (
     subtract,
     subtract_backward,
 )
+from .attention import attention, attention_backward
+from .attention_layer import attention_layer, attention_layer_backward
 from .batch_norm import batch_norm, batch_norm_backward, batch_norm_running
 from .cnn_attention import cnn_attention, cnn_attention_backward, cnn_attention_steps
 from .conv2d import conv2d, conv2d_backward
+from .cosine import cosine, cosine_backward
 from .cross_entropy import cross_entropy, cross_entropy_backward
+from .cross_modal_attention import cross_modal_attention, cross_modal_attention_backward
 from .decoder_layer import decoder, decoder_backward, decoder_layer, decoder_layer_backward
 from .decoder_lm import decoder_lm, decoder_lm_backward
 from .dropout import dropout, dropout_backward
@@ -50,14 +55,17 @@ from .embedding import embedding, embedding_backward
 from .encoder_layer import encoder, encoder_backward, encoder_layer, encoder_layer_backward
 from .feed_forward import feed_forward, feed_forward_backward, feed_forward_layer, feed_forward_layer_backward
 from .gemm import gemm
+from .general import general, general_backward
 from .gru import gru, gru_backward
 from .int8_attention import int8_attention, int8_attention_backward
+from .kernel import kernel, kernel_backward
 from .layer_norm import layer_norm, layer_norm_backward
 from .linear import linear, linear_backward
 from .linear_attention import linear_attention, linear_attention_backward
 from .linformer import linformer, linformer_backward
 from .low_rank import low_rank, low_rank_backward, low_rank_basis
 from .lstm import lstm, lstm_backward
+from .luong import luong, luong_backward
 from .matmul import matmul, matmul_backward
 from .max_pool2d import max_pool2d, max_pool2d_backward
 from .multi_head import (
@@ -72,10 +80,19 @@ from .negative_sampling import negative_sampling, negative_sampling_backward
 from .nystrom import nystrom, nystrom_backward
 from .optimizers import adam_step, adamw_step, clip_grad_norm, sgd_step
 from .performer import performer, performer_backward
+from .pooled import pooled, pooled_backward
 from .positional_encoding import (
     positional_encoding,
     positional_encoding_backward,
     sinusoidal_positional_encoding,
+)
+from .qk_norm import (
+    l2_normalize,
+    l2_normalize_backward,
+    qk_norm,
+    qk_norm_backward,
+    rms_normalize,
+    rms_normalize_backward,
 )
 from .reduce import max, max_backward, mean, mean_backward, sum, sum_backward
 from .relative_bias import relative_bias, relative_bias_backward, relative_shift, relative_shift_backward
@@ -92,6 +109,7 @@ from .scaled_dot_product import (
 from .schedules import constant_schedule, cosine_schedule, noam_schedule, step_schedule
 from .score_program import score_program, score_program_backward
 from .segment_recurrence import segment_recurrence, segment_recurrence_backward
+from .scored import score_of, score_of_backward, scored, scored_backward
 from .shape import (
     concatenate,
     concatenate_backward,
@@ -122,6 +140,12 @@ __all__ = [
     "alibi",
     "alibi_backward",
     "alibi_slopes",
+    "additive",
+    "additive_backward",
+    "attention",
+    "attention_backward",
+    "attention_layer",
+    "attention_layer_backward",
     "batch_norm",
     "batch_norm_backward",
     "batch_norm_running",
@@ -135,9 +159,13 @@ __all__ = [
     "constant_schedule",
     "conv2d",
     "conv2d_backward",
+    "cosine",
+    "cosine_backward",
     "cosine_schedule",
     "cross_entropy",
     "cross_entropy_backward",
+    "cross_modal_attention",
+    "cross_modal_attention_backward",
     "decoder",
     "decoder_backward",
     "decoder_layer",
@@ -163,11 +191,17 @@ __all__ = [
     "gelu",
     "gelu_backward",
     "gemm",
+    "general",
+    "general_backward",
     "gru",
     "gru_backward",
     "inverse_frequencies",
     "int8_attention",
     "int8_attention_backward",
+    "kernel",
+    "kernel_backward",
+    "l2_normalize",
+    "l2_normalize_backward",
     "layer_norm",
     "layer_norm_backward",
     "linear",
@@ -185,6 +219,8 @@ __all__ = [
     "low_rank_basis",
     "lstm",
     "lstm_backward",
+    "luong",
+    "luong_backward",
     "matmul",
     "matmul_backward",
     "max",
@@ -217,6 +253,14 @@ __all__ = [
     "relative_shift",
     "relative_shift_backward",
     "relative_sinusoid",
+    "pooled",
+    "pooled_backward",
+    "positional_encoding",
+    "positional_encoding_backward",
+    "project_rows",
+    "project_rows_backward",
+    "qk_norm",
+    "qk_norm_backward",
     "relu",
     "relu_backward",
     "reshape",
@@ -225,6 +269,8 @@ __all__ = [
     "residual_norm_backward",
     "rotary",
     "rotary_backward",
+    "rms_normalize",
+    "rms_normalize_backward",
     "scaled_dot_product",
     "scaled_dot_product_backward",
     "scaled_dot_product_d_sinks",
@@ -234,6 +280,10 @@ __all__ = [
     "score_program_backward",
     "segment_recurrence",
     "segment_recurrence_backward",
+    "score_of",
+    "score_of_backward",
+    "scored",
+    "scored_backward",
     "sgd_step",
     "sigmoid",
     "sigmoid_backward",
