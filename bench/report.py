@@ -41,6 +41,7 @@ FAMILIES = {
     "word2vec": "Training steps of word vectors",
     "operations": "Single operations",
     "sizes": "Arbitrary sizes beside round ones (attendo against itself, ratio of FLOP/s)",
+    "masks": "Structured masks beside none (attendo against itself, ratio of FLOP/s)",
     "startup": "To begin",
 }
 

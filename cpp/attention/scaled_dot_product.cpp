@@ -16,6 +16,7 @@
 
 #include <cmath>
 
+#include "attention/mask_rule.h"
 #include "attention/score_code.h"
 #include "core/parallel.h"
 #include "kernels/attention.h"
@@ -38,8 +39,10 @@ struct Problem {
   Tensor q, k, v;
   Layout q_layout, k_layout, v_layout, out_layout;
   double scale = 1;
-  bool causal = false;
   Index q_offset = 0;
+  std::optional<Index> left, right;  // causal: right 0
+  std::shared_ptr<const MaskRule> rule;
+  Index rule_row = 0;
   Tensor key_lengths, mask, bias, sinks;
   std::shared_ptr<const ScoreCodes> scores;   // the soft-cap and the score program, or null
   std::vector<Index> mask_batch, bias_batch;  // first element of each batch entry
@@ -66,8 +69,9 @@ kernels::AttentionHead<T> head_of(const Problem& p, Index b, Index h, T* registe
   head.scale = static_cast<T>(p.scale);
   head.key_length = p.keys;
   head.keys = p.key_lengths ? p.key_lengths.data<std::int64_t>()[b] : p.keys;
-  head.causal = p.causal;
-  head.offset = p.q_offset;
+  head.causal = p.right.has_value(), head.offset = p.q_offset + p.right.value_or(0);
+  head.windowed = p.left.has_value(), head.begin = p.q_offset - p.left.value_or(0);
+  if (p.rule) head.rule = p.rule->of(b, h, p.rule_row);
   if (p.mask) {
     head.mask = p.mask.data<bool>() + p.mask_batch[static_cast<size_t>(b)] + h * p.mask_layout.head;
     head.mask_row = p.mask_layout.row, head.mask_col = p.mask_col;
@@ -383,8 +387,8 @@ void broadcast_layout(const char* name, const Tensor& x, const Shape& target, st
 void apply_options(Problem& p, const AttentionOptions& o, Index heads) {
   p.scale = o.scale.value_or(p.d > 0 ? 1.0 / std::sqrt(static_cast<double>(p.d)) : 1.0);
   if (!std::isfinite(p.scale)) value_error("attention: scale is ", p.scale, " but must be a finite number");
-  p.causal = o.causal;
-  p.q_offset = o.q_offset;
+  p.q_offset = o.q_offset, p.left = o.left, p.right = o.causal ? Index{0} : o.right, p.rule = o.rule;
+  p.rule_row = o.rule_row;
   if (o.key_lengths) {
     if (o.key_lengths.dtype() != DType::kInt64) type_error("attention: lengths must be int64");
     if (o.key_lengths.size() != p.batch) {

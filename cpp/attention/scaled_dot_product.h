@@ -1,5 +1,6 @@
 #pragma once
 
+#include <memory>
 #include <optional>
 
 #include "attention/score_program.h"
@@ -8,11 +9,16 @@
 
 namespace attendo {
 
+class MaskRule;
+
 // What changes the scores and weights of attention.
 struct AttentionOptions {
   std::optional<double> scale;  // 1/√d when absent
   bool causal = false;          // query i, at position i + q_offset, attends to keys j <= i + q_offset
   Index q_offset = 0;
+  std::optional<Index> left, right;      // a window: only keys i + q_offset - left to i + q_offset + right
+  std::shared_ptr<const MaskRule> rule;  // further masks (attention/mask_rule.h)
+  Index rule_row = 0;                    // which query of the rule is the first here: a block of a longer call
   Tensor key_lengths;       // int64 (batch,): keys from there on are padding
   Tensor mask;              // bool, broadcastable to (…, H, L, S): true = may attend
   Tensor bias;              // float, broadcastable to (…, H, L, S): added to the scaled scores

@@ -157,6 +157,7 @@ AttentionResult attend_by_blocks(const Tensor& q, const Tensor& k, const Tensor&
     AttentionOptions one = options;
     one.scale = 1;
     one.q_offset = options.q_offset + begin;
+    one.rule_row = options.rule_row + begin;
     one.mask = rows_of(options.mask, begin, end);
     const Tensor made = scores(block);
     if (options.bias) one.bias = rows_of(options.bias, begin, end);

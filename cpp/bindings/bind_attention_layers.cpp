@@ -92,7 +92,7 @@ void bind_memory_attention(py::module_& m) {
 // A bool array (B, n) or a Mask over the keys alone.
 Tensor position_mask(const char* op, const char* arg, Object mask, Index batch, Index n) {
   if (mask.is_none()) return {};
-  if (!py::hasattr(mask, "_lower")) {
+  if (!mask_expression(mask)) {
     if (PyCallable_Check(mask.ptr()) != 0 && !is_tensor(mask)) {
       type_error(op, ": ", arg, " is a function; call it, as in mask=attendo.masks.lengths([3, 5])");
     }
@@ -174,7 +174,7 @@ void bind_keras_attention(py::module_& m) {
 AttentionOptions padding(const char* arg, Object mask, Index batch, Index heads, Index length, Index keys) {
   const char* op = "CrossModalAttention";
   AttentionOptions options;
-  if (py::hasattr(mask, "_lower")) {
+  if (mask_expression(mask)) {
     mask_arg(options, op, mask, py::none(), batch, heads, length, keys);
   } else if (const Tensor x = position_mask(op, arg, mask, batch, keys)) {
     options.mask = x.view({batch, 1, 1, keys});

@@ -35,7 +35,7 @@ AttentionOptions mask_of(const char* op, const Inputs& in, Object mask, Object q
 Tensor lengths_of(const char* op, const Inputs& in, Object mask, const char* why) {
   if (mask.is_none()) return {};
   const AttentionOptions options = mask_of(op, in, mask, py::int_(0));
-  if (options.causal || options.mask || options.bias) {
+  if (options.causal || options.left || options.right || options.rule || options.mask) {
     value_error(op, ": mask must be attendo.masks.lengths(...) or None: ", why);
   }
   return options.key_lengths;
@@ -44,7 +44,7 @@ Tensor lengths_of(const char* op, const Inputs& in, Object mask, const char* why
 // causal() and lengths(), which leave each query the keys up to some position.
 AttentionOptions first_keys_of(const char* op, const Inputs& in, Object mask, Object q_offset) {
   const AttentionOptions options = mask_of(op, in, mask, q_offset);
-  if (options.mask || options.bias) {
+  if (options.left || options.right || options.rule || options.mask) {
     value_error(op, ": mask must be attendo.masks.causal(), lengths(...), both with & between them, or None: others ",
                 "are not supported here");
   }

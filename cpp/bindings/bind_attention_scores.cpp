@@ -136,8 +136,8 @@ py::object pooled_function(Object q, Object k, Object v, Object mask, Object sca
   check_min_rank("pooled", "q", tq, 2, "(..., length, features)");
   AttentionOptions options;
   if (!scale.is_none()) options.scale = number_arg("pooled", "scale", scale);
-  if (py::hasattr(mask, "_lower")) {
-    if (mask.attr("_needs_offset").cast<bool>()) {
+  if (const auto expression = mask_expression(mask)) {
+    if (expression->counts_positions() != nullptr) {
       value_error("pooled: mask counts positions of queries, but there is one vector for the whole sequence");
     }
     const Shape lead = tq.shape().slice(0, tq.rank() - 2);

@@ -193,6 +193,12 @@ Generator* generator_arg(const char* op, py::handle generator) {
   return py::cast<Generator*>(generator);
 }
 
+std::optional<MaskExpression> mask_expression(py::handle mask) {
+  const py::object known = py::getattr(mask, "_expression", py::none());
+  if (!py::isinstance<MaskExpression>(known)) return std::nullopt;
+  return py::cast<const MaskExpression&>(known);
+}
+
 void mask_arg(AttentionOptions& options, const char* op, py::handle mask, py::handle q_offset, Index batch, Index heads,
               Index length, Index keys) {
   if (!q_offset.is_none()) options.q_offset = index_arg(op, "q_offset", q_offset);
@@ -200,7 +206,8 @@ void mask_arg(AttentionOptions& options, const char* op, py::handle mask, py::ha
   if (options.q_offset < -kFar || options.q_offset > kFar)
     value_error(op, ": q_offset is ", options.q_offset, ", which is out of range");
   if (mask.is_none()) return;
-  if (!py::hasattr(mask, "_lower")) {
+  const std::optional<MaskExpression> known = mask_expression(mask);
+  if (!known) {
     if (PyCallable_Check(mask.ptr()) != 0 && !is_tensor(mask)) {
       type_error(op, ": mask is a function; call it, as in mask=attendo.masks.causal()");
     }
@@ -211,17 +218,18 @@ void mask_arg(AttentionOptions& options, const char* op, py::handle mask, py::ha
     }
     return;
   }
-  const auto parts = py::cast<py::tuple>(mask.attr("_lower")(batch, heads, length, keys, options.q_offset));
-  options.causal = parts[0].cast<bool>();
-  if (!parts[1].is_none()) options.key_lengths = to_tensor(parts[1], op, "lengths", Want::kAny, Memory::kCopy);
-  if (!parts[2].is_none()) options.mask = to_tensor(parts[2], op, "mask", Want::kAny, Memory::kCopy);
-  if (mask.attr("_needs_offset").cast<bool>() && q_offset.is_none() && length != keys) {
-    value_error(
-        op, ": a causal mask over ", length, " queries and ", keys,
-        " keys needs q_offset=, the position of the first query: q_offset=0 lets query i see keys 0 to i (both begin "
-        "together), q_offset=",
-        keys - length, " lets the last query see the last key (both end together, as with a key-value cache)");
+  const MaskExpression& expression = *known;
+  const char* kind = length == keys || !q_offset.is_none() ? nullptr : expression.counts_positions();
+  if (kind != nullptr) {
+    const bool causal = std::string(kind) == "causal";
+    value_error(op, ": a ", kind, " mask over ", length, " queries and ", keys,
+                " keys needs q_offset=, the position of the first query: q_offset=0 ",
+                causal ? "lets query i see keys 0 to i" : "sets query i beside key i",
+                " (both begin together), q_offset=", keys - length,
+                causal ? " lets the last query see the last key" : " sets the last query beside the last key",
+                " (both end together, as with a key-value cache)");
   }
+  expression.lower(options, op, {batch, heads, length, keys, options.q_offset});
 }
 
 Call::Call(const char* op, std::initializer_list<py::handle> inputs) : op_(op) {

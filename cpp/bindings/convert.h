@@ -11,6 +11,7 @@
 #include <string>
 #include <tuple>
 
+#include "attention/mask_rule.h"
 #include "attention/scaled_dot_product.h"
 #include "core/random.h"
 #include "nn/layers.h"
@@ -31,9 +32,9 @@ inline bool is_constructed(py::handle object) {
 
 template <typename T>
 inline constexpr bool kIsBound =
-    std::is_same_v<T, Tensor> || std::is_same_v<T, Generator> || std::is_same_v<T, train::Schedule> ||
-    std::is_same_v<T, train::Trainer> || std::is_base_of_v<nn::Module, T> || std::is_base_of_v<train::Loss, T> ||
-    std::is_base_of_v<train::Optimizer, T>;
+    std::is_same_v<T, Tensor> || std::is_same_v<T, Generator> || std::is_same_v<T, MaskExpression> ||
+    std::is_same_v<T, train::Schedule> || std::is_same_v<T, train::Trainer> || std::is_base_of_v<nn::Module, T> ||
+    std::is_base_of_v<train::Loss, T> || std::is_base_of_v<train::Optimizer, T>;
 
 }  // namespace attendo::bindings
 
@@ -81,6 +82,9 @@ std::pair<Index, Index> pair_arg(const char* op, const char* arg, py::handle val
 std::vector<int> axes_arg(const char* op, py::handle axis);                           // None, 1 or (0, 2)
 double number_arg(const char* op, const char* arg, py::handle value);
 Generator* generator_arg(const char* op, py::handle generator);
+
+// What an attendo.masks.Mask stands for; nothing for anything else.
+std::optional<MaskExpression> mask_expression(py::handle mask);
 
 // mask: None, a bool array or an attendo.masks.Mask; the lengths are those of the scores.
 void mask_arg(AttentionOptions& options, const char* op, py::handle mask, py::handle q_offset, Index batch, Index heads,
@@ -199,6 +203,7 @@ void bind_attention_linear(py::module_& m);
 void bind_attention_matrix(py::module_& m);
 void bind_attention_layers(py::module_& m);
 void bind_attention_scores(py::module_& m);
+void bind_attention_masks(py::module_& m);
 void bind_nn(py::module_& m);
 void bind_recurrent(py::module_& m);
 void bind_models(py::module_& m);

@@ -4,11 +4,10 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/mask_rule.h"
 #include "kernels/score_program.h"
 
 namespace attendo::kernels {
-
-using std::ptrdiff_t;
 
 // What decides the scores of one (batch, head): s_ij = f(scale · q_i·k_j) + bias_ij where i may attend to j, f the score
 // program if there is one.
@@ -26,6 +25,9 @@ struct AttentionHead {
   ptrdiff_t keys = 0;   // keys from here on are padding
   bool causal = false;  // query i attends to key j when j <= i + offset
   ptrdiff_t offset = 0;
+  bool windowed = false;  // and when j >= i + begin
+  ptrdiff_t begin = 0;
+  MaskRule rule;               // and when the rule, where it has steps, says so
   const bool* mask = nullptr;  // mask[i·mask_row + j·mask_col]: true = may attend
   ptrdiff_t mask_row = 0, mask_col = 0;
   const T* bias = nullptr;

@@ -121,12 +121,13 @@ struct ScoreGradientBody {
   }
 };
 
+// One block of queries against one tile of keys, whose gradients begin at `row` of p.d_k and p.d_v.
 template <typename T, int kVectors>
 HWY_NOINLINE void BackwardTile(const AttentionHead<T>& h, const AttentionGradient<T>& g, const BackwardPlan<T>& p,
-                               Index block, Index count, Index j0, Index nk, bool add, bool keys_finite) {
+                               Index block, Index count, const KeyTile& tile, Index row, bool add, bool keys_finite) {
   const Tag<T> d;
   constexpr Index kWidth = kVectors * kLanes<T>;
-  const Index q0 = block * kPanel<T>;
+  const Index q0 = block * kPanel<T>, j0 = tile.begin, nk = tile.count;
   const T* queries = p.queries + q0 * h.d;
   const T* d_outs = p.d_outs + q0 * h.d_v;
   const T* query_rows = p.query_rows + q0 * p.d_pad;
@@ -138,14 +139,6 @@ HWY_NOINLINE void BackwardTile(const AttentionHead<T>& h, const AttentionGradien
   RowStatistics<T>(count, kWidth, g.row_max + q0, g.row_inverse + q0, shift, inverse);
   for (Index i = 0; i < kWidth; ++i) delta[i] = i < count ? g.delta[q0 + i] : T(0);
 
-  const TileMask mask = MaskOf<T>(h, q0, count, j0, nk);
-  if (mask == TileMask::kNothing) {
-    if (!add) {
-      ZeroFill<T>(p.d_k, nk * p.d_pad);
-      ZeroFill<T>(p.d_v, nk * p.dv_pad);
-    }
-    return;
-  }
   const auto segments = SegmentsOf<T, kVectors>(h, q0, j0, nk);
   // Pass 1: P from the scores.
   bool masked;
@@ -155,9 +148,9 @@ HWY_NOINLINE void BackwardTile(const AttentionHead<T>& h, const AttentionGradien
     raw = h.registers + ScoreScratch<T>(code.per_head, code.per_query, code.chunks);
     slope = h.program_sums == nullptr ? raw : raw + kBackwardKeys * kPanel<T>;  // the scores are wanted again or not
     masked =
-        ModifiedScoreTile<T, kVectors>(h, code, mask, segments, queries, q0, count, j0, nk, raw, p.s, slope, p.temp);
+        ModifiedScoreTile<T, kVectors>(h, code, tile.tests, segments, queries, q0, count, j0, nk, raw, p.s, slope, p.temp);
   } else {
-    masked = ScoreTile<T, kVectors>(h, mask, segments, queries, q0, count, j0, nk, p.s, p.temp);
+    masked = ScoreTile<T, kVectors>(h, tile.tests, segments, queries, q0, count, j0, nk, p.s, p.temp);
   }
   ForEachSegment<kVectors>(segments, WeightBody<T, kVectors>{shift, inverse, p.s});
   // Pass 2: dP = V·dOᵀ.
@@ -174,7 +167,8 @@ HWY_NOINLINE void BackwardTile(const AttentionHead<T>& h, const AttentionGradien
     DropTile<T, kVectors>(h, q0, j0, nk, p.dp);
     kept = p.temp;
   }
-  WideProduct<T>(nk, p.dv_pad, count, kept, kWidth, d_out_rows, p.dv_pad, p.d_v, add, skip, rows_selected);
+  WideProduct<T>(nk, p.dv_pad, count, kept, kWidth, d_out_rows, p.dv_pad, p.d_v + row * p.dv_pad, add, skip,
+                 rows_selected);
   if (g.d_weights != nullptr) {
     PackQueries<T>(g.d_weights + q0 * g.d_weights_row + j0, g.d_weights_row, count, nk, p.temp, kWidth, T(1));
     for (Index x = 0; x < nk * kWidth; x += kLanes<T>) {
@@ -193,7 +187,7 @@ HWY_NOINLINE void BackwardTile(const AttentionHead<T>& h, const AttentionGradien
     if (h.program_slope->has_slope) ApplySlope<T>(p.s, slope, nk * kWidth);
   }
   // Pass 5: dK += dSᵀ·Q and dQᵀ += Kᵀ·dSᵀ.
-  WideProduct<T>(nk, p.d_pad, count, p.s, kWidth, query_rows, p.d_pad, p.d_k, add, skip, rows_selected);
+  WideProduct<T>(nk, p.d_pad, count, p.s, kWidth, query_rows, p.d_pad, p.d_k + row * p.d_pad, add, skip, rows_selected);
   KeySum<T, kVectors>(
       h.d, {segments, h.k + j0 * h.k_row, 1, h.k_row, p.s, g.d_q + q0 * h.d, nullptr, true, masked && !keys_finite});
 }
@@ -239,7 +233,8 @@ HWY_NOINLINE void Backward(const AttentionHead<T>& h, const AttentionGradient<T>
   const Index n = h.query_length;
   p.query_rows = ProductRows<T>(h.q, h.q_row, n, h.d, p.d_pad, p.query_copy);
   p.d_out_rows = ProductRows<T>(g.d_out, g.d_out_row, n, h.d_v, p.dv_pad, p.d_out_copy);
-  const bool may_mask = h.causal || h.mask != nullptr || h.bias != nullptr || h.program != nullptr;
+  const bool may_mask = h.causal || h.windowed || h.rule.count > 0 || h.mask != nullptr || h.bias != nullptr ||
+                        h.program != nullptr;
   p.queries_finite = !may_mask || !HasNonFinite<T>(p.query_rows, p.d_pad, n, h.d);
   p.d_outs_finite = !may_mask || !HasNonFinite<T>(p.d_out_rows, p.dv_pad, n, h.d_v);
   for (Index block = 0; block < p.blocks; ++block) {
@@ -258,21 +253,29 @@ HWY_NOINLINE void Backward(const AttentionHead<T>& h, const AttentionGradient<T>
     const bool keys_finite = live <= 0 || !may_mask || !HasNonFinite<T>(h.k + j0 * h.k_row, h.k_row, live, h.d);
     bool add = false;  // d_k and d_v hold a sum already
     for (Index block = 0; block < p.blocks && live > 0; ++block) {
+      if (h.rule.count > 0) {
+        block = next_rule_block(h.rule, block * kPanel<T>, n, kPanel<T>, j0, live) / kPanel<T>;
+        if (block * kPanel<T> >= n) break;
+      }
       const Index q0 = block * kPanel<T>;
       const Index count = Min(kPanel<T>, h.query_length - q0);
+      if (KeyBegin(h, q0) >= j0 + live) break;
       if (KeyEnd(h, q0, count) <= j0) continue;
-      const Index used = Min(live, KeyEnd(h, q0, count) - j0);
-      if (!add && used < nk) {  // later queries see more keys than these
+      KeyTile tile;
+      // Whole rows of register tiles.
+      Index from = j0 + Max(0, KeyBegin(h, q0) - j0) / kTileRows<kPanelVectors> * kTileRows<kPanelVectors>;
+      if (!NextTile<T>(h, q0, count, from, j0 + Min(live, KeyEnd(h, q0, count) - j0), kBackwardKeys, tile)) continue;
+      if (!add && tile.count < nk) {  // other queries see other keys than these
         ZeroFill<T>(p.d_k, nk * p.d_pad);
         ZeroFill<T>(p.d_v, nk * p.dv_pad);
         add = true;
       }
       switch (LaneVectors(count, kLanes<T>)) {
-        case 1: BackwardTile<T, 1>(h, g, p, block, count, j0, used, add, keys_finite); break;
-        case 2: BackwardTile<T, 2>(h, g, p, block, count, j0, used, add, keys_finite); break;
+        case 1: BackwardTile<T, 1>(h, g, p, block, count, tile, tile.begin - j0, add, keys_finite); break;
+        case 2: BackwardTile<T, 2>(h, g, p, block, count, tile, tile.begin - j0, add, keys_finite); break;
 #if ATTENDO_WIDE_PANEL
-        case 3: BackwardTile<T, 3>(h, g, p, block, count, j0, used, add, keys_finite); break;
-        default: BackwardTile<T, 4>(h, g, p, block, count, j0, used, add, keys_finite); break;
+        case 3: BackwardTile<T, 3>(h, g, p, block, count, tile, tile.begin - j0, add, keys_finite); break;
+        default: BackwardTile<T, 4>(h, g, p, block, count, tile, tile.begin - j0, add, keys_finite); break;
 #else
         default: break;
 #endif

@@ -99,20 +99,17 @@ HWY_NOINLINE void ForwardBlock(const AttentionHead<T>& h, Index q0, Index count,
     for (int v = 0; v < kVectors; ++v) m[v] = hn::Set(d, h.sink * T(kLog2E)), l[v] = hn::Set(d, T(1));
   }
 
-  const Index key_end = KeyEnd(h, q0, count);
+  const Index key_begin = KeyBegin(h, q0), key_end = KeyEnd(h, q0, count);
   bool begun = false;  // o holds a sum
-  for (Index j0 = 0; j0 < key_end; j0 += kForwardKeys) {
-    const Index nk = Min(kForwardKeys, key_end - j0);
-    const TileMask mask = MaskOf<T>(h, q0, count, j0, nk);
-    if (mask == TileMask::kNothing) {
-      if (weights != nullptr) ZeroRows<T>(weights + j0, weights_row, count, nk);
-      continue;
-    }
+  Index written = 0;   // columns of the weights
+  KeyTile tile;
+  for (Index from = key_begin; NextTile<T>(h, q0, count, from, key_end, kForwardKeys, tile);) {
+    const Index j0 = tile.begin, nk = tile.count;
     const auto segments = SegmentsOf<T, kVectors>(h, q0, j0, nk);
     // Pass 1: scores, and the maximum of each lane.
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) hn::StoreU(m[v], d, most + v * kLanes<T>);
-    const bool masked = ScoreTile<T, kVectors>(h, mask, segments, queries, q0, count, j0, nk, s, temp, most);
+    const bool masked = ScoreTile<T, kVectors>(h, tile.tests, segments, queries, q0, count, j0, nk, s, temp, most);
     Vector<T> top[kVectors], shift[kVectors];
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) top[v] = masked ? m[v] : hn::LoadU(d, most + v * kLanes<T>);
@@ -129,10 +126,12 @@ HWY_NOINLINE void ForwardBlock(const AttentionHead<T>& h, Index q0, Index count,
     // Pass 2: exponentials in place, and their sum.
     ForEachSegment<kVectors>(segments, ExpBody<T, kVectors>{s, shift, l});
     if (weights != nullptr) {
+      ZeroRows<T>(weights + written, weights_row, count, j0 - written);
       Transpose<T>(s, kWidth, nk, count, weights + j0, weights_row, T(1));
-      T* tile = tile_max + j0 / kForwardKeys * kWidth;
+      written = j0 + nk;
+      T* at = tile_max + (j0 - key_begin) / kForwardKeys * kWidth;
 #pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) hn::StoreU(shift[v], d, tile + v * kLanes<T>);
+      for (int v = 0; v < kVectors; ++v) hn::StoreU(shift[v], d, at + v * kLanes<T>);
     }
     if (h.dropout) DropTile<T, kVectors>(h, q0, j0, nk, s);
     // Pass 3: the weighted values. A masked value is left out, not multiplied by 0: it may be NaN.
@@ -175,12 +174,11 @@ HWY_NOINLINE void ForwardBlock(const AttentionHead<T>& h, Index q0, Index count,
   if (weights == nullptr) return;
   // The exponentials of each tile, brought to the largest score of the whole row: 2^(s - max) / Σ.
   HWY_ALIGN T factor[kWidth];
-  for (Index j0 = 0; j0 < key_end; j0 += kForwardKeys) {
-    const Index nk = Min(kForwardKeys, key_end - j0);
-    if (MaskOf<T>(h, q0, count, j0, nk) == TileMask::kNothing) continue;
+  for (Index from = key_begin; NextTile<T>(h, q0, count, from, key_end, kForwardKeys, tile);) {
+    const Index j0 = tile.begin, nk = tile.count;
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) {
-      const auto from = hn::LoadU(d, tile_max + j0 / kForwardKeys * kWidth + v * kLanes<T>);
+      const auto from = hn::LoadU(d, tile_max + (j0 - key_begin) / kForwardKeys * kWidth + v * kLanes<T>);
       // A row that saw no key by then: all its exponentials are 0.
       const auto to = hn::IfThenElse(hn::Eq(m[v], lowest), from, m[v]);
       // Not above 0, but where a tile without an allowed key had 0 in its place.
@@ -195,7 +193,7 @@ HWY_NOINLINE void ForwardBlock(const AttentionHead<T>& h, Index q0, Index count,
       for (; j < nk; ++j) row[j] *= factor[i];
     }
   }
-  ZeroRows<T>(weights + key_end, weights_row, count, h.key_length - key_end);
+  ZeroRows<T>(weights + written, weights_row, count, h.key_length - written);
 }
 
 }  // namespace

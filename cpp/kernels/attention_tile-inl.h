@@ -11,6 +11,7 @@
 #endif
 
 #include "kernels/attention.h"
+#include "kernels/mask_rule.h"
 #include "kernels/rows.h"
 #include "kernels/score_program-inl.h"
 #include "kernels/tile-inl.h"
@@ -200,8 +201,6 @@ HWY_INLINE void PackQueries(const T* x, Index x_row, Index count, Index cols, T*
 }
 
 // What the mask array says of a tile.
-enum class TileMask { kNothing, kSome, kAll };
-
 template <typename T>
 HWY_NOINLINE TileMask MaskOf(const AttentionHead<T>& h, Index q0, Index count, Index j0, Index nk) {
   if (h.mask == nullptr) return TileMask::kAll;
@@ -290,9 +289,34 @@ HWY_NOINLINE void ApplyMask(const AttentionHead<T>& h, Index q0, Index count, In
   }
 }
 
+// Sets what the rule forbids to -inf.
+template <typename T, int kVectors>
+HWY_NOINLINE void ApplyRule(const AttentionHead<T>& h, Index q0, Index count, Index j0, Index nk, T* s) {
+  static_assert(kPanel<T> <= kRuleQueries);
+  const Tag<T> d;
+  const auto lowest = hn::Set(d, MinusInfinity<T>());
+  std::uint64_t allowed[kRuleKeys];
+  evaluate_rule(h.rule, q0, count, j0, nk, allowed);
+  for (Index j = 0; j < nk; ++j) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+      const std::uint64_t lanes = allowed[j] >> (v * kLanes<T>);
+      std::uint8_t bits[8];  // LoadMaskBits reads 8 bytes at most
+      for (int byte = 0; byte < 8; ++byte) bits[byte] = static_cast<std::uint8_t>(lanes >> (8 * byte));
+      T* at = s + (j * kVectors + v) * kLanes<T>;
+      hn::StoreU(hn::IfThenElse(hn::LoadMaskBits(d, bits), hn::LoadU(d, at), lowest), d, at);
+    }
+  }
+}
+
+// Which tests a tile needs.
+struct TileTests {
+  bool array = false, rule = false;
+};
+
 // Adds the bias to a tile and sets what is masked to -inf. True when some entry was masked.
 template <typename T, int kVectors>
-HWY_INLINE bool BiasAndMask(const AttentionHead<T>& h, bool use_mask, Index q0, Index count, Index j0, Index nk, T* s,
+HWY_INLINE bool BiasAndMask(const AttentionHead<T>& h, TileTests tests, Index q0, Index count, Index j0, Index nk, T* s,
                             T* temp) {
   const Tag<T> d;
   constexpr Index kWidth = kVectors * kLanes<T>;
@@ -312,9 +336,13 @@ HWY_INLINE bool BiasAndMask(const AttentionHead<T>& h, bool use_mask, Index q0, 
       hn::StoreU(hn::LoadU(d, s + x) + hn::LoadU(d, temp + x), d, s + x);
     masked = true;  // a bias of -inf masks
   }
-  if (use_mask) {
+  if (tests.array) {
     masked = true;
     ApplyMask<T, kVectors>(h, q0, count, j0, nk, s, temp);
+  }
+  if (tests.rule) {
+    masked = true;
+    ApplyRule<T, kVectors>(h, q0, count, j0, nk, s);
   }
   if (h.causal && j0 + nk - 1 > q0 + h.offset) {
     masked = true;
@@ -326,6 +354,20 @@ HWY_INLINE bool BiasAndMask(const AttentionHead<T>& h, bool use_mask, Index q0, 
       T* at = s + j * kWidth + v * kLanes<T>;
       const auto lane = hn::Iota(d, static_cast<T>(v * kLanes<T>));
       hn::StoreU(hn::IfThenElse(hn::Ge(lane, hn::Set(d, static_cast<T>(first))), hn::LoadU(d, at), lowest), d, at);
+    }
+  }
+  if (h.windowed && j0 < q0 + count - 1 + h.begin) {
+    masked = true;
+    const auto lowest = hn::Set(d, MinusInfinity<T>());
+    const Index end = Min(nk, q0 + count - 1 + h.begin - j0);
+    for (Index j = 0; j < end; ++j) {
+      // Lane i may attend when i <= last.
+      const Index last = Max(-1, j0 + j - q0 - h.begin);
+      for (Index v = (last + 1) / kLanes<T>; v < kVectors; ++v) {
+        T* at = s + j * kWidth + v * kLanes<T>;
+        const auto lane = hn::Iota(d, static_cast<T>(v * kLanes<T>));
+        hn::StoreU(hn::IfThenElse(hn::Le(lane, hn::Set(d, static_cast<T>(last))), hn::LoadU(d, at), lowest), d, at);
+      }
     }
   }
   return masked;
@@ -375,7 +417,7 @@ struct LeaveOutBody {
 // ScoreTile with a score program. `raw`: where the scores before it go; `slope`: where their slope goes, if the program
 // has one; each of the others may be `raw`.
 template <typename T, int kVectors>
-HWY_NOINLINE bool ModifiedScoreTile(const AttentionHead<T>& h, const ScoreCode& code, TileMask mask,
+HWY_NOINLINE bool ModifiedScoreTile(const AttentionHead<T>& h, const ScoreCode& code, TileTests tests,
                                     const Segments<kVectors>& segments, const T* queries, Index q0, Index count,
                                     Index j0, Index nk, T* raw, T* s, T* slope, T* temp) {
   constexpr Index kWidth = kVectors * kLanes<T>;
@@ -384,7 +426,7 @@ HWY_NOINLINE bool ModifiedScoreTile(const AttentionHead<T>& h, const ScoreCode& 
   bool strayed = false;
   run.result = s, run.slope = code.has_slope ? slope : nullptr, run.strayed = &strayed;
   RunScore<T>(run);
-  BiasAndMask<T, kVectors>(h, mask == TileMask::kSome, q0, count, j0, nk, s, temp);
+  BiasAndMask<T, kVectors>(h, tests, q0, count, j0, nk, s, temp);
   if (HWY_UNLIKELY(strayed && code.checked)) {  // what is masked may be out of bounds
     ForEachSegment<kVectors>(segments, LeaveOutBody<T, kVectors>{s});
     run.result = nullptr, run.slope = nullptr, run.masked = s;
@@ -394,21 +436,52 @@ HWY_NOINLINE bool ModifiedScoreTile(const AttentionHead<T>& h, const ScoreCode& 
 }
 
 template <typename T, int kVectors>
-HWY_INLINE bool ScoreTile(const AttentionHead<T>& h, TileMask mask, const Segments<kVectors>& segments,
+HWY_INLINE bool ScoreTile(const AttentionHead<T>& h, TileTests tests, const Segments<kVectors>& segments,
                           const T* queries, Index q0, Index count, Index j0, Index nk, T* s, T* temp,
                           T* top = nullptr) {
   if (h.program != nullptr) {
-    return ModifiedScoreTile<T, kVectors>(h, *h.program, mask, segments, queries, q0, count, j0, nk, s, s, nullptr,
+    return ModifiedScoreTile<T, kVectors>(h, *h.program, tests, segments, queries, q0, count, j0, nk, s, s, nullptr,
                                           temp);
   }
   ForEachSegment<kVectors>(segments, ScoreBody<T, kVectors>{h.k + j0 * h.k_row, h.k_row, h.d, queries, s, top});
-  return BiasAndMask<T, kVectors>(h, mask == TileMask::kSome, q0, count, j0, nk, s, temp);
+  return BiasAndMask<T, kVectors>(h, tests, q0, count, j0, nk, s, temp);
 }
 
-// Keys a block of queries [q0, q0 + count) can attend to: [0, this).
+// Keys a block of queries [q0, q0 + count) can attend to: [KeyBegin, KeyEnd).
+template <typename T>
+HWY_INLINE Index KeyBegin(const AttentionHead<T>& h, Index q0) {
+  return h.windowed ? Max(0, q0 + h.begin) : 0;
+}
 template <typename T>
 HWY_INLINE Index KeyEnd(const AttentionHead<T>& h, Index q0, Index count) {
   return h.causal ? Max(0, Min(h.keys, q0 + count + h.offset)) : h.keys;
+}
+
+// Keys [begin, begin + count) hold something to attend to.
+struct KeyTile {
+  Index begin = 0, count = 0;
+  TileTests tests;
+};
+
+// The first such tile of [from, end), at most `most` keys long; `from` becomes where to look for the next.
+template <typename T>
+HWY_INLINE bool NextTile(const AttentionHead<T>& h, Index q0, Index count, Index& from, Index end, Index most,
+                         KeyTile& tile) {
+  while (from < end) {
+    tile = {from, Min(most, end - from), {}};
+    if (h.rule.count > 0) {
+      RuleTile found;
+      if (!next_rule_tile(h.rule, q0, count, from, end, most, found)) return false;
+      tile = {found.begin, found.keys, {false, found.some}};
+      from = found.next;
+    } else {
+      from += tile.count;
+    }
+    const TileMask mask = MaskOf<T>(h, q0, count, tile.begin, tile.count);
+    tile.tests.array = mask == TileMask::kSome;
+    if (mask != TileMask::kNothing) return true;
+  }
+  return false;
 }
 
 // What forward left of `count` rows, for all lanes. An unattended row, or a lane beyond the last query: weights

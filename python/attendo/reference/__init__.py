@@ -12,6 +12,7 @@ keep no state: they compute again what they need.  No function changes its input
 it is given, so float64 in is float64 throughout.
 """
 
+from . import mask_rule
 from .activations import (
     exp,
     exp_backward,
@@ -221,6 +222,7 @@ __all__ = [
     "lstm_backward",
     "luong",
     "luong_backward",
+    "mask_rule",
     "matmul",
     "matmul_backward",
     "max",

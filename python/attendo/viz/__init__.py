@@ -6,6 +6,7 @@ escaped.
 
 from .curve import curve
 from .heatmap import alignment, heatmap
+from .mask import mask
 from .picture import Picture
 
-__all__ = ["Picture", "alignment", "curve", "heatmap"]
+__all__ = ["Picture", "alignment", "curve", "heatmap", "mask"]
