@@ -92,7 +92,8 @@ void bind_memory_attention(py::module_& m) {
 // A bool array (B, n) or a Mask over the keys alone.
 Tensor position_mask(const char* op, const char* arg, Object mask, Index batch, Index n) {
   if (mask.is_none()) return {};
-  if (!mask_expression(mask)) {
+  const auto expression = mask_expression(mask);
+  if (!expression) {
     if (PyCallable_Check(mask.ptr()) != 0 && !is_tensor(mask)) {
       type_error(op, ": ", arg, " is a function; call it, as in mask=attendo.masks.lengths([3, 5])");
     }
@@ -105,7 +106,7 @@ Tensor position_mask(const char* op, const char* arg, Object mask, Index batch, 
     }
     return x;
   }
-  if (mask.attr("_needs_offset").cast<bool>()) {
+  if (expression->counts_positions() != nullptr) {
     value_error(op, ": ", arg, " depends on the queries, but must say which positions count, as lengths does");
   }
   return to_tensor(mask.attr("dense")(batch, 1, 1, n), op, arg, Want::kAny, Memory::kCopy).view({batch, n});
