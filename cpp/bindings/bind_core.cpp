@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "bindings/convert.h"
+#include "core/grad.h"
 #include "core/parallel.h"
 #include "kernels/isa.h"
 #include "kernels/peak.h"
@@ -372,6 +373,33 @@ void bind_core(py::module_& m) {
       .def("__repr__",
            [](const Generator& g) { return concat("Generator(seed=", g.seed(), ", drawn=", g.drawn(), ")"); });
 
+  m.def(
+      "grad",
+      [](const py::list& outputs, const py::list& inputs, const py::list& grad_outputs, bool create_graph) {
+        auto tensors = [](const py::list& list, const char* arg) {
+          Tensors out;
+          for (const py::handle item : list) {
+            if (!is_tensor(item)) {
+              type_error("grad: ", arg, " holds a ", py::cast<std::string>(py::type::of(item).attr("__name__")),
+                         " but must hold Tensors");
+            }
+            out.push_back(py::cast<Tensor>(item));
+          }
+          return out;
+        };
+        const Tensors y = tensors(outputs, "outputs"), x = tensors(inputs, "inputs");
+        Tensors d;
+        for (const py::handle item : grad_outputs) {
+          d.push_back(item.is_none() ? Tensor() : to_tensor(item, "grad", "grad_outputs", Want::kFloat, Memory::kCopy));
+        }
+        py::list out;
+        for (const Tensor& g : without_gil([&] { return grad(y, x, d, create_graph); })) {
+          out.append(g ? py::cast(g) : py::none());
+        }
+        return out;
+      },
+      py::arg("outputs"), py::arg("inputs"), py::arg("grad_outputs"), py::arg("create_graph"),
+      "Gradients of the inputs, or None, without touching what tensors keep.");
   m.def("set_grad_enabled", &set_grad_enabled, py::arg("on"),
         "Whether operations of this thread are put on the tape; gives the previous state.");
   m.def(

@@ -13,6 +13,7 @@ namespace attendo {
 namespace {
 
 thread_local bool grad_enabled_here = true;
+thread_local GradientSink* sink_here = nullptr;
 std::atomic<std::uint64_t> next_number{1};
 std::atomic<std::uint64_t> next_visit{1};
 
@@ -27,14 +28,6 @@ void add_into(T* out, const T* x, Index n) {
   });
 }
 
-void add_into(const Tensor& out, Index offset, const Tensor& x) {
-  if (x.dtype() == DType::kFloat32) {
-    add_into(out.data<float>() + offset, x.data<float>(), x.size());
-  } else {
-    add_into(out.data<double>() + offset, x.data<double>(), x.size());
-  }
-}
-
 // In an optimizer's flat buffer, where it stays.
 bool is_owned(const TensorImpl& impl) { return impl.grad_owner && !impl.sparse_grad; }
 
@@ -45,9 +38,6 @@ void fill_up(TensorImpl& impl) {
   add_rows(impl.grad, *impl.row_grad);
   impl.row_grad = nullptr;
 }
-
-// False while another tensor holds the same gradient (add passes one on to both inputs): adding in place would change both.
-bool is_exclusive(const Tensor& grad) { return grad.impl().use_count() == 1 && grad.impl()->data.use_count() == 1; }
 
 std::vector<Node*> collect(Node* root) {
   const std::uint64_t visit = next_visit++;
@@ -74,6 +64,19 @@ std::vector<Node*> collect(Node* root) {
 
 }  // namespace
 
+void add_into(const Tensor& out, Index offset, const Tensor& x) {
+  if (x.dtype() == DType::kFloat32) {
+    add_into(out.data<float>() + offset, x.data<float>(), x.size());
+  } else {
+    add_into(out.data<double>() + offset, x.data<double>(), x.size());
+  }
+}
+
+bool is_exclusive(const Tensor& grad) { return grad.impl().use_count() == 1 && grad.impl()->data.use_count() == 1; }
+
+GradientSink* gradient_sink() { return sink_here; }
+GradientSink* set_gradient_sink(GradientSink* sink) { return std::exchange(sink_here, sink); }
+
 bool grad_enabled() { return grad_enabled_here; }
 
 bool set_grad_enabled(bool on) {
@@ -95,9 +98,10 @@ bool needs_grad(const Tensors& inputs) {
   return std::any_of(inputs.begin(), inputs.end(), [](const Tensor& x) { return x.defined() && x.requires_grad(); });
 }
 
-void record(const char* name, Tensors inputs, const Tensors& outputs, BackwardFunction backward) {
+void record(const char* name, Tensors inputs, const Tensors& outputs, Twice twice, BackwardFunction backward) {
   auto node = std::make_shared<Node>();
   node->name = name;
+  node->twice = twice == Twice::kYes;
   node->number = next_number++;
   std::erase_if(inputs, [](const Tensor& x) { return !x.defined() || !x.requires_grad(); });
   node->inputs = std::move(inputs);
@@ -112,6 +116,7 @@ void record(const char* name, Tensors inputs, const Tensors& outputs, BackwardFu
 
 void accumulate(const Tensor& x, const Tensor& grad) {
   if (!x.defined() || !x.requires_grad() || !grad.defined()) return;
+  if (sink_here != nullptr) return sink_here->add(x, grad);
   TensorImpl& impl = *x.impl();
   if (impl.view_of.defined()) {
     const GradTarget base = grad_target(impl.view_of);
@@ -130,6 +135,7 @@ void accumulate(const Tensor& x, const Tensor& grad) {
 }
 
 GradTarget grad_target(const Tensor& x) {
+  if (sink_here != nullptr) return sink_here->target(x);
   TensorImpl& impl = *x.impl();
   if (impl.view_of.defined()) {
     const GradTarget base = grad_target(impl.view_of);

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <numeric>
 
+#include "core/autograd.h"
 #include "core/memory.h"
 #include "core/parallel.h"
 
@@ -123,7 +124,7 @@ void add_rows(const Tensor& dense, const RowGrad& grad) {
 
 bool keeps_rows(const Tensor& x) {
   const TensorImpl& impl = *x.impl();
-  return !impl.node && !impl.view_of.defined() && !impl.grad.defined();
+  return !impl.node && !impl.view_of.defined() && !impl.grad.defined() && gradient_sink() == nullptr;
 }
 
 void accumulate_rows(const Tensor& x, RowGrad grad) {

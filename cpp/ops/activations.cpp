@@ -7,11 +7,18 @@
 //   tanh      y = tanh x                                     dx = dy (1 - y²)
 //   sigmoid   y = 1 / (1 + exp(-x))                          dx = dy y (1 - y)
 //
+// With the tape on, dx is made of these functions, exp and Φ (Φ' = φ), and has a gradient in turn.
+//
 // Hendrycks and Gimpel 2016 (gelu, eq. 2); articles 000 §5.2, 004 §2.1.
 #include "ops/activations.h"
 
+#include <cmath>
+#include <numbers>
+
 #include "core/parallel.h"
 #include "kernels/rows.h"
+#include "ops/arithmetic.h"
+#include "ops/shape.h"
 
 namespace attendo {
 namespace {
@@ -69,9 +76,10 @@ void sigmoid_backward(T* d_x, const T* d_y, const T* y, Index n) {
 
 enum class Keep { kInput, kOutput };  // what the backward function reads
 
-// forward(y, x, n) and backward(dx, dy, kept, n), called with T = float or double.
-template <typename Forward, typename Backward>
-Tensor elementwise(const char* op, const Tensor& x, Keep keep, const Forward& forward, const Backward& backward) {
+// forward(y, x, n) and backward(dx, dy, kept, n), called with T = float or double; slope(dy, x): dx on the tape.
+template <typename Forward, typename Backward, typename Slope>
+Tensor elementwise(const char* op, const Tensor& x, Keep keep, const Forward& forward, const Backward& backward,
+                   const Slope& slope) {
   check_float(op, "x", x);
   Tensor y = Tensor::empty(x.shape(), x.dtype());
   dispatch_float(op, "x", x, [&](auto zero) {
@@ -81,19 +89,56 @@ Tensor elementwise(const char* op, const Tensor& x, Keep keep, const Forward& fo
     parallel_ranges(x.size(), kGrain, [&](Index begin, Index end) { forward(out + begin, in + begin, end - begin); });
   });
   if (!needs_grad({&x})) return y;
-  record(op, {x}, {y}, [op, x, kept = keep == Keep::kInput ? x : y.detach(), backward](const Tensors& d) {
-    Tensor d_x = Tensor::empty(x.shape(), x.dtype());
-    dispatch_float(op, "x", x, [&](auto zero) {
-      using T = decltype(zero);
-      T* out = d_x.data<T>();
-      const T* d_y = d[0].data<T>();
-      const T* saved = kept.template data<T>();
-      parallel_ranges(x.size(), kGrain,
-                      [&](Index begin, Index end) { backward(out + begin, d_y + begin, saved + begin, end - begin); });
-    });
-    accumulate(x, d_x);
-  });
+  record(op, {x}, {y}, Twice::kYes,
+         [op, x, kept = keep == Keep::kInput ? x : y.detach(), backward, slope](const Tensors& d) {
+           if (grad_enabled()) {
+             accumulate(x, slope(d[0], x));
+             return;
+           }
+           Tensor d_x = Tensor::empty(x.shape(), x.dtype());
+           dispatch_float(op, "x", x, [&](auto zero) {
+             using T = decltype(zero);
+             T* out = d_x.data<T>();
+             const T* d_y = d[0].data<T>();
+             const T* saved = kept.template data<T>();
+             parallel_ranges(x.size(), kGrain, [&](Index begin, Index end) {
+               backward(out + begin, d_y + begin, saved + begin, end - begin);
+             });
+           });
+           accumulate(x, d_x);
+         });
   return y;
+}
+
+// φ
+Tensor normal_density(const Tensor& x) {
+  return scale(exp(scale(multiply(x, x), -0.5)), std::numbers::inv_sqrtpi / std::numbers::sqrt2);
+}
+
+// Φ
+Tensor normal_distribution(const Tensor& x) {
+  return elementwise(
+      "gelu", x, Keep::kInput,
+      [](auto* y, const auto* in, Index n) {
+        using T = std::remove_reference_t<decltype(*y)>;
+        for (Index i = 0; i < n; ++i) y[i] = std::erfc(-in[i] / std::numbers::sqrt2_v<T>) / T(2);
+      },
+      [](auto* d_x, const auto* d_y, const auto* in, Index n) {
+        using T = std::remove_reference_t<decltype(*d_x)>;
+        constexpr T kFactor = std::numbers::inv_sqrtpi_v<T> / std::numbers::sqrt2_v<T>;
+        for (Index i = 0; i < n; ++i) d_x[i] = d_y[i] * kFactor * std::exp(-in[i] * in[i] / T(2));
+      },
+      [](const Tensor& d_y, const Tensor& in) { return multiply(d_y, normal_density(in)); });
+}
+
+Tensor one_minus(const Tensor& x) { return add_scalar(scale(x, -1), 1); }
+
+Tensor gelu_tanh_slope(const Tensor& d_y, const Tensor& x) {
+  const double factor = std::sqrt(2 / std::numbers::pi), cubic = 0.044715;
+  const Tensor square = multiply(x, x);
+  const Tensor t = tanh(multiply(scale(x, factor), add_scalar(scale(square, cubic), 1)));
+  const Tensor d_u = multiply(scale(x, factor / 2), add_scalar(scale(square, 3 * cubic), 1));
+  return multiply(d_y, add(scale(add_scalar(t, 1), 0.5), multiply(one_minus(multiply(t, t)), d_u)));
 }
 
 }  // namespace
@@ -101,30 +146,50 @@ Tensor elementwise(const char* op, const Tensor& x, Keep keep, const Forward& fo
 Tensor relu(const Tensor& x) {
   return elementwise(
       "relu", x, Keep::kInput, [](auto* y, const auto* in, Index n) { relu_forward(y, in, n); },
-      [](auto* d_x, const auto* d_y, const auto* in, Index n) { relu_backward(d_x, d_y, in, n); });
+      [](auto* d_x, const auto* d_y, const auto* in, Index n) { relu_backward(d_x, d_y, in, n); },
+      [](const Tensor& d_y, const Tensor& in) {
+        const Tensor positive = Tensor::empty(in.shape(), DType::kBool);
+        dispatch_float("relu", "x", in, [&](auto zero) {
+          using T = decltype(zero);
+          for (Index i = 0; i < in.size(); ++i) positive.data<bool>()[i] = in.data<T>()[i] > T(0);
+        });
+        return select(d_y, positive);
+      });
 }
 
 Tensor gelu(const Tensor& x, bool tanh_approximation) {
   if (tanh_approximation) {
     return elementwise(
         "gelu", x, Keep::kInput, [](auto* y, const auto* in, Index n) { gelu_tanh_forward(y, in, n); },
-        [](auto* d_x, const auto* d_y, const auto* in, Index n) { gelu_tanh_backward(d_x, d_y, in, n); });
+        [](auto* d_x, const auto* d_y, const auto* in, Index n) { gelu_tanh_backward(d_x, d_y, in, n); },
+        gelu_tanh_slope);
   }
   return elementwise(
       "gelu", x, Keep::kInput, [](auto* y, const auto* in, Index n) { gelu_forward(y, in, n); },
-      [](auto* d_x, const auto* d_y, const auto* in, Index n) { gelu_backward(d_x, d_y, in, n); });
+      [](auto* d_x, const auto* d_y, const auto* in, Index n) { gelu_backward(d_x, d_y, in, n); },
+      [](const Tensor& d_y, const Tensor& in) {
+        return multiply(d_y, add(normal_distribution(in), multiply(in, normal_density(in))));
+      });
 }
 
 Tensor tanh(const Tensor& x) {
   return elementwise(
       "tanh", x, Keep::kOutput, [](auto* y, const auto* in, Index n) { tanh_forward(y, in, n); },
-      [](auto* d_x, const auto* d_y, const auto* out, Index n) { tanh_backward(d_x, d_y, out, n); });
+      [](auto* d_x, const auto* d_y, const auto* out, Index n) { tanh_backward(d_x, d_y, out, n); },
+      [](const Tensor& d_y, const Tensor& in) {
+        const Tensor out = tanh(in);
+        return multiply(d_y, one_minus(multiply(out, out)));
+      });
 }
 
 Tensor sigmoid(const Tensor& x) {
   return elementwise(
       "sigmoid", x, Keep::kOutput, [](auto* y, const auto* in, Index n) { sigmoid_forward(y, in, n); },
-      [](auto* d_x, const auto* d_y, const auto* out, Index n) { sigmoid_backward(d_x, d_y, out, n); });
+      [](auto* d_x, const auto* d_y, const auto* out, Index n) { sigmoid_backward(d_x, d_y, out, n); },
+      [](const Tensor& d_y, const Tensor& in) {
+        const Tensor out = sigmoid(in);
+        return multiply(d_y, multiply(out, one_minus(out)));
+      });
 }
 
 }  // namespace attendo

@@ -7,7 +7,8 @@
 //   y = x^p       dx = dy p x^(p-1)
 //   y = exp x     dx = dy y          y = log x   dx = dy / x          y = √x   dx = dy / (2 y)
 //
-// An operand that was broadcast gets the sum of its gradient over the axes it was repeated along.
+// An operand that was broadcast gets the sum of its gradient over the axes it was repeated along. The gradients are made of
+// these operations themselves, so that they have gradients as well.
 #include "ops/arithmetic.h"
 
 #include <cmath>
@@ -24,7 +25,7 @@ namespace {
 constexpr Index kGrain = 1 << 15;
 
 // x repeated to `shape`.
-Tensor broadcast_to(const Tensor& x, const Shape& shape) {
+Tensor repeat(const Tensor& x, const Shape& shape) {
   if (x.shape() == shape) return x;
   Tensor out = Tensor::empty(shape, x.dtype());
   if (out.size() == 0) return out;
@@ -80,8 +81,8 @@ Tensor binary_forward(const char* name, const Tensor& a, const Tensor& b, const 
       apply_repeated(to, a.data<T>(), b.data<T>(), middle, op);
       return;
     }
-    const Tensor left = a.size() == out.size() ? a : broadcast_to(a, shape);
-    const Tensor right = b.size() == out.size() ? b : broadcast_to(b, shape);
+    const Tensor left = a.size() == out.size() ? a : repeat(a, shape);
+    const Tensor right = b.size() == out.size() ? b : repeat(b, shape);
     const T *x = left.data<T>(), *y = right.data<T>();
     parallel_ranges(out.size(), kGrain, [=](Index begin, Index end) {
       for (Index i = begin; i < end; ++i) to[i] = op(x[i], y[i]);
@@ -130,10 +131,7 @@ Tensor map(const char* name, const Tensor& x, const Op& op) {
   return y;
 }
 
-}  // namespace
-
-Tensor sum_to_shape(const Tensor& grad, const Shape& shape) {
-  if (grad.shape() == shape) return grad;
+Tensor sum_repeated(const Tensor& grad, const Shape& shape) {
   Tensor out = Tensor::zeros(shape, grad.dtype());
   if (grad.size() == 0) return out;
   const Index n = out.size();
@@ -175,10 +173,30 @@ Tensor sum_to_shape(const Tensor& grad, const Shape& shape) {
   return out;
 }
 
+}  // namespace
+
+Tensor sum_to_shape(const Tensor& grad, const Shape& shape) {
+  if (grad.shape() == shape) return grad;
+  Tensor out = sum_repeated(grad, shape);
+  if (!needs_grad({&grad})) return out;
+  record("sum_to_shape", {grad}, {out}, Twice::kYes,
+         [grad](const Tensors& d) { accumulate(grad, broadcast_to(d[0], grad.shape())); });
+  return out;
+}
+
+Tensor broadcast_to(const Tensor& x, const Shape& shape) {
+  if (x.shape() == shape) return x;
+  Tensor out = repeat(x, shape);
+  if (!needs_grad({&x})) return out;
+  record("broadcast_to", {x}, {out}, Twice::kYes,
+         [x](const Tensors& d) { accumulate(x, sum_to_shape(d[0], x.shape())); });
+  return out;
+}
+
 Tensor add(const Tensor& a, const Tensor& b) {
   Tensor c = binary_forward("add", a, b, Add());
   if (!needs_grad({&a, &b})) return c;
-  record("add", {a, b}, {c}, [a, b](const Tensors& d) {
+  record("add", {a, b}, {c}, Twice::kYes, [a, b](const Tensors& d) {
     if (a.requires_grad()) accumulate(a, sum_to_shape(d[0], a.shape()));
     if (b.requires_grad()) accumulate(b, sum_to_shape(d[0], b.shape()));
   });
@@ -188,7 +206,7 @@ Tensor add(const Tensor& a, const Tensor& b) {
 Tensor subtract(const Tensor& a, const Tensor& b) {
   Tensor c = binary_forward("subtract", a, b, Subtract());
   if (!needs_grad({&a, &b})) return c;
-  record("subtract", {a, b}, {c}, [a, b](const Tensors& d) {
+  record("subtract", {a, b}, {c}, Twice::kYes, [a, b](const Tensors& d) {
     if (a.requires_grad()) accumulate(a, sum_to_shape(d[0], a.shape()));
     if (b.requires_grad()) accumulate(b, sum_to_shape(scale(d[0], -1), b.shape()));
   });
@@ -198,9 +216,9 @@ Tensor subtract(const Tensor& a, const Tensor& b) {
 Tensor multiply(const Tensor& a, const Tensor& b) {
   Tensor c = binary_forward("multiply", a, b, Multiply());
   if (!needs_grad({&a, &b})) return c;
-  record("multiply", {a, b}, {c}, [a, b](const Tensors& d) {
-    if (a.requires_grad()) accumulate(a, sum_to_shape(binary_forward("multiply", d[0], b, Multiply()), a.shape()));
-    if (b.requires_grad()) accumulate(b, sum_to_shape(binary_forward("multiply", d[0], a, Multiply()), b.shape()));
+  record("multiply", {a, b}, {c}, Twice::kYes, [a, b](const Tensors& d) {
+    if (a.requires_grad()) accumulate(a, sum_to_shape(multiply(d[0], b), a.shape()));
+    if (b.requires_grad()) accumulate(b, sum_to_shape(multiply(d[0], a), b.shape()));
   });
   return c;
 }
@@ -208,10 +226,12 @@ Tensor multiply(const Tensor& a, const Tensor& b) {
 Tensor divide(const Tensor& a, const Tensor& b) {
   Tensor c = binary_forward("divide", a, b, Divide());
   if (!needs_grad({&a, &b})) return c;
-  record("divide", {a, b}, {c}, [a, b, saved = c.detach()](const Tensors& d) {
-    const Tensor d_a = binary_forward("divide", d[0], b, Divide());
+  record("divide", {a, b}, {c}, Twice::kYes, [a, b, saved = c.detach()](const Tensors& d) {
+    const Tensor d_a = divide(d[0], b);
     if (a.requires_grad()) accumulate(a, sum_to_shape(d_a, a.shape()));
-    if (b.requires_grad()) accumulate(b, sum_to_shape(scale(multiply(d_a, saved), -1), b.shape()));
+    if (!b.requires_grad()) return;
+    const Tensor quotient = grad_enabled() ? divide(a, b) : saved;
+    accumulate(b, sum_to_shape(scale(multiply(d_a, quotient), -1), b.shape()));
   });
   return c;
 }
@@ -219,30 +239,32 @@ Tensor divide(const Tensor& a, const Tensor& b) {
 Tensor scale(const Tensor& x, double factor) {
   Tensor y = map("scale", x, [factor](auto v) { return v * static_cast<decltype(v)>(factor); });
   if (!needs_grad({&x})) return y;
-  record("scale", {x}, {y}, [x, factor](const Tensors& d) { accumulate(x, scale(d[0], factor)); });
+  record("scale", {x}, {y}, Twice::kYes, [x, factor](const Tensors& d) { accumulate(x, scale(d[0], factor)); });
   return y;
 }
 
 Tensor add_scalar(const Tensor& x, double value) {
   Tensor y = map("add", x, [value](auto v) { return v + static_cast<decltype(v)>(value); });
   if (!needs_grad({&x})) return y;
-  record("add", {x}, {y}, [x](const Tensors& d) { accumulate(x, d[0]); });
+  record("add", {x}, {y}, Twice::kYes, [x](const Tensors& d) { accumulate(x, d[0]); });
   return y;
 }
 
 Tensor power(const Tensor& x, double exponent) {
   Tensor y = map("power", x, [exponent](auto v) { return std::pow(v, static_cast<decltype(v)>(exponent)); });
   if (!needs_grad({&x})) return y;
-  record("power", {x}, {y}, [x, exponent](const Tensors& d) {
+  record("power", {x}, {y}, Twice::kYes, [x, exponent](const Tensors& d) {
     if (exponent == 0) {
       accumulate(x, Tensor::zeros(x.shape(), x.dtype()));
-      return;
+    } else if (grad_enabled()) {
+      accumulate(x, multiply(d[0], scale(power(x, exponent - 1), exponent)));
+    } else {
+      const Tensor slope = map("power", x, [exponent](auto v) {
+        using T = decltype(v);
+        return static_cast<T>(exponent) * std::pow(v, static_cast<T>(exponent - 1));
+      });
+      accumulate(x, multiply(d[0], slope));
     }
-    const Tensor slope = map("power", x, [exponent](auto v) {
-      using T = decltype(v);
-      return static_cast<T>(exponent) * std::pow(v, static_cast<T>(exponent - 1));
-    });
-    accumulate(x, multiply(d[0], slope));
   });
   return y;
 }
@@ -257,22 +279,23 @@ Tensor exp(const Tensor& x) {
     });
   });
   if (!needs_grad({&x})) return y;
-  record("exp", {x}, {y}, [x, saved = y.detach()](const Tensors& d) { accumulate(x, multiply(d[0], saved)); });
+  record("exp", {x}, {y}, Twice::kYes,
+         [x, saved = y.detach()](const Tensors& d) { accumulate(x, multiply(d[0], grad_enabled() ? exp(x) : saved)); });
   return y;
 }
 
 Tensor log(const Tensor& x) {
   Tensor y = map("log", x, [](auto v) { return std::log(v); });
   if (!needs_grad({&x})) return y;
-  record("log", {x}, {y}, [x](const Tensors& d) { accumulate(x, binary_forward("divide", d[0], x, Divide())); });
+  record("log", {x}, {y}, Twice::kYes, [x](const Tensors& d) { accumulate(x, divide(d[0], x)); });
   return y;
 }
 
 Tensor sqrt(const Tensor& x) {
   Tensor y = map("sqrt", x, [](auto v) { return std::sqrt(v); });
   if (!needs_grad({&x})) return y;
-  record("sqrt", {x}, {y}, [x, saved = y.detach()](const Tensors& d) {
-    accumulate(x, scale(binary_forward("divide", d[0], saved, Divide()), 0.5));
+  record("sqrt", {x}, {y}, Twice::kYes, [x, saved = y.detach()](const Tensors& d) {
+    accumulate(x, scale(divide(d[0], grad_enabled() ? sqrt(x) : saved), 0.5));
   });
   return y;
 }

@@ -19,5 +19,7 @@ Tensor sqrt(const Tensor& x);
 
 // Sums a gradient over the axes along which `shape` was broadcast.
 Tensor sum_to_shape(const Tensor& grad, const Shape& shape);
+// The other way round: x, of fewer axes or axes of length 1, repeated.
+Tensor broadcast_to(const Tensor& x, const Shape& shape);
 
 }  // namespace attendo

@@ -10,7 +10,11 @@
 
 #include <cmath>
 
+#include "core/grad.h"
 #include "core/parallel.h"
+#include "ops/arithmetic.h"
+#include "ops/reduce.h"
+#include "ops/shape.h"
 
 namespace attendo {
 namespace {
@@ -20,6 +24,7 @@ struct BatchNormSaved {
   Tensor mean, rstd;  // (C,)
   Index batch, channels, positions;
   bool training;
+  double eps;
 };
 
 // body(first element of a run, length) for each sample's run of channel c.
@@ -96,6 +101,21 @@ void batch_norm_backward(T* d_x, T* d_gamma, T* d_beta, const T* d_y, const Batc
   });
 }
 
+// In differentiable operations.
+Tensor expanded(const Tensor& x, const Tensor& weight, const Tensor& bias, const BatchNormSaved& s) {
+  const Shape channel{1, s.channels, 1};
+  Tensor y = reshape(x, {s.batch, s.channels, s.positions});
+  if (s.training) {
+    y = subtract(y, mean(y, std::vector<int>{0, 2}, true));
+    y = multiply(y, power(add_scalar(mean(multiply(y, y), std::vector<int>{0, 2}, true), s.eps), -0.5));
+  } else {
+    y = multiply(subtract(y, s.mean.view(channel)), s.rstd.view(channel));
+  }
+  if (weight) y = multiply(y, reshape(weight, channel));
+  if (bias) y = add(y, reshape(bias, channel));
+  return reshape(y, x.shape());
+}
+
 }  // namespace
 
 Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean,
@@ -103,7 +123,7 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, con
   check_float("batch_norm", "x", x);
   check_min_rank("batch_norm", "x", x, 2, "(B, C, ...)");
   BatchNormSaved s;
-  s.x = x, s.weight = weight, s.bias = bias, s.training = training;
+  s.x = x, s.weight = weight, s.bias = bias, s.training = training, s.eps = eps;
   s.batch = x.dim(0), s.channels = x.dim(1), s.positions = x.shape().product(2, x.rank());
   for (const auto& [name, p] : {std::pair{"weight", &weight}, std::pair{"bias", &bias},
                                 std::pair{"running_mean", &running_mean}, std::pair{"running_var", &running_var}}) {
@@ -136,7 +156,11 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, con
     batch_norm_forward<T>(y.data<T>(), s);
   });
   if (!needs_grad({&x, &weight, &bias})) return y;
-  record("batch_norm", {x, weight, bias}, {y}, [s = std::move(s)](const Tensors& d) {
+  record("batch_norm", {x, weight, bias}, {y}, Twice::kYes, [s = std::move(s)](const Tensors& d) {
+    if (grad_enabled()) {
+      return accumulate_through({s.x, s.weight, s.bias}, d,
+                                [&s](const Tensors& p) -> Tensors { return {expanded(p[0], p[1], p[2], s)}; });
+    }
     Tensor d_x, d_weight, d_bias;
     if (s.x.requires_grad()) d_x = Tensor::empty(s.x.shape(), s.x.dtype());
     if (s.weight && s.weight.requires_grad()) d_weight = Tensor::empty({s.channels}, s.x.dtype());

@@ -9,8 +9,13 @@
 // s: stride.  p: padding with zeros.   LeCun et al. 1989; article 000 §5.2.
 #include "ops/conv2d.h"
 
+#include "core/grad.h"
 #include "core/parallel.h"
+#include "ops/arithmetic.h"
+#include "ops/embedding.h"
 #include "ops/gemm.h"
+#include "ops/matmul.h"
+#include "ops/shape.h"
 
 namespace attendo {
 namespace {
@@ -177,6 +182,24 @@ ConvShape check_conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias
   return s;
 }
 
+// In differentiable operations: the elements of all patches by their numbers, and one product.
+Tensor expanded(const Tensor& x, const Tensor& weight, const Tensor& bias, const ConvShape& s) {
+  const Tensor numbers = Tensor::empty({s.image()}, DType::kFloat64);  // from 1 on: 0 is outside the image
+  for (Index i = 0; i < s.image(); ++i) numbers.data<double>()[i] = static_cast<double>(i + 1);
+  const Tensor columns = Tensor::empty({s.patch() * s.positions()}, DType::kFloat64);
+  patches(columns.data<double>(), numbers.data<double>(), s);
+  const Index n = columns.size();
+  const Tensor ids = Tensor::empty({s.batch * n}, DType::kInt64);
+  for (Index i = 0; i < s.batch * n; ++i) {
+    const auto number = static_cast<Index>(columns.data<double>()[i % n]);
+    ids.data<std::int64_t>()[i] = number == 0 ? -1 : i / n * s.image() + number - 1;
+  }
+  const Tensor all = reshape(gather_rows(reshape(x, {x.size(), 1}), ids), {s.batch, s.patch(), s.positions()});
+  Tensor y = matmul(reshape(weight, {s.outputs, s.patch()}), all);
+  if (bias) y = add(y, reshape(bias, {s.outputs, 1}));
+  return reshape(y, {s.batch, s.outputs, s.out_h, s.out_w});
+}
+
 }  // namespace
 
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, Index stride_h, Index stride_w,
@@ -188,7 +211,11 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, Index s
     conv2d_forward<T>(y.data<T>(), x.data<T>(), weight.data<T>(), bias ? bias.data<T>() : nullptr, s);
   });
   if (!needs_grad({&x, &weight, &bias})) return y;
-  record("conv2d", {x, weight, bias}, {y}, [x, weight, bias, s](const Tensors& d) {
+  record("conv2d", {x, weight, bias}, {y}, Twice::kYes, [x, weight, bias, s](const Tensors& d) {
+    if (grad_enabled()) {
+      return accumulate_through({x, weight, bias}, d,
+                                [&s](const Tensors& p) -> Tensors { return {expanded(p[0], p[1], p[2], s)}; });
+    }
     Tensor d_x, d_weight, d_bias;
     if (x.requires_grad()) d_x = Tensor::empty(x.shape(), x.dtype());
     if (weight.requires_grad()) d_weight = Tensor::empty(weight.shape(), x.dtype());

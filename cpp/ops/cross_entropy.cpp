@@ -9,9 +9,14 @@
 
 #include <cmath>
 
+#include "core/grad.h"
 #include "core/parallel.h"
 #include "kernels/rows.h"
+#include "ops/arithmetic.h"
+#include "ops/embedding.h"
 #include "ops/reduce.h"
+#include "ops/shape.h"
+#include "ops/softmax.h"
 
 namespace attendo {
 namespace {
@@ -110,6 +115,38 @@ void probability_backward(T* d_logits, T* d_target, const T* scale, const CrossE
   });
 }
 
+// The rows' losses in differentiable operations; the target is float probabilities where it is not null.
+Tensor expanded(const Tensor& logits, const Tensor& target, const CrossEntropySaved& s) {
+  const Index n = s.classes;
+  const double share = s.smoothing / static_cast<double>(n);
+  Tensor z = reshape(logits, {s.rows, n});
+  const Tensor kept = Tensor::full({s.rows, n}, DType::kBool, 1);
+  bool* keep = kept.data<bool>();
+  if (target) {
+    const Tensor log_p = log_softmax(z);
+    const Tensor t = reshape(add_scalar(scale(target, 1 - s.smoothing), share), {s.rows, n});
+    // A class with probability 0 may have a logit of -inf.
+    dispatch_float("cross_entropy", "logits", z, [&](auto zero) {
+      using T = decltype(zero);
+      for (Index i = 0; i < s.rows * n; ++i) keep[i] = t.data<T>()[i] != 0 || std::isfinite(log_p.data<T>()[i]);
+    });
+    return scale(sum(multiply(t, select(log_p, kept)), std::vector<int>{1}), -1);
+  }
+  // A row that does not count has no gradient, whatever its logits are.
+  const Tensor ids = Tensor::empty({s.rows}, DType::kInt64);
+  for (Index r = 0; r < s.rows; ++r) {
+    const bool counts = s.counts(r);
+    ids.data<std::int64_t>()[r] = counts ? r * n + s.target.data<std::int64_t>()[r] : -1;
+    std::fill_n(keep + r * n, n, counts);
+  }
+  if (s.has_ignore) z = select(z, kept);
+  const Tensor log_p = log_softmax(z);
+  const Tensor picked = reshape(gather_rows(reshape(log_p, {s.rows * n, 1}), ids), {s.rows});
+  const Tensor loss = scale(picked, s.smoothing - 1);
+  if (s.smoothing == 0) return loss;
+  return subtract(loss, scale(sum(s.has_ignore ? select(log_p, kept) : log_p, std::vector<int>{1}), share));
+}
+
 CrossEntropySaved check_cross_entropy(const Tensor& logits, const Tensor& target, std::optional<Index> ignore_index,
                                       double label_smoothing) {
   check_float("cross_entropy", "logits", logits);
@@ -172,33 +209,40 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& target, std::optional<I
   }
   if (!needs_grad({&logits, &target})) return loss;
   if (by_index) s.target = target.clone();  // it was checked; assign could change it before backward runs
-  record("cross_entropy", {logits, target}, {loss}, [s = std::move(s), by_index, divisor, reduction](const Tensors& d) {
-    dispatch_float("cross_entropy", "logits", s.logits, [&](auto zero) {
-      using T = decltype(zero);
-      Scratch<T> scale(static_cast<size_t>(s.rows));
-      for (Index r = 0; r < s.rows; ++r) {
-        const T d_loss = d[0].data<T>()[reduction == Reduction::kNone ? r : 0];
-        scale.get()[r] = by_index && !s.counts(r) ? T(0) : static_cast<T>(static_cast<double>(d_loss) / divisor);
-      }
-      Tensor d_logits, d_target;
-      if (s.target.requires_grad()) d_target = Tensor::empty(s.target.shape(), s.target.dtype());
-      // Written where it is to stay if that place is free: it is large.
-      bool in_place = false;
-      if (s.logits.requires_grad()) {
-        const GradTarget place = grad_target(s.logits);
-        in_place = !place.add;
-        d_logits = in_place ? place.buffer : Tensor::empty(s.logits.shape(), s.logits.dtype());
-      }
-      if (by_index) {
-        index_backward<T>(d_logits.data<T>(), scale.get(), s);
-      } else {
-        probability_backward<T>(d_logits ? d_logits.data<T>() : nullptr, d_target ? d_target.data<T>() : nullptr,
-                                scale.get(), s);
-      }
-      if (!in_place) accumulate(s.logits, d_logits);
-      accumulate(s.target, d_target);
-    });
-  });
+  record("cross_entropy", {logits, target}, {loss}, Twice::kYes,
+         [s = std::move(s), by_index, divisor, reduction](const Tensors& d) {
+           if (grad_enabled()) {
+             return accumulate_through({s.logits, by_index ? Tensor() : s.target}, d, [&](const Tensors& p) -> Tensors {
+               const Tensor rows = expanded(p[0], p[1], s);
+               return {reduction == Reduction::kNone ? reshape(rows, s.shape) : scale(sum(rows), 1 / divisor)};
+             });
+           }
+           dispatch_float("cross_entropy", "logits", s.logits, [&](auto zero) {
+             using T = decltype(zero);
+             Scratch<T> scale(static_cast<size_t>(s.rows));
+             for (Index r = 0; r < s.rows; ++r) {
+               const T d_loss = d[0].data<T>()[reduction == Reduction::kNone ? r : 0];
+               scale.get()[r] = by_index && !s.counts(r) ? T(0) : static_cast<T>(static_cast<double>(d_loss) / divisor);
+             }
+             Tensor d_logits, d_target;
+             if (s.target.requires_grad()) d_target = Tensor::empty(s.target.shape(), s.target.dtype());
+             // Written where it is to stay if that place is free: it is large.
+             bool in_place = false;
+             if (s.logits.requires_grad()) {
+               const GradTarget place = grad_target(s.logits);
+               in_place = !place.add;
+               d_logits = in_place ? place.buffer : Tensor::empty(s.logits.shape(), s.logits.dtype());
+             }
+             if (by_index) {
+               index_backward<T>(d_logits.data<T>(), scale.get(), s);
+             } else {
+               probability_backward<T>(d_logits ? d_logits.data<T>() : nullptr, d_target ? d_target.data<T>() : nullptr,
+                                       scale.get(), s);
+             }
+             if (!in_place) accumulate(s.logits, d_logits);
+             accumulate(s.target, d_target);
+           });
+         });
   return loss;
 }
 

@@ -30,27 +30,27 @@ void dropout_forward(T* y, const T* x, std::uint64_t stream, double p, Index n) 
   });
 }
 
-Tensor apply(const Tensor& x, std::uint64_t stream, double p) {
-  if (p == 1.0) return Tensor::zeros(x.shape(), x.dtype());
-  Tensor y = Tensor::empty(x.shape(), x.dtype());
-  dispatch_float("dropout", "x", x, [&](auto zero) {
-    using T = decltype(zero);
-    dropout_forward<T>(y.data<T>(), x.data<T>(), stream, p, x.size());
-  });
+}  // namespace
+
+Tensor dropout(const Tensor& x, double p, std::uint64_t stream) {
+  Tensor y = p == 1.0 ? Tensor::zeros(x.shape(), x.dtype()) : Tensor::empty(x.shape(), x.dtype());
+  if (p < 1.0) {
+    dispatch_float("dropout", "x", x, [&](auto zero) {
+      using T = decltype(zero);
+      dropout_forward<T>(y.data<T>(), x.data<T>(), stream, p, x.size());
+    });
+  }
+  if (!needs_grad({&x})) return y;
+  record("dropout", {x}, {y}, Twice::kYes,
+         [x, stream, p](const Tensors& d) { accumulate(x, dropout(d[0], p, stream)); });
   return y;
 }
-
-}  // namespace
 
 Tensor dropout(const Tensor& x, double p, Generator& generator) {
   check_float("dropout", "x", x);
   if (!(p >= 0 && p <= 1)) value_error("dropout: p is ", p, " but must be 0 to 1");
   if (p == 0) return x;
-  const std::uint64_t stream = generator.next_stream();
-  Tensor y = apply(x, stream, p);
-  if (!needs_grad({&x})) return y;
-  record("dropout", {x}, {y}, [x, stream, p](const Tensors& d) { accumulate(x, apply(d[0], stream, p)); });
-  return y;
+  return dropout(x, p, generator.next_stream());
 }
 
 }  // namespace attendo

@@ -8,6 +8,9 @@ namespace attendo {
 // Draws one stream from the generator. p = 0 gives x itself.
 Tensor dropout(const Tensor& x, double p, Generator& generator);
 
+// What that stream keeps, again.
+Tensor dropout(const Tensor& x, double p, std::uint64_t stream);
+
 // Keep an element where its 32 random bits are >= this.
 std::uint32_t drop_threshold(double p);
 

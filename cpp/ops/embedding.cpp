@@ -13,6 +13,7 @@
 
 #include "core/parallel.h"
 #include "kernels/tables.h"
+#include "ops/shape.h"
 
 namespace attendo {
 namespace {
@@ -52,6 +53,38 @@ void fill_table(T* out, Index vocabulary, const RowGroups& groups, const T* x, c
 }
 
 }  // namespace
+
+Tensor gather_rows(const Tensor& x, const Tensor& ids) {
+  const Index n = ids.size(), d = x.dim(1);
+  const Tensor y = Tensor::empty({n, d}, x.dtype());
+  dispatch_float("gather_rows", "x", x, [&](auto zero) {
+    using T = decltype(zero);
+    const std::int64_t* id = ids.data<std::int64_t>();
+    parallel_ranges(n, rows_per_task(kWork * d), [&](Index begin, Index end) {
+      for (Index i = begin; i < end; ++i) {
+        T* row = y.data<T>() + i * d;
+        id[i] < 0 ? std::fill_n(row, d, T(0)) : std::copy_n(x.data<T>() + id[i] * d, d, row);
+      }
+    });
+  });
+  if (!needs_grad({&x})) return y;
+  record("gather_rows", {x}, {y}, Twice::kYes,
+         [x, ids](const Tensors& g) { accumulate(x, scatter_rows(g[0], ids, x.dim(0))); });
+  return y;
+}
+
+Tensor scatter_rows(const Tensor& y, const Tensor& ids, Index rows) {
+  const Index n = ids.size(), d = y.dim(1);
+  const Tensor x = Tensor::empty({rows, d}, y.dtype());
+  const RowGroups groups = group_rows(ids.data<std::int64_t>(), n, rows);
+  dispatch_float("scatter_rows", "y", y, [&](auto zero) {
+    using T = decltype(zero);
+    fill_table<T>(x.data<T>(), rows, groups, y.data<T>(), groups.order.data<std::int64_t>(), nullptr, d);
+  });
+  if (!needs_grad({&y})) return x;
+  record("scatter_rows", {y}, {x}, Twice::kYes, [y, ids](const Tensors& g) { accumulate(y, gather_rows(g[0], ids)); });
+  return x;
+}
 
 void check_ids(const char* op, const char* arg, const Tensor& ids, Index rows, const char* table, Index lowest) {
   check_defined(op, arg, ids);
@@ -108,10 +141,18 @@ Tensor embedding(const Tensor& ids, const Tensor& weight, Index padding_idx, boo
   });
   if (!needs_grad({&weight})) return y;
   // A copy of the ids: they were checked, and assign could change them before backward runs.
-  record("embedding", {weight}, {y}, [ids = ids.clone(), weight, n, vocabulary, padding_idx, sparse](const Tensors& g) {
-    const RowGroups groups = group_rows(ids.data<std::int64_t>(), n, vocabulary, padding_idx);
-    accumulate_groups(weight, groups, g[0], groups.order.data<std::int64_t>(), Tensor(), sparse);
-  });
+  record(sparse ? "sparse embedding" : "embedding", {weight}, {y}, sparse ? Twice::kNo : Twice::kYes,
+         [ids = ids.clone(), weight, n, d, vocabulary, padding_idx, sparse](const Tensors& g) {
+           if (grad_enabled()) {
+             const Tensor used = ids.clone();
+             std::replace(used.data<std::int64_t>(), used.data<std::int64_t>() + n, std::int64_t{padding_idx},
+                          std::int64_t{-1});
+             accumulate(weight, scatter_rows(reshape(g[0], {n, d}), used, vocabulary));
+             return;
+           }
+           const RowGroups groups = group_rows(ids.data<std::int64_t>(), n, vocabulary, padding_idx);
+           accumulate_groups(weight, groups, g[0], groups.order.data<std::int64_t>(), Tensor(), sparse);
+         });
   return y;
 }
 

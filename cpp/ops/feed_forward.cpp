@@ -9,6 +9,7 @@
 //                                                                          Vaswani et al. 2017, eq. 2; article 003 §5.2.
 #include "ops/feed_forward.h"
 
+#include "core/grad.h"
 #include "ops/dropout.h"
 #include "ops/linear.h"
 
@@ -117,7 +118,13 @@ Tensor feed_forward(const Tensor& x, const Tensor& weight1, const Tensor& bias1,
     feed_forward_forward<T>(y.data<T>(), s);
   });
   if (!tracked) return y;
-  record("feed_forward", {x, weight1, bias1, weight2, bias2}, {y}, [s = std::move(s)](const Tensors& d) {
+  record("feed_forward", {x, weight1, bias1, weight2, bias2}, {y}, Twice::kYes, [s = std::move(s)](const Tensors& d) {
+    if (grad_enabled()) {
+      return accumulate_through({s.x, s.weight1, s.bias1, s.weight2, s.bias2}, d, [&s](const Tensors& p) -> Tensors {
+        const Tensor hidden = linear(p[0], p[1], p[2], s.activation);
+        return {linear(s.dropout > 0 ? attendo::dropout(hidden, s.dropout, s.stream) : hidden, p[3], p[4])};
+      });
+    }
     Tensor d_x;
     if (s.x.requires_grad()) d_x = Tensor::empty(s.x.shape(), s.x.dtype());
     dispatch_float("feed_forward", "x", s.x, [&](auto zero) {

@@ -16,6 +16,9 @@
 // Cho et al. 2014, eq. 5–8; article 004 §2.1, §5.3.
 #include "ops/gru.h"
 
+#include "core/grad.h"
+#include "ops/activations.h"
+#include "ops/linear.h"
 #include "ops/recurrent.h"
 
 namespace attendo {
@@ -125,6 +128,25 @@ void gru_backward(const Tensors& d, const GruSaved& saved) {
   }
 }
 
+// In differentiable operations; p: x, W, U, b, b', h_0.
+Tensors expanded(const Tensors& p, const RecurrentSizes& s, bool reset_after) {
+  const Index n = s.units;
+  // b and b' of gates first … last - 1, which may be undefined
+  auto part = [n](const Tensor& all, Index first, Index last) {
+    return all ? take(all, 0, first * n, last * n) : Tensor();
+  };
+  return recurrent_expanded(s, p[0], {p[5]}, [&](const Tensor& x, const Tensors& states) -> Tensors {
+    const Tensor& h = states[0];
+    const Tensor a = linear(x, p[1], p[3]);
+    const Tensor rz = add(take(a, 1, 0, 2 * n), linear(h, part(p[2], 0, 2), part(p[4], 0, 2)));
+    const Tensor r = sigmoid(take(rz, 1, 0, n)), z = sigmoid(take(rz, 1, n, 2 * n));
+    const Tensor u = part(p[2], 2, 3), b = part(p[4], 2, 3);
+    const Tensor past = reset_after ? multiply(r, linear(h, u, b)) : linear(multiply(r, h), u, b);
+    const Tensor fresh = tanh(add(take(a, 1, 2 * n, 3 * n), past));
+    return {add(fresh, multiply(z, subtract(h, fresh)))};
+  });
+}
+
 }  // namespace
 
 GruResult gru(const Tensor& x, const Tensor& weight_ih, const Tensor& weight_hh, const Tensor& bias_ih,
@@ -151,8 +173,13 @@ GruResult gru(const Tensor& x, const Tensor& weight_ih, const Tensor& weight_hh,
     gru_forward<T>(y, saved);
   });
   if (!tracked) return y;
-  record("gru", {x, weight_ih, weight_hh, bias_ih, bias_hh, h_0}, {y.out, y.h_n},
+  record("gru", {x, weight_ih, weight_hh, bias_ih, bias_hh, h_0}, {y.out, y.h_n}, Twice::kYes,
          [saved = std::move(saved)](const Tensors& d) {
+           if (grad_enabled()) {
+             const GruSaved& v = saved;
+             return accumulate_through({v.x, v.weight_ih, v.weight_hh, v.bias_ih, v.bias_hh, v.h_0}, d,
+                                       [&v](const Tensors& p) { return expanded(p, v.sizes, v.reset_after); });
+           }
            dispatch_float("gru", "x", saved.x, [&](auto zero) { gru_backward<decltype(zero)>(d, saved); });
          });
   return y;

@@ -7,6 +7,10 @@
 // x, y: (rows, n).  γ, β: (n,).  var is the mean square, without Bessel's correction.   Ba et al. 2016, eq. 4; 002 §5.2.
 #include "ops/layer_norm.h"
 
+#include "core/grad.h"
+#include "ops/arithmetic.h"
+#include "ops/reduce.h"
+
 namespace attendo {
 namespace {
 
@@ -19,13 +23,25 @@ void layer_norm_forward(T* y, const LayerNormSaved& s, double eps) {
   });
 }
 
+// In differentiable operations.
+Tensor expanded(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps) {
+  Tensor y = scale(x, 1);
+  if (x.dim(-1) > 0) {
+    const Tensor centred = subtract(x, mean(x, std::vector<int>{-1}, true));
+    const Tensor variance = mean(multiply(centred, centred), std::vector<int>{-1}, true);
+    y = multiply(centred, power(add_scalar(variance, eps), -0.5));
+  }
+  if (weight) y = multiply(y, weight);
+  return bias ? add(y, bias) : y;
+}
+
 }  // namespace
 
 LayerNormSaved check_layer_norm(const char* op, const Tensor& x, const Tensor& weight, const Tensor& bias, double eps) {
   check_float(op, "x", x);
   check_min_rank(op, "x", x, 1, "(..., n)");
   LayerNormSaved s;
-  s.x = x, s.weight = weight, s.bias = bias;
+  s.x = x, s.weight = weight, s.bias = bias, s.eps = eps;
   s.n = x.dim(-1);
   s.rows = x.shape().product(0, x.rank() - 1);
   for (const auto& [name, p] : {std::pair{"weight", &weight}, std::pair{"bias", &bias}}) {
@@ -48,7 +64,11 @@ Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, dou
     if (s.n > 0) layer_norm_forward<T>(y.data<T>(), s, eps);
   });
   if (!needs_grad({&x, &weight, &bias})) return y;
-  record("layer_norm", {x, weight, bias}, {y}, [s = std::move(s)](const Tensors& d) {
+  record("layer_norm", {x, weight, bias}, {y}, Twice::kYes, [s = std::move(s)](const Tensors& d) {
+    if (grad_enabled()) {
+      return accumulate_through({s.x, s.weight, s.bias}, d,
+                                [&s](const Tensors& p) -> Tensors { return {expanded(p[0], p[1], p[2], s.eps)}; });
+    }
     dispatch_float("layer_norm", "x", s.x, [&](auto zero) {
       using T = decltype(zero);
       Tensor d_x, d_weight, d_bias;

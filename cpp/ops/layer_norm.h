@@ -14,6 +14,7 @@ struct LayerNormSaved {
   Tensor x, weight, bias;
   Tensor mean, rstd;  // (rows,)
   Index rows, n;
+  double eps;
 };
 
 // Checks the arguments of `op` and makes room for mean and rstd.

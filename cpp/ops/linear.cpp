@@ -7,8 +7,13 @@
 //   Article 000 §5.2, 003 §4.3.
 #include "ops/linear.h"
 
+#include "core/grad.h"
 #include "core/parallel.h"
 #include "kernels/rows.h"
+#include "ops/activations.h"
+#include "ops/matmul.h"
+#include "ops/reduce.h"
+#include "ops/shape.h"
 
 namespace attendo {
 
@@ -114,9 +119,22 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Activat
     linear_forward<T>(y.data<T>(), x.data<T>(), weight.data<T>(), data_or_null<T>(bias), rows, in, out, epilogue);
   });
   if (!tracked) return y;
-  record("linear", {x, weight, bias}, {y},
+  record("linear", {x, weight, bias}, {y}, Twice::kYes,
          [x, weight, bias, activation, rows, in, out,
           kept = activation == Activation::kRelu ? y.detach() : before](const Tensors& d) {
+           if (grad_enabled() && activation != Activation::kNone) {
+             return accumulate_through({x, weight, bias}, d, [activation](const Tensors& p) -> Tensors {
+               const Tensor z = linear(p[0], p[1], p[2]);
+               return {activation == Activation::kRelu ? relu(z) : gelu(z)};
+             });
+           }
+           if (grad_enabled()) {
+             const Tensor d_y = reshape(d[0], {rows, out});
+             if (x.requires_grad()) accumulate(x, reshape(matmul(d_y, weight), x.shape()));
+             if (weight.requires_grad()) accumulate(weight, matmul(transpose(d_y), reshape(x, {rows, in})));
+             if (bias && bias.requires_grad()) accumulate(bias, sum(d_y, std::vector<int>{0}));
+             return;
+           }
            dispatch_float("linear", "x", x, [&](auto zero) {
              using T = decltype(zero);
              Tensor d_z = d[0];

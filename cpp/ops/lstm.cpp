@@ -12,6 +12,9 @@
 // Hochreiter and Schmidhuber 1997; Gers et al. 2000; article 004 §2.1, §5.3.
 #include "ops/lstm.h"
 
+#include "core/grad.h"
+#include "ops/activations.h"
+#include "ops/linear.h"
 #include "ops/recurrent.h"
 
 namespace attendo {
@@ -90,6 +93,17 @@ void lstm_backward(const Tensors& d, const LstmSaved& saved) {
   }
 }
 
+// In differentiable operations; p: x, W, U, b, b', h_0, c_0.
+Tensors expanded(const Tensors& p, const RecurrentSizes& s) {
+  const Index n = s.units;
+  return recurrent_expanded(s, p[0], {p[5], p[6]}, [&](const Tensor& x, const Tensors& states) -> Tensors {
+    const Tensor a = add(linear(x, p[1], p[3]), linear(states[0], p[2], p[4]));
+    auto gate = [&](Index g) { return take(a, 1, g * n, (g + 1) * n); };
+    const Tensor c = add(multiply(sigmoid(gate(1)), states[1]), multiply(sigmoid(gate(0)), tanh(gate(2))));
+    return {multiply(sigmoid(gate(3)), tanh(c)), c};
+  });
+}
+
 }  // namespace
 
 LstmResult lstm(const Tensor& x, const Tensor& weight_ih, const Tensor& weight_hh, const Tensor& bias_ih,
@@ -118,8 +132,13 @@ LstmResult lstm(const Tensor& x, const Tensor& weight_ih, const Tensor& weight_h
     lstm_forward<T>(y, saved);
   });
   if (!tracked) return y;
-  record("lstm", {x, weight_ih, weight_hh, bias_ih, bias_hh, h_0, c_0}, {y.out, y.h_n, y.c_n},
+  record("lstm", {x, weight_ih, weight_hh, bias_ih, bias_hh, h_0, c_0}, {y.out, y.h_n, y.c_n}, Twice::kYes,
          [saved = std::move(saved)](const Tensors& d) {
+           if (grad_enabled()) {
+             const LstmSaved& v = saved;
+             return accumulate_through({v.x, v.weight_ih, v.weight_hh, v.bias_ih, v.bias_hh, v.h_0, v.c_0}, d,
+                                       [&v](const Tensors& p) { return expanded(p, v.sizes); });
+           }
            dispatch_float("lstm", "x", saved.x, [&](auto zero) { lstm_backward<decltype(zero)>(d, saved); });
          });
   return y;

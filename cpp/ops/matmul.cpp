@@ -7,7 +7,9 @@
 #include "ops/matmul.h"
 
 #include "core/parallel.h"
+#include "ops/arithmetic.h"
 #include "ops/gemm.h"
+#include "ops/shape.h"
 
 namespace attendo {
 namespace {
@@ -139,7 +141,12 @@ Tensor matmul(const Tensor& a, const Tensor& b) {
     matmul_forward<T>(c.data<T>(), s);
   });
   if (!needs_grad({&a, &b})) return c;
-  record("matmul", {a, b}, {c}, [s = std::move(s)](const Tensors& d) {
+  record("matmul", {a, b}, {c}, Twice::kYes, [s = std::move(s)](const Tensors& d) {
+    if (grad_enabled()) {
+      if (s.a.requires_grad()) accumulate(s.a, sum_to_shape(matmul(d[0], swap_axes(s.b, -1, -2)), s.a.shape()));
+      if (s.b.requires_grad()) accumulate(s.b, sum_to_shape(matmul(swap_axes(s.a, -1, -2), d[0]), s.b.shape()));
+      return;
+    }
     dispatch_float("matmul", "a", s.a, [&](auto zero) {
       using T = decltype(zero);
       Tensor d_a, d_b;

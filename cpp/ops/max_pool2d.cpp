@@ -9,6 +9,8 @@
 #include <cmath>
 
 #include "core/parallel.h"
+#include "ops/embedding.h"
+#include "ops/shape.h"
 
 namespace attendo {
 namespace {
@@ -95,7 +97,14 @@ Tensor max_pool2d(const Tensor& x, Index kernel_h, Index kernel_w, Index stride_
     max_pool2d_forward<T>(y.data<T>(), where.data<std::int64_t>(), x.data<T>(), s);
   });
   if (!needs_grad({&x})) return y;
-  record("max_pool2d", {x}, {y}, [x, where, s](const Tensors& d) {
+  record("max_pool2d", {x}, {y}, Twice::kYes, [x, where, s](const Tensors& d) {
+    if (grad_enabled()) {
+      const Tensor ids = where.clone();
+      const Index n = ids.size(), positions = s.out_h * s.out_w;
+      for (Index i = 0; i < n; ++i) ids.data<std::int64_t>()[i] += i / positions * s.height * s.width;
+      accumulate(x, reshape(scatter_rows(reshape(d[0], {n, 1}), ids, x.size()), x.shape()));
+      return;
+    }
     Tensor d_x = Tensor::empty(x.shape(), x.dtype());
     dispatch_float("max_pool2d", "x", x, [&](auto zero) {
       using T = decltype(zero);

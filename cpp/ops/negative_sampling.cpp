@@ -15,9 +15,14 @@
 
 #include <algorithm>
 
+#include "core/grad.h"
 #include "core/parallel.h"
 #include "kernels/tables.h"
+#include "ops/arithmetic.h"
 #include "ops/embedding.h"
+#include "ops/reduce.h"
+#include "ops/shape.h"
+#include "ops/softmax.h"
 
 namespace attendo {
 namespace {
@@ -128,6 +133,21 @@ void accumulate_table(const Tensor& table, const Tensor& ids, const Tensor& x, c
   accumulate_groups(table, groups, x, index.get(), weight, sparse);
 }
 
+// In differentiable operations: log(1 + e^z) as minus the second of log softmax(z, 0).
+Tensor expanded(const Batch& b, const Tensor& w, const Tensor& u) {
+  const Index n = b.size * b.outputs;
+  Tensor h = gather_rows(w, b.word_ids);
+  if (b.share) h = multiply(h, b.share.view({b.share.size(), 1}));
+  h = scatter_rows(h, b.pair_of_word, b.size);
+  const Tensor rows = reshape(gather_rows(u, b.output_ids), {b.size, b.outputs, b.d});
+  const Tensor x = sum(multiply(rows, reshape(h, {b.size, 1, b.d})), std::vector<int>{2});
+  const Tensor sign = Tensor::full({1, b.outputs}, w.dtype(), 1.0);
+  dispatch_float("negative_sampling", "input_vectors", w, [&](auto zero) { sign.data<decltype(zero)>()[0] = -1; });
+  const Tensor z = reshape(multiply(x, sign), {n, 1});
+  const Tensor log_p = log_softmax(concatenate({z, Tensor::zeros({n, 1}, w.dtype())}, 1));
+  return scale(sum(reshape(take(log_p, 1, 1, 2), {b.size, b.outputs}), std::vector<int>{1}), -1);
+}
+
 void check_arguments(const Tensor& words, const Tensor& targets, const Tensor& negatives, const Tensor& w,
                      const Tensor& u) {
   const char* op = "negative_sampling";
@@ -169,8 +189,13 @@ Tensor negative_sampling(const Tensor& words, const Tensor& targets, const Tenso
                                  output_vectors.data<T>());
   });
   if (!needs_grad({&input_vectors, &output_vectors})) return loss;
-  record("negative_sampling", {input_vectors, output_vectors}, {loss},
+  record(sparse ? "sparse negative_sampling" : "negative_sampling", {input_vectors, output_vectors}, {loss},
+         sparse ? Twice::kNo : Twice::kYes,
          [batch, h, slope, w = input_vectors, u = output_vectors, sparse](const Tensors& grad) {
+           if (grad_enabled()) {
+             return accumulate_through(
+                 {w, u}, grad, [&batch](const Tensors& p) -> Tensors { return {expanded(*batch, p[0], p[1])}; });
+           }
            dispatch_float("negative_sampling", "input_vectors", w, [&](auto zero) {
              using T = decltype(zero);
              const Batch& b = *batch;

@@ -15,7 +15,9 @@
 #include "core/parallel.h"
 #include "kernels/gemm.h"
 #include "kernels/recurrent.h"
+#include "ops/arithmetic.h"
 #include "ops/gemm.h"
+#include "ops/shape.h"
 
 namespace attendo {
 
@@ -378,6 +380,42 @@ void add_bias_gradient(const GradTarget& target, Index gate, const T* d_gate, co
   if (!target.buffer) return;
   T* out = target.buffer.data<T>() + gate * s.units;
   for (Index j = 0; j < s.units; ++j) out[j] = target.add ? out[j] + d_gate[j] : d_gate[j];
+}
+
+// The walk through time in differentiable operations: step(x_t (B, in), states) gives the next states (B, H), of which the
+// first is the output of that step. -> out (B, S, H), then the last states.
+template <typename Step>
+Tensors recurrent_expanded(const RecurrentSizes& s, const Tensor& x, Tensors states, const Step& step) {
+  for (Tensor& state : states) {
+    if (!state) state = Tensor::zeros({s.batch, s.units}, x.dtype());
+  }
+  // Whether position t of a sample is before its end, or behind it.
+  auto before_end = [&](Index first, Index last, Index n, bool before) {
+    const Tensor out = Tensor::empty({s.batch, last - first, n}, DType::kBool);
+    for (Index i = 0; i < out.size(); ++i) {
+      const bool inside = first + i / n % (last - first) < *s.length_of(i / n / (last - first));
+      out.data<bool>()[i] = inside == before;
+    }
+    return out;
+  };
+  const Tensor in = s.lengths ? select(x, before_end(0, s.length, s.in, true)) : x;
+  Tensors outs(static_cast<size_t>(s.length));
+  for (Index i = 0; i < s.length; ++i) {
+    const Index t = s.reverse ? s.length - 1 - i : i;
+    Tensors next = step(reshape(take(in, 1, t, t + 1), {s.batch, s.in}), states);
+    Tensor out = next[0];
+    if (s.lengths) {
+      const Shape shape{s.batch, s.units};
+      const Tensor inside = before_end(t, t + 1, s.units, true).view(shape);
+      const Tensor behind = before_end(t, t + 1, s.units, false).view(shape);
+      out = select(out, inside);
+      for (size_t k = 0; k < next.size(); ++k) next[k] = add(select(next[k], inside), select(states[k], behind));
+    }
+    states = std::move(next);
+    outs[static_cast<size_t>(t)] = reshape(out, {s.batch, 1, s.units});
+  }
+  states.insert(states.begin(), outs.empty() ? Tensor::zeros({s.batch, 0, s.units}, x.dtype()) : concatenate(outs, 1));
+  return states;
 }
 
 template <typename T>

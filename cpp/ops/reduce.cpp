@@ -14,6 +14,7 @@
 #include "core/parallel.h"
 #include "kernels/gemm.h"
 #include "ops/arithmetic.h"
+#include "ops/embedding.h"
 #include "ops/gemm.h"
 #include "ops/shape.h"
 
@@ -157,7 +158,12 @@ Tensor scaled_sum(const char* op, const Tensor& x, const Axes& axes, bool keepdi
     }
   });
   if (!needs_grad({&p.x})) return y;
-  record(op, {p.x}, {y}, [in = p.x, middle = p.middle, factor](const Tensors& d) {
+  record(op, {p.x}, {y}, Twice::kYes, [in = p.x, middle = p.middle, factor](const Tensors& d) {
+    if (grad_enabled()) {
+      const Tensor d_y = reshape(scale(d[0], factor), {middle.outer, 1, middle.inner});
+      accumulate(in, reshape(broadcast_to(d_y, {middle.outer, middle.count, middle.inner}), in.shape()));
+      return;
+    }
     Tensor d_x = Tensor::empty(in.shape(), in.dtype());
     dispatch_float("sum", "x", in, [&](auto zero) {
       using T = decltype(zero);
@@ -229,7 +235,13 @@ Tensor max(const Tensor& x, const Axes& axes, bool keepdims) {
     max_forward<T>(y.data<T>(), where.data(), p.x.data<T>(), rows, n);
   });
   if (!needs_grad({&p.x})) return y;
-  record("max", {p.x}, {y}, [in = p.x, rows, n, where = std::move(where)](const Tensors& d) {
+  record("max", {p.x}, {y}, Twice::kYes, [in = p.x, rows, n, where = std::move(where)](const Tensors& d) {
+    if (grad_enabled()) {
+      const Tensor ids = Tensor::empty({rows}, DType::kInt64);
+      for (Index r = 0; r < rows; ++r) ids.data<std::int64_t>()[r] = r * n + where[static_cast<size_t>(r)];
+      accumulate(in, reshape(scatter_rows(reshape(d[0], {rows, 1}), ids, rows * n), in.shape()));
+      return;
+    }
     Tensor d_x = Tensor::empty(in.shape(), in.dtype());
     dispatch_float("max", "x", in, [&](auto zero) {
       using T = decltype(zero);

@@ -7,6 +7,8 @@
 // cache. Kept: s, μ, 1/σ; the dropped elements are found again.   Vaswani et al. 2017, §3.1 and §5.4; article 003 §5.2.
 #include "ops/residual_norm.h"
 
+#include "core/grad.h"
+#include "ops/arithmetic.h"
 #include "ops/dropout.h"
 #include "ops/layer_norm.h"
 
@@ -110,8 +112,14 @@ ResidualNorm residual_norm(const Tensor& x, const Tensor& r, const Tensor& weigh
   if (!taped) return result;
   Tensors outputs{result.out};
   if (want_sum) outputs.push_back(sum);
-  record("residual_norm", {x, r, weight, bias}, outputs,
-         [saved = std::move(saved)](const Tensors& d) { backward_of(saved, d); });
+  record("residual_norm", {x, r, weight, bias}, outputs, Twice::kYes, [saved = std::move(saved)](const Tensors& d) {
+    if (!grad_enabled()) return backward_of(saved, d);
+    const LayerNormSaved& norm = saved.norm;
+    accumulate_through({saved.x, saved.r, norm.weight, norm.bias}, d, [&](const Tensors& in) -> Tensors {
+      const Tensor s = add(in[0], saved.p > 0 ? dropout(in[1], saved.p, saved.stream) : in[1]);
+      return {layer_norm(s, in[2], in[3], norm.eps), s};
+    });
+  });
   return result;
 }
 

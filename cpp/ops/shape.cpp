@@ -1,12 +1,13 @@
 // Operations that move elements and compute nothing
 //
-//   reshape, transpose, slice, concatenate:   y = P x,   dx = Pᵀ dy      (P: a selection or permutation of elements)
+//   reshape, transpose, slice, concatenate, select:   y = P x,   dx = Pᵀ dy      (P: a selection or permutation of elements)
 #include "ops/shape.h"
 
 #include <algorithm>
 #include <cstring>
 #include <numeric>
 
+#include "core/parallel.h"
 #include "ops/xtensor.h"
 
 namespace attendo {
@@ -75,6 +76,23 @@ Shape kept_shape(const std::vector<SliceAxis>& key) {  // with squeezed axes sti
   return shape;
 }
 
+// slice's transpose: d_y where `key` says, zeros elsewhere.
+Tensor unslice(const Tensor& d_y, const Shape& shape, const std::vector<SliceAxis>& key) {
+  Tensor x = Tensor::zeros(shape, d_y.dtype());
+  if (d_y.size() > 0) {
+    dispatch_width(x, [&](auto zero) {
+      using T = decltype(zero);
+      auto target = adapt<T>(x);
+      const auto source = adapt<T>(d_y.view(kept_shape(key)));
+      auto view = xt::strided_view(target, strided(key));
+      xt::noalias(view) = source;
+    });
+  }
+  if (!needs_grad({&d_y})) return x;
+  record("slice", {d_y}, {x}, Twice::kYes, [d_y, key](const Tensors& d) { accumulate(d_y, slice(d[0], key)); });
+  return x;
+}
+
 }  // namespace
 
 Tensor reshape(const Tensor& x, const Shape& wanted) {
@@ -103,7 +121,7 @@ Tensor reshape(const Tensor& x, const Shape& wanted) {
   if (shape == x.shape()) return x;
   Tensor y = x.view(shape);
   if (!needs_grad({&x})) return y;
-  record("reshape", {x}, {y}, [x](const Tensors& d) { accumulate(x, d[0].view(x.shape())); });
+  record("reshape", {x}, {y}, Twice::kYes, [x](const Tensors& d) { accumulate(x, reshape(d[0], x.shape())); });
   return y;
 }
 
@@ -126,7 +144,8 @@ Tensor transpose(const Tensor& x, std::vector<int> axes) {
   if (std::is_sorted(axes.begin(), axes.end())) return x;
   Tensor y = transpose_forward(x, axes);
   if (!needs_grad({&x})) return y;
-  record("transpose", {x}, {y}, [x, inverse](const Tensors& d) { accumulate(x, transpose_forward(d[0], inverse)); });
+  record("transpose", {x}, {y}, Twice::kYes,
+         [x, inverse](const Tensors& d) { accumulate(x, transpose(d[0], inverse)); });
   return y;
 }
 
@@ -157,19 +176,7 @@ Tensor slice(const Tensor& x, const std::vector<SliceAxis>& key) {
   }
   y = y.view(shape);
   if (!needs_grad({&x})) return y;
-  record("slice", {x}, {y}, [x, key, kept](const Tensors& d) {
-    Tensor d_x = Tensor::zeros(x.shape(), x.dtype());
-    if (d[0].size() > 0) {
-      dispatch_width(x, [&](auto zero) {
-        using T = decltype(zero);
-        auto target = adapt<T>(d_x);
-        const auto source = adapt<T>(d[0].view(kept));
-        auto view = xt::strided_view(target, strided(key));
-        xt::noalias(view) = source;
-      });
-    }
-    accumulate(x, d_x);
-  });
+  record("slice", {x}, {y}, Twice::kYes, [x, key](const Tensors& d) { accumulate(x, unslice(d[0], x.shape(), key)); });
   return y;
 }
 
@@ -205,11 +212,14 @@ Tensor concatenate(const Tensors& parts, int axis) {
     offset += length;
   }
   if (!needs_grad(parts)) return y;
-  record("concatenate", parts, {y}, [parts, axis, outer, width, row](const Tensors& d) {
+  record("concatenate", parts, {y}, Twice::kYes, [parts, axis, outer, width, row](const Tensors& d) {
     size_t at = 0;
+    Index first = 0;
     for (const Tensor& part : parts) {
       const size_t length = static_cast<size_t>(part.dim(axis)) * width;
-      if (part.requires_grad()) {
+      if (part.requires_grad() && grad_enabled()) {
+        accumulate(part, take(d[0], axis, first, first + part.dim(axis)));
+      } else if (part.requires_grad()) {
         Tensor d_part = Tensor::empty(part.shape(), part.dtype());
         for (Index o = 0; o < outer && length > 0; ++o) {
           std::memcpy(d_part.raw() + static_cast<size_t>(o) * length, d[0].raw() + static_cast<size_t>(o) * row + at,
@@ -218,8 +228,31 @@ Tensor concatenate(const Tensors& parts, int axis) {
         accumulate(part, d_part);
       }
       at += length;
+      first += part.dim(axis);
     }
   });
+  return y;
+}
+
+Tensor take(const Tensor& x, int axis, Index begin, Index end) {
+  std::vector<SliceAxis> key;
+  for (int i = 0; i < x.rank(); ++i) key.push_back(i == axis ? SliceAxis{begin, end, 1} : SliceAxis{0, x.dim(i), 1});
+  return slice(x, key);
+}
+
+Tensor select(const Tensor& x, const Tensor& kept, double other) {
+  Tensor y = Tensor::empty(x.shape(), x.dtype());
+  const bool* keep = kept.data<bool>();
+  dispatch_float("select", "x", x, [&](auto zero) {
+    using T = decltype(zero);
+    const T* in = x.data<T>();
+    T* out = y.data<T>();
+    parallel_ranges(x.size(), 1 << 15, [=](Index begin, Index end) {
+      for (Index i = begin; i < end; ++i) out[i] = keep[i] ? in[i] : static_cast<T>(other);
+    });
+  });
+  if (!needs_grad({&x})) return y;
+  record("select", {x}, {y}, Twice::kYes, [x, kept](const Tensors& d) { accumulate(x, select(d[0], kept)); });
   return y;
 }
 

@@ -21,4 +21,10 @@ Tensor slice(const Tensor& x, const std::vector<SliceAxis>& key);
 
 Tensor concatenate(const Tensors& parts, int axis);
 
+// Positions begin … end - 1 along one axis.
+Tensor take(const Tensor& x, int axis, Index begin, Index end);
+
+// x where `kept` (bool, of x's shape) is true, `other` elsewhere, whatever x is there.
+Tensor select(const Tensor& x, const Tensor& kept, double other = 0);
+
 }  // namespace attendo

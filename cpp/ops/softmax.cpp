@@ -12,6 +12,7 @@
 #include "core/parallel.h"
 #include "kernels/rows.h"
 #include "ops/arithmetic.h"
+#include "ops/reduce.h"
 #include "ops/shape.h"
 
 namespace attendo {
@@ -78,7 +79,12 @@ Tensor softmax(const Tensor& x, int axis) {
       softmax_forward<T>(y.data<T>(), in.data<T>(), rows, n);
     });
     if (!needs_grad({&in})) return y;
-    record("softmax", {in}, {y}, [in, saved = y.detach(), rows, n](const Tensors& d) {
+    record("softmax", {in}, {y}, Twice::kYes, [in, saved = y.detach(), rows, n](const Tensors& d) {
+      if (grad_enabled()) {
+        const Tensor again = softmax(in);
+        accumulate(in, multiply(again, subtract(d[0], sum(multiply(d[0], again), std::vector<int>{-1}, true))));
+        return;
+      }
       Tensor d_x = Tensor::empty(saved.shape(), saved.dtype());
       dispatch_float("softmax", "x", saved, [&](auto zero) {
         using T = decltype(zero);
@@ -100,7 +106,11 @@ Tensor log_softmax(const Tensor& x, int axis) {
       log_softmax_forward<T>(y.data<T>(), in.data<T>(), rows, n);
     });
     if (!needs_grad({&in})) return y;
-    record("log_softmax", {in}, {y}, [in, saved = y.detach(), rows, n](const Tensors& d) {
+    record("log_softmax", {in}, {y}, Twice::kYes, [in, saved = y.detach(), rows, n](const Tensors& d) {
+      if (grad_enabled()) {
+        accumulate(in, subtract(d[0], multiply(softmax(in), sum(d[0], std::vector<int>{-1}, true))));
+        return;
+      }
       Tensor d_x = Tensor::empty(saved.shape(), saved.dtype());
       dispatch_float("log_softmax", "x", saved, [&](auto zero) {
         using T = decltype(zero);

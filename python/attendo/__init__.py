@@ -14,6 +14,7 @@ array([[1.  , 0.  , 0.  ],
 ========================  ==========================================================================
 :func:`attention`         attention as one function, with :mod:`masks` and :mod:`score_mods`
 :mod:`functional`         the other operations
+:func:`grad`              gradients of chosen tensors, and gradients of gradients
 :mod:`nn`                 layers, and :class:`nn.Module` to write your own
 :mod:`models`             whole networks: the Transformer
 :mod:`train`              the Trainer, with :mod:`losses`, :mod:`optim`, :mod:`schedules` and :mod:`callbacks`
@@ -29,6 +30,8 @@ from typing import TYPE_CHECKING
 
 from . import callbacks, functional, losses, masks, models, nn, optim, schedules, score_mods, train
 from ._grad import enable_grad, no_grad
+from . import callbacks, functional, losses, masks, models, nn, optim, schedules, train
+from ._grad import enable_grad, grad, no_grad
 from ._info import (
     __version__,
     get_num_threads,
@@ -51,6 +54,7 @@ __all__ = [
     "enable_grad",
     "functional",
     "get_num_threads",
+    "grad",
     "info",
     "load",
     "load_state_dict",

@@ -126,6 +126,8 @@ class _Tensor:
     def backward(self, gradient: "TensorLike | None" = None) -> None:
         """Add the gradient of this Tensor to ``grad`` of every leaf it was computed from.
 
+        For gradients of chosen tensors, and gradients of gradients, see :func:`attendo.grad`.
+
         Parameters
         ----------
         gradient : array_like or Tensor, shape of this one, optional
