@@ -1,5 +1,5 @@
-"""Gradients of gradients: the first ones on the tape against the kernels' own, the second ones against central
-differences of the first."""
+"""Gradients of gradients: the first ones on the tape against the kernels' own, the second ones against
+central differences of the first."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ def leaves(arrays: Sequence[Any]) -> list[at.Tensor]:
 
 
 def check_grad_grad(f: Function, arrays: Sequence[Array], directions: int = 3, scale: float = 1.0) -> None:
-    """f(*tensors) gives a Tensor or several. With g_i = grad(f, x_i, v) and u_i fixed at random, the gradients
-    of h = Σ u_i·g_i with respect to all x and v are compared with the slope of h along random directions.
+    """f(*tensors) gives a Tensor or several. With g_i = grad(f, x_i, v) and u_i fixed at random, the
+    gradients of h = Σ u_i·g_i with respect to all x and v are compared with the slope of h along random
+    directions.
 
     `scale`: the size of what cancels on the way, where it is larger than the results.
     """

@@ -370,9 +370,10 @@ template <typename Body>
 Tensor for_pairs(const Problem& p, const Body& body) {
   const Tensor out = Tensor::empty({p.batch, p.heads, p.length, p.keys}, DType::kBool);
   bool* to = out.data<bool>();
-  parallel_for(p.batch * p.heads, [&](Index bh) {
-    for (Index l = 0; l < p.length; ++l) {
-      for (Index j = 0; j < p.keys; ++j) to[(bh * p.length + l) * p.keys + j] = body(bh / p.heads, bh % p.heads, l, j);
+  parallel_ranges(p.batch * p.heads * p.length, rows_per_task(8 * p.keys), [&](Index begin, Index end) {
+    for (Index row = begin; row < end; ++row) {
+      const Index bh = row / p.length, b = bh / p.heads, h = bh % p.heads, l = row % p.length;
+      for (Index j = 0; j < p.keys; ++j) to[row * p.keys + j] = body(b, h, l, j);
     }
   });
   return out;

@@ -23,6 +23,27 @@ void dispatch_width(const Tensor& x, const Body& body) {
   }
 }
 
+// (outer, a, b) -> (outer, b, a) in squares, of which rows and columns stay in the cache.
+template <typename T>
+void transpose_matrices(T* out, const T* in, Index outer, Index a, Index b) {
+  constexpr Index kSquare = 32;
+  const Index bands = (a + kSquare - 1) / kSquare;
+  parallel_ranges(outer * bands, rows_per_task(8 * kSquare * b), [=](Index begin, Index end) {
+    for (Index band = begin; band < end; ++band) {
+      const Index o = band / bands * a * b, first = band % bands * kSquare, last = std::min(a, first + kSquare);
+      for (Index k = 0; k < b; k += kSquare) {
+        // By way of a copy, whose rows are not a power of two apart.
+        T square[kSquare][kSquare + 1];
+        const Index columns = std::min(kSquare, b - k);
+        for (Index i = first; i < last; ++i) {
+          for (Index j = 0; j < columns; ++j) square[j][i - first] = in[o + i * b + k + j];
+        }
+        for (Index j = 0; j < columns; ++j) std::copy_n(square[j], last - first, out + o + (k + j) * a + first);
+      }
+    }
+  });
+}
+
 Tensor transpose_forward(const Tensor& x, const std::vector<int>& axes) {
   Shape shape;
   for (int axis : axes) shape.push_back(x.dim(axis));
@@ -47,6 +68,10 @@ Tensor transpose_forward(const Tensor& x, const std::vector<int>& axes) {
     if (rotation) {
       const Index outer = x.shape().product(0, first), a = x.shape().product(first, split);
       const Index b = x.shape().product(split, last), inner = x.shape().product(last, rank);
+      if (inner == 1) {
+        transpose_matrices(out, in, outer, a, b);
+        return;
+      }
       for (Index o = 0; o < outer; ++o) {
         for (Index i = 0; i < a; ++i) {
           for (Index j = 0; j < b; ++j) {
@@ -61,6 +86,14 @@ Tensor transpose_forward(const Tensor& x, const std::vector<int>& axes) {
     xt::noalias(target) = xt::transpose(source, axes);
   });
   return y;
+}
+
+template <typename T>
+void select_forward(T* y, const T* x, const bool* kept, T other, Index n) {
+  for (Index i = 0; i < n; ++i) {
+    const T value = x[i];  // read whatever `kept` is: a load behind a condition keeps the loop from being vectorised
+    y[i] = kept[i] ? value : other;
+  }
 }
 
 xt::xstrided_slice_vector strided(const std::vector<SliceAxis>& key) {
@@ -248,7 +281,7 @@ Tensor select(const Tensor& x, const Tensor& kept, double other) {
     const T* in = x.data<T>();
     T* out = y.data<T>();
     parallel_ranges(x.size(), 1 << 15, [=](Index begin, Index end) {
-      for (Index i = begin; i < end; ++i) out[i] = keep[i] ? in[i] : static_cast<T>(other);
+      select_forward(out + begin, in + begin, keep + begin, static_cast<T>(other), end - begin);
     });
   });
   if (!needs_grad({&x})) return y;

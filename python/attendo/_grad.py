@@ -102,9 +102,9 @@ def grad(
     ------
     ValueError
         When an output depends on nothing that requires a gradient or an input requires none; when an output
-        has more than one element and no entry in ``grad_outputs``, or that has another shape; when the outputs
-        do not depend on an input and ``allow_unused`` is False; with ``create_graph``, when there are no
-        gradients of gradients for an operation on the way: the message names it.
+        has more than one element and no entry in ``grad_outputs``, or that has another shape; when the
+        outputs do not depend on an input and ``allow_unused`` is False; with ``create_graph``, when there are
+        no gradients of gradients for an operation on the way: the message names it.
     TypeError
         When an output or input is not a Tensor, or a dtype of ``grad_outputs`` is not that of its output.
 
@@ -114,17 +114,16 @@ def grad(
 
     With ``create_graph`` every gradient is computed by differentiable operations, for scaled dot-product
     attention by the written-out :math:`L \times S` arrays: memory and time are several times those of
-    ``backward()``, whose kernels keep no such arrays. The gradients agree with those of ``backward()`` but for
-    rounding. Where relu has its kink, a maximum a tie or sqrt its zero, second derivatives are those of the
-    branch taken.
+    ``backward()``, whose kernels keep no such arrays. The gradients agree with those of ``backward()`` but
+    for rounding. Where relu has its kink or a maximum a tie, second derivatives are of the branch taken.
 
     Arithmetic, reductions, shapes, activations, products, linear maps, softmax, norms, dropout, embedding,
     cross-entropy, convolution, pooling, LSTM and GRU have gradients of gradients, as has
     :func:`attendo.attention`, and so have the layers made of them. Operations that have none, and tables with
     ``sparse=True``, refuse by name: nothing is ever taken for a constant.
 
-    :meth:`Tensor.backward` has no ``create_graph``: gradients on the tape that leaves keep would be cycles, which
-    are never freed.
+    :meth:`Tensor.backward` has no ``create_graph``: gradients on the tape that leaves keep would be cycles,
+    which are never freed.
 
     References
     ----------

@@ -40,7 +40,7 @@ MASKS = {
 }
 
 
-# ------------------------------------------------------------------------------------------------- every option
+# ---------------------------------------------------------------------------------------- every option
 
 
 @pytest.mark.parametrize("mask", MASKS)
@@ -124,7 +124,7 @@ def test_same_bits_on_any_number_of_threads():
         assert_same_bits(a, b)
 
 
-# ------------------------------------------------------------------------------------------------- NaN
+# ---------------------------------------------------------------------------------------- NaN
 
 
 @pytest.mark.parametrize("poison", [np.nan, np.inf, 1e300], ids=str)
@@ -176,7 +176,7 @@ def test_a_nan_that_is_attended_to_shows():
         assert nan[0, 0, 2].all() and not nan[0, 0, :2].any() and not nan[0, 1].any() and not nan[1].any()
 
 
-# ------------------------------------------------------------------------------------------------- what it is for
+# ---------------------------------------------------------------------------------------- what it is for
 
 
 def test_hessian_vector_products():
@@ -283,7 +283,7 @@ def test_projections_that_share_weights(kinds):
 
 
 def test_training_goes_on_as_before():
-    """Ordinary gradients after a penalty are those without one, to the bit; leaves' own are not touched by it."""
+    """Ordinary gradients after a penalty are those without one, to the bit; it leaves nothing in leaves."""
     layer = randomized(at.nn.EncoderLayer(8, 2, 16, dropout=0.1, seed=3))
     x = np.random.default_rng(0).standard_normal((2, 5, 8)).astype(np.float32)
 
@@ -321,7 +321,7 @@ def test_nothing_leaks():
     assert at.memory_stats()["live_bytes"] == live
 
 
-# ------------------------------------------------------------------------------------------------- PyTorch
+# ---------------------------------------------------------------------------------------- PyTorch
 
 
 @pytest.mark.parametrize(

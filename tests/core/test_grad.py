@@ -25,7 +25,7 @@ def positive(*shape):
     return 0.5 + np.abs(normal(*shape))
 
 
-# ------------------------------------------------------------------------------------------------- first gradients
+# ---------------------------------------------------------------------------------------- first gradients
 
 
 def test_gradients_of_what_is_named_and_of_nothing_else():
@@ -177,7 +177,7 @@ def test_errors(call, error, says):
         call()
 
 
-# ------------------------------------------------------------------------------------------------- second gradients
+# ---------------------------------------------------------------------------------------- second gradients
 
 
 def test_powers_to_the_fourth_order():
@@ -274,7 +274,7 @@ def test_nothing_leaks():
     assert at.memory_stats()["live_bytes"] == live
 
 
-# ------------------------------------------------------------------------------------------------- every operation
+# ---------------------------------------------------------------------------------------- every operation
 
 LENGTHS = np.array([3, 1, 0])
 BLOCKS = {
