@@ -43,6 +43,7 @@ struct Problem {
   Layout q_layout, k_layout, v_layout, out_layout;
   double scale = 1;
   Index q_offset = 0;
+  Tensor q_offsets;  // int64 (batch,), in place of q_offset
   std::optional<Index> left, right;  // causal: right 0
   std::shared_ptr<const MaskRule> rule;
   Index rule_row = 0;
@@ -53,11 +54,13 @@ struct Problem {
   Index mask_col = 0, bias_col = 0;
   double dropout = 0;
   std::uint64_t stream = 0;
+  Index first_batch = 0;  // of all batch entries, where the problem is a part: its dropout is that of the whole
   Shape weights_shape;
   double softcap = 0;
   Twice twice = Twice::kNo;
 
   Index group() const { return heads / kv_heads; }
+  Index offset_of(Index b) const { return q_offsets ? q_offsets.data<std::int64_t>()[b] : q_offset; }
   Index work() const { return length * keys * (d + d_v); }  // of one head
 };
 
@@ -74,8 +77,9 @@ kernels::AttentionHead<T> head_of(const Problem& p, Index b, Index h, T* registe
   head.scale = static_cast<T>(p.scale);
   head.key_length = p.keys;
   head.keys = p.key_lengths ? p.key_lengths.data<std::int64_t>()[b] : p.keys;
-  head.causal = p.right.has_value(), head.offset = p.q_offset + p.right.value_or(0);
-  head.windowed = p.left.has_value(), head.begin = p.q_offset - p.left.value_or(0);
+  const Index at = p.offset_of(b);
+  head.causal = p.right.has_value(), head.offset = at + p.right.value_or(0);
+  head.windowed = p.left.has_value(), head.begin = at - p.left.value_or(0);
   if (p.rule) head.rule = p.rule->of(b, h, p.rule_row);
   if (p.mask) {
     head.mask = p.mask.data<bool>() + p.mask_batch[static_cast<size_t>(b)] + h * p.mask_layout.head;
@@ -87,7 +91,7 @@ kernels::AttentionHead<T> head_of(const Problem& p, Index b, Index h, T* registe
   }
   if (p.dropout > 0) {
     head.dropout = true;
-    head.stream = mix_seed(p.stream, static_cast<std::uint64_t>(b * p.heads + h));
+    head.stream = mix_seed(p.stream, static_cast<std::uint64_t>((p.first_batch + b) * p.heads + h));
     head.drop_below = drop_threshold(p.dropout);
     head.keep_scale = keep_scale<T>(p.dropout);
   }
@@ -360,8 +364,8 @@ void attention_backward(const Gradients<T>& g, const Problem& p) {
 // Every option has its place in `expanded`, or makes this kNo: then gradients of gradients are refused. A new member of
 // AttentionOptions does not compile here before that is decided.
 Twice twice_of(const AttentionOptions& options) {
-  [[maybe_unused]] const auto& [scale, causal, q_offset, left, right, rule, rule_row, key_lengths, mask, bias, softcap,
-                                program, sinks, dropout, generator] = options;
+  [[maybe_unused]] const auto& [scale, causal, q_offset, q_offsets, left, right, rule, rule_row, key_lengths, mask, bias,
+                                softcap, program, sinks, dropout, generator] = options;
   return program ? Twice::kNo : Twice::kYes;
 }
 
@@ -382,7 +386,7 @@ Tensor for_pairs(const Problem& p, const Body& body) {
 Tensor allowed_pairs(const Problem& p) {
   if (!p.left && !p.right && !p.key_lengths && !p.mask && !p.rule) return {};
   const Tensor allowed = for_pairs(p, [&](Index b, Index h, Index l, Index j) {
-    const Index i = l + p.q_offset;
+    const Index i = l + p.offset_of(b);
     if (p.left && j < i - *p.left) return false;
     if (p.right && j > i + *p.right) return false;
     if (p.key_lengths && j >= p.key_lengths.data<std::int64_t>()[b]) return false;
@@ -493,7 +497,12 @@ void apply_options(Problem& p, const AttentionOptions& o, Index heads) {
   p.scale = o.scale.value_or(p.d > 0 ? 1.0 / std::sqrt(static_cast<double>(p.d)) : 1.0);
   if (!std::isfinite(p.scale)) value_error("attention: scale is ", p.scale, " but must be a finite number");
   p.q_offset = o.q_offset, p.left = o.left, p.right = o.causal ? Index{0} : o.right, p.rule = o.rule;
-  p.rule_row = o.rule_row;
+  p.rule_row = o.rule_row, p.q_offsets = o.q_offsets;
+  if (p.q_offsets && (p.rule || o.program)) {
+    value_error("attention: q_offset has an entry for each of the batch, which goes with ",
+                p.rule ? "masks.causal, window, lengths, prefix and one dense, joined by & alone"
+                       : "everything but score_mod, whose i counts from one offset");
+  }
   if (o.key_lengths) {
     if (o.key_lengths.dtype() != DType::kInt64) type_error("attention: lengths must be int64");
     if (o.key_lengths.size() != p.batch) {
@@ -622,10 +631,8 @@ Layout dense_layout(const Tensor& x) {  // (…, H, N, D)
   return {0, x.rank() >= 3 ? head * x.dim(-3) : head, head, row};
 }
 
-}  // namespace
-
-AttentionResult scaled_dot_product(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options,
-                                   bool return_weights) {
+// q (…, H, L, D), k (…, Hkv, S, D), v (…, Hkv, S, Dv), checked.
+Problem dense_problem(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options) {
   const std::pair<const char*, const Tensor*> inputs[] = {{"q", &q}, {"k", &k}, {"v", &v}};
   for (const auto& [name, x] : inputs) {
     check_float("attention", name, *x);
@@ -658,14 +665,66 @@ AttentionResult scaled_dot_product(const Tensor& q, const Tensor& k, const Tenso
     }
     p.batch *= q.dim(axis);
   }
-  Shape out_shape = q.shape();
-  out_shape[-1] = p.d_v;
   p.weights_shape = q.shape();
   p.weights_shape[-1] = p.keys;
   if (p.kv_heads == 0) p.kv_heads = p.heads = 1, p.batch = 0;  // nothing to do, but shapes are right
   p.q_layout = dense_layout(q), p.k_layout = dense_layout(k), p.v_layout = dense_layout(v);
   p.out_layout = {0, p.heads * p.length * p.d_v, p.length * p.d_v, p.d_v};
   apply_options(p, options, rank >= 3 ? q.dim(-3) : 1);
+  return p;
+}
+
+// ---- sequences one after the other ----------------------------------------------------------------------------------
+
+struct Sequences {
+  std::vector<Index> q, k;  // where each begins, and where the last one ends
+  Index count() const { return static_cast<Index>(q.size()) - 1; }
+};
+
+// body(sequence, its first query) for every sequence, a problem of its own within `all`; several a task while they are
+// small. A large one is cut into tasks as it would be alone, so that it gives the same bits.
+template <typename Body>
+void for_sequences(const Problem& all, const Sequences& s, const Body& body) {
+  std::vector<Index> first{0};  // sequence of each task
+  Index work = 0;
+  for (Index n = 0; n < s.count(); ++n) {
+    const auto i = static_cast<size_t>(n);
+    work += all.heads * (s.q[i + 1] - s.q[i]) * (s.k[i + 1] - s.k[i]) * (all.d + all.d_v) + 1;
+    if (work < kTaskWork && n + 1 < s.count()) continue;
+    first.push_back(n + 1);
+    work = 0;
+  }
+  parallel_for(static_cast<Index>(first.size()) - 1, [&](Index task) {
+    Problem one = all;
+    one.batch = 1;
+    one.q_offsets = Tensor();
+    for (Index n = first[static_cast<size_t>(task)]; n < first[static_cast<size_t>(task) + 1]; ++n) {
+      const auto i = static_cast<size_t>(n);
+      one.first_batch = n;
+      one.length = s.q[i + 1] - s.q[i], one.keys = s.k[i + 1] - s.k[i];
+      one.q_layout.at = s.q[i] * one.q_layout.row;
+      one.k_layout.at = s.k[i] * one.k_layout.row;
+      one.v_layout.at = s.k[i] * one.v_layout.row;
+      if (all.q_offsets) one.q_offset = all.q_offsets.data<std::int64_t>()[n];
+      body(one, s.q[i]);
+    }
+  });
+}
+
+// The statistics of the sequences' rows lie one sequence after the other.
+template <typename T>
+RowStatistics<T> rows_from(RowStatistics<T> rows, Index first) {
+  rows.max += first, rows.inverse += first;
+  return rows;
+}
+
+}  // namespace
+
+AttentionResult scaled_dot_product(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options,
+                                   bool return_weights) {
+  const Problem p = dense_problem(q, k, v, options);
+  Shape out_shape = q.shape();
+  out_shape[-1] = p.d_v;
   return attend(p, out_shape, return_weights, false);
 }
 
@@ -685,5 +744,85 @@ AttentionResult attend_heads(const HeadColumns& q, const HeadColumns& k, const H
   apply_options(p, options, p.heads);
   return attend(p, {p.batch, p.length, width}, return_weights, true);
 }
+
+void attend_rows(const HeadRows& q, const HeadRows& k, const HeadRows& v, const HeadRows& out,
+                 const AttentionSizes& sizes, const Shape& weights_shape, const AttentionOptions& options) {
+  auto layout = [](const HeadRows& x) { return Layout{x.at, x.batch, x.head, x.row}; };
+  Problem p;
+  p.batch = sizes.batch, p.heads = sizes.heads, p.kv_heads = sizes.kv_heads;
+  p.length = sizes.length, p.keys = sizes.keys, p.d = sizes.d, p.d_v = sizes.d_v;
+  p.q = q.source, p.k = k.source, p.v = v.source;
+  p.q_layout = layout(q), p.k_layout = layout(k), p.v_layout = layout(v), p.out_layout = layout(out);
+  p.weights_shape = weights_shape;
+  apply_options(p, options, p.heads);
+  dispatch_float("attention", "q", p.q, [&](auto zero) {
+    using T = decltype(zero);
+    const Tensor rows = Tensor::empty({2, p.batch * p.heads * p.length}, p.q.dtype());
+    attention_forward<T>(out.source.data<T>() + out.at, rows, nullptr, p);
+  });
+}
+
+Tensor attend_sequences(const Tensor& q, const Tensor& k, const Tensor& v, const std::vector<Index>& q_starts,
+                        const std::vector<Index>& k_starts, const AttentionOptions& options) {
+  const Sequences s{q_starts, k_starts};
+  Problem p;
+  p.q = q, p.k = k, p.v = v;
+  p.batch = s.count(), p.heads = q.dim(0), p.kv_heads = k.dim(0);
+  p.length = q.dim(1), p.keys = k.dim(1), p.d = q.dim(2), p.d_v = v.dim(2);
+  p.q_layout = dense_layout(q), p.k_layout = dense_layout(k), p.v_layout = dense_layout(v);
+  p.out_layout = {0, 0, p.length * p.d_v, p.d_v};
+  p.weights_shape = {p.batch, p.heads, p.length, p.keys};
+  apply_options(p, options, p.heads);
+  const Tensor out = Tensor::empty({p.heads, p.length, p.d_v}, q.dtype());
+  const Tensor rows = Tensor::empty({2, p.heads * p.length}, q.dtype());
+  dispatch_float("attention", "q", q, [&](auto zero) {
+    using T = decltype(zero);
+    for_sequences(p, s, [&](const Problem& one, Index first) {
+      attention_forward<T>(out.data<T>() + first * p.d_v, rows_from<T>(rows, p.heads * first), nullptr, one);
+    });
+  });
+  if (!needs_grad({&p.q, &p.k, &p.v})) return out;
+  record("attention_packed", {p.q, p.k, p.v}, {out}, [p, s, rows, out = out.detach()](const Tensors& d) {
+    // Without query heads nothing below writes to d_k and d_v.
+    auto like = [&](const Tensor& x) {
+      return p.heads == 0 ? Tensor::zeros(x.shape(), x.dtype()) : Tensor::empty(x.shape(), x.dtype());
+    };
+    const Tensor d_q = like(p.q), d_k = like(p.k), d_v = like(p.v);
+    if (p.heads > 0) {
+      dispatch_float("attention", "q", p.q, [&](auto zero) {
+        using T = decltype(zero);
+        for_sequences(p, s, [&](const Problem& one, Index first) {
+          const Index at = first * p.d_v;
+          const Gradients<T> g{d_q.data<T>(),
+                               d_k.data<T>(),
+                               d_v.data<T>(),
+                               nullptr,
+                               d[0].data<T>() + at,
+                               out.data<T>() + at,
+                               rows_from<T>(rows, p.heads * first),
+                               nullptr,
+                               nullptr};
+          attention_backward<T>(g, one);
+        });
+      });
+    }
+    accumulate(p.q, d_q);
+    accumulate(p.k, d_k);
+    accumulate(p.v, d_v);
+  });
+  return out;
+}
+
+template <typename T>
+void for_score_blocks(const Tensor& q, const Tensor& k, const AttentionOptions& options, const ScorePass<T>& pass) {
+  const Problem p = dense_problem(q, k, k, options);
+  for_query_blocks<T>(p, 0, [&](Index b, Index h, Index begin, Index end, T*) {
+    kernels::AttentionHead<T> head = head_of<T>(p, b, h);
+    head.d_v = 0;
+    pass(head, b * p.heads + h, begin, end);
+  });
+}
+template void for_score_blocks<float>(const Tensor&, const Tensor&, const AttentionOptions&, const ScorePass<float>&);
+template void for_score_blocks<double>(const Tensor&, const Tensor&, const AttentionOptions&, const ScorePass<double>&);
 
 }  // namespace attendo

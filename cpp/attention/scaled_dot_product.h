@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 
@@ -10,12 +11,17 @@
 namespace attendo {
 
 class MaskRule;
+namespace kernels {
+template <typename T>
+struct AttentionHead;
+}
 
 // What changes the scores and weights of attention.
 struct AttentionOptions {
   std::optional<double> scale;  // 1/√d when absent
   bool causal = false;          // query i, at position i + q_offset, attends to keys j <= i + q_offset
   Index q_offset = 0;
+  Tensor q_offsets;  // int64 (batch,), in place of q_offset where batch entries differ
   std::optional<Index> left, right;      // a window: only keys i + q_offset - left to i + q_offset + right
   std::shared_ptr<const MaskRule> rule;  // further masks (attention/mask_rule.h)
   Index rule_row = 0;                    // which query of the rule is the first here: a block of a longer call
@@ -53,5 +59,32 @@ struct HeadColumns {
 };
 AttentionResult attend_heads(const HeadColumns& q, const HeadColumns& k, const HeadColumns& v, const HeadShape& shape,
                              const AttentionOptions& options, bool return_weights);
+
+// ---- for the other files of this folder -----------------------------------------------------------------------------
+
+// Row i of head h of batch entry b begins at element at + b·batch + h·head + i·row of `source`.
+struct HeadRows {
+  Tensor source;
+  Index at = 0, batch = 0, head = 0, row = 0;
+};
+struct AttentionSizes {
+  Index batch = 1, heads = 1, kv_heads = 1, length = 0, keys = 0, d = 0, d_v = 0;
+};
+// Attention between rows wherever they lie, off the tape. Nothing is checked but the options; mask and bias broadcast to
+// weights_shape.
+void attend_rows(const HeadRows& q, const HeadRows& k, const HeadRows& v, const HeadRows& out,
+                 const AttentionSizes& sizes, const Shape& weights_shape, const AttentionOptions& options);
+
+// q (H, total L, D), k (Hkv, total S, D), v (Hkv, total S, Dv) -> (H, total L, Dv): sequence n is the rows from q_starts[n]
+// to q_starts[n + 1] of q, and k_starts[n] to k_starts[n + 1] of k and v, each attention of its own.
+Tensor attend_sequences(const Tensor& q, const Tensor& k, const Tensor& v, const std::vector<Index>& q_starts,
+                        const std::vector<Index>& k_starts, const AttentionOptions& options);
+
+// pass(head, b·H + h, first query, end) over blocks of queries of every head, from several threads: for what is read off the
+// scores of q (…, H, L, D) and k (…, Hkv, S, D) without attending. The head has no values.
+template <typename T>
+using ScorePass = std::function<void(const kernels::AttentionHead<T>& head, Index bh, Index begin, Index end)>;
+template <typename T>
+void for_score_blocks(const Tensor& q, const Tensor& k, const AttentionOptions& options, const ScorePass<T>& pass);
 
 }  // namespace attendo

@@ -44,4 +44,19 @@ template <typename... Parts>
   throw TypeError(concat(parts...));
 }
 
+// body(), whose errors begin with `inner`: they are made to begin with `op`, the function that was called.
+template <typename Body>
+auto renaming_errors(const std::string& inner, const std::string& op, const Body& body) {
+  auto renamed = [&](const std::string& text) {
+    return text.compare(0, inner.size() + 1, inner + ":") == 0 ? op + text.substr(inner.size()) : text;
+  };
+  try {
+    return body();
+  } catch (const ValueError& error) {
+    throw ValueError(renamed(error.what()));
+  } catch (const TypeError& error) {
+    throw TypeError(renamed(error.what()));
+  }
+}
+
 }  // namespace attendo

@@ -29,6 +29,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from . import callbacks, functional, losses, masks, models, nn, optim, schedules, score_mods, train
+from . import callbacks, functional, losses, masks, models, nn, optim, schedules, train
+from ._functional.packed import attention_packed
 from ._grad import enable_grad, no_grad
 from . import callbacks, functional, losses, masks, models, nn, optim, schedules, train
 from ._grad import enable_grad, grad, no_grad
@@ -50,6 +52,7 @@ __all__ = [
     "Tensor",
     "__version__",
     "attention",
+    "attention_packed",
     "callbacks",
     "enable_grad",
     "functional",

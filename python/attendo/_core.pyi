@@ -424,6 +424,21 @@ class MaskExpression:
         /,
     ) -> NDArray[np.int64]: ...
 
+# -- bind_attention_packed.cpp
+
+def attention_packed(
+    q: TensorLike,
+    k: TensorLike,
+    v: TensorLike,
+    offsets: TensorLike,
+    k_offsets: TensorLike | None = None,
+    causal: bool = False,
+    scale: SupportsFloat | None = None,
+    dropout: SupportsFloat = 0.0,
+    generator: Generator | None = None,
+    q_offset: SupportsIndex | TensorLike | None = None,
+) -> Tensor | FloatArray: ...
+
 # -- bind_nn.cpp
 
 class Module:

@@ -82,6 +82,7 @@ from .nystrom import nystrom, nystrom_backward
 from .optimizers import adam_step, adamw_step, clip_grad_norm, sgd_step
 from .performer import performer, performer_backward
 from .pooled import pooled, pooled_backward
+from .packed import packed, packed_backward
 from .positional_encoding import (
     positional_encoding,
     positional_encoding_backward,
@@ -243,6 +244,8 @@ __all__ = [
     "noam_schedule",
     "nystrom",
     "nystrom_backward",
+    "packed",
+    "packed_backward",
     "padding_mask",
     "performer",
     "performer_backward",

@@ -1,0 +1,50 @@
+#include "attention/packed.h"
+#include "bindings/convert.h"
+
+namespace attendo::bindings {
+
+void bind_attention_packed(py::module_& m) {
+  using Object = const py::object&;
+  const auto none = py::none();
+  m.def(
+      "attention_packed",
+      [](Object q, Object k, Object v, Object offsets, Object k_offsets, bool causal, Object scale, Object dropout,
+         Object generator, Object q_offset) {
+        constexpr const char* kName = "attention_packed";
+        const Call call(kName, {q, k, v});
+        const Tensor tq = call.tensor(q, "q"), tk = call.tensor(k, "k"), tv = call.tensor(v, "v");
+        const Tensor starts = to_tensor(offsets, kName, "offsets", Want::kAny, Memory::kBorrow);
+        Tensor k_starts;
+        if (!k_offsets.is_none()) k_starts = to_tensor(k_offsets, kName, "k_offsets", Want::kAny, Memory::kBorrow);
+        AttentionOptions options;
+        options.causal = causal;
+        if (!scale.is_none()) options.scale = number_arg(kName, "scale", scale);
+        options.dropout = number_arg(kName, "dropout", dropout);
+        options.generator = generator_arg(kName, generator);
+        if (PyIndex_Check(q_offset.ptr()) != 0 && !py::hasattr(q_offset, "__len__")) {
+          mask_arg(options, kName, py::none(), q_offset, 0, 0, 0, 0);  // the offset alone
+        } else if (!q_offset.is_none()) {
+          const Tensor each = to_tensor(q_offset, kName, "q_offset", Want::kAny, Memory::kCopy);
+          if (each.dtype() != DType::kInt64) {
+            type_error(kName, ": q_offset has dtype ", dtype_name(each.dtype()), " but must be integers");
+          }
+          if (each.rank() != 1) {
+            value_error(kName, ": q_offset has shape ", each.shape(), " but must be a number or one for each sequence");
+          }
+          for (Index n = 0; n < each.size(); ++n) {
+            constexpr Index kFar = Index{1} << 40;
+            const Index offset = each.data<std::int64_t>()[n];
+            if (offset < -kFar || offset > kFar)
+              value_error(kName, ": q_offset holds ", offset, ", which is out of range");
+          }
+          options.q_offsets = each;
+        }
+        return call.result(
+            without_gil([&] { return attention_packed(tq, tk, tv, starts, k_starts, options, !q_offset.is_none()); }));
+      },
+      py::arg("q"), py::arg("k"), py::arg("v"), py::arg("offsets"), py::arg("k_offsets") = none,
+      py::arg("causal") = false, py::arg("scale") = none, py::arg("dropout") = 0.0, py::arg("generator") = none,
+      py::arg("q_offset") = none);
+}
+
+}  // namespace attendo::bindings
