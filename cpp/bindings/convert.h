@@ -205,6 +205,7 @@ void bind_attention_layers(py::module_& m);
 void bind_attention_scores(py::module_& m);
 void bind_attention_masks(py::module_& m);
 void bind_attention_packed(py::module_& m);
+void bind_attention_stats(py::module_& m);
 void bind_nn(py::module_& m);
 void bind_recurrent(py::module_& m);
 void bind_models(py::module_& m);

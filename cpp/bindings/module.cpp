@@ -23,6 +23,7 @@ PYBIND11_MODULE(_core, m) {
   bind_attention_matrix(m);
   bind_attention_masks(m);
   bind_attention_packed(m);
+  bind_attention_stats(m);
   bind_nn(m);
   bind_attention_positions(m);
   bind_attention_scores(m);

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING
 
 from . import callbacks, functional, losses, masks, models, nn, optim, schedules, score_mods, train
 from . import callbacks, functional, losses, masks, models, nn, optim, schedules, train
+from ._functional.attention_stats import AttentionStats, attention_row_weights, attention_stats
 from ._functional.packed import attention_packed
 from ._grad import enable_grad, no_grad
 from . import callbacks, functional, losses, masks, models, nn, optim, schedules, train
@@ -48,11 +49,14 @@ from ._tensor import Generator, Tensor, tensor
 from .attention import attention
 
 __all__ = [
+    "AttentionStats",
     "Generator",
     "Tensor",
     "__version__",
     "attention",
     "attention_packed",
+    "attention_row_weights",
+    "attention_stats",
     "callbacks",
     "enable_grad",
     "functional",

@@ -439,6 +439,28 @@ def attention_packed(
     q_offset: SupportsIndex | TensorLike | None = None,
 ) -> Tensor | FloatArray: ...
 
+# -- bind_attention_stats.cpp
+
+def attention_stats(
+    q: TensorLike,
+    k: TensorLike,
+    v: TensorLike | None = None,
+    mask: MaskLike | None = None,
+    bias: TensorLike | None = None,
+    scale: SupportsFloat | None = None,
+    q_offset: SupportsIndex | None = None,
+    top_k: SupportsIndex = 5,
+) -> tuple[FloatArray, FloatArray, FloatArray, NDArray[np.int64], FloatArray, FloatArray | None]: ...
+def attention_row_weights(
+    q: TensorLike,
+    k: TensorLike,
+    rows: TensorLike,
+    mask: MaskLike | None = None,
+    bias: TensorLike | None = None,
+    scale: SupportsFloat | None = None,
+    q_offset: SupportsIndex | None = None,
+) -> FloatArray: ...
+
 # -- bind_nn.cpp
 
 class Module:

@@ -60,6 +60,18 @@ forward, both = step(length)
 print(json.dumps({"one": 4 * heads * length * d, "forward": forward, "both": both}))
 """
 
+STATISTICS = """
+length = int(sys.argv[1])
+rng = np.random.default_rng(0)
+q, k = (rng.standard_normal((1, 8, length, 64), dtype="float32") for _ in range(2))
+at.attention_stats(q[:, :, :64], k[:, :, :64]).row_weights(0)  # threads, code
+forget_peak()
+before = status("VmRSS")
+stats = at.attention_stats(q, k, mask=at.masks.causal())
+stats.row_weights([0, length - 1])
+print(json.dumps({"one": q.nbytes, "peak": status("VmHWM") - before}))
+"""
+
 TRAIN = """
 sys.path.insert(0, sys.argv[1])
 from workloads import TRAINING
@@ -99,6 +111,13 @@ def test_attention(length, option):
     above_inputs = 1.5 * (inputs + outputs + gradients) - (inputs + 1)  # d_out is there from the beginning
     assert 0.9 * one < measured["forward"] < 1.5 * one
     assert 3.9 * one < measured["both"] < above_inputs * one
+
+
+@pytest.mark.parametrize("length", [2048, pytest.param(8192, marks=pytest.mark.slow)])
+def test_attention_stats(length):
+    """Copies of q and k, the results, two rows and the block of queries each of them is of."""
+    measured = run(STATISTICS, length)
+    assert 1.9 * measured["one"] < measured["peak"] < 2.8 * measured["one"]
 
 
 @pytest.mark.parametrize("threads", [1, 2, 4])

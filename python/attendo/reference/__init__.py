@@ -43,6 +43,7 @@ from .arithmetic import (
 )
 from .attention import attention, attention_backward
 from .attention_layer import attention_layer, attention_layer_backward
+from .attention_stats import attention_stats
 from .batch_norm import batch_norm, batch_norm_backward, batch_norm_running
 from .cnn_attention import cnn_attention, cnn_attention_backward, cnn_attention_steps
 from .conv2d import conv2d, conv2d_backward
@@ -148,6 +149,7 @@ __all__ = [
     "attention_backward",
     "attention_layer",
     "attention_layer_backward",
+    "attention_stats",
     "batch_norm",
     "batch_norm_backward",
     "batch_norm_running",
