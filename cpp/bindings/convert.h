@@ -30,9 +30,12 @@ inline bool is_constructed(py::handle object) {
   return true;
 }
 
+struct SharedCache;
+
 template <typename T>
 inline constexpr bool kIsBound =
     std::is_same_v<T, Tensor> || std::is_same_v<T, Generator> || std::is_same_v<T, MaskExpression> ||
+    std::is_same_v<T, Tensor> || std::is_same_v<T, Generator> || std::is_same_v<T, SharedCache> ||
     std::is_same_v<T, train::Schedule> || std::is_same_v<T, train::Trainer> || std::is_base_of_v<nn::Module, T> ||
     std::is_base_of_v<train::Loss, T> || std::is_base_of_v<train::Optimizer, T>;
 
@@ -204,6 +207,7 @@ void bind_attention_matrix(py::module_& m);
 void bind_attention_layers(py::module_& m);
 void bind_attention_scores(py::module_& m);
 void bind_attention_masks(py::module_& m);
+void bind_attention_cache(py::module_& m);
 void bind_attention_packed(py::module_& m);
 void bind_attention_stats(py::module_& m);
 void bind_nn(py::module_& m);

@@ -22,6 +22,7 @@ PYBIND11_MODULE(_core, m) {
   bind_attention_linear(m);
   bind_attention_matrix(m);
   bind_attention_masks(m);
+  bind_attention_cache(m);
   bind_attention_packed(m);
   bind_attention_stats(m);
   bind_nn(m);

@@ -13,6 +13,8 @@ array([[1.  , 0.  , 0.  ],
 
 ========================  ==========================================================================
 :func:`attention`         attention as one function, with :mod:`masks` and :mod:`score_mods`
+:func:`attention`         attention as one function, with :mod:`masks`
+:class:`KVCache`          keys and values of the positions so far, for decoding
 :mod:`functional`         the other operations
 :func:`grad`              gradients of chosen tensors, and gradients of gradients
 :mod:`nn`                 layers, and :class:`nn.Module` to write your own
@@ -31,6 +33,7 @@ from typing import TYPE_CHECKING
 from . import callbacks, functional, losses, masks, models, nn, optim, schedules, score_mods, train
 from . import callbacks, functional, losses, masks, models, nn, optim, schedules, train
 from ._functional.attention_stats import AttentionStats, attention_row_weights, attention_stats
+from ._functional.kv_cache import KVCache
 from ._functional.packed import attention_packed
 from ._grad import enable_grad, no_grad
 from . import callbacks, functional, losses, masks, models, nn, optim, schedules, train
@@ -51,6 +54,7 @@ from .attention import attention
 __all__ = [
     "AttentionStats",
     "Generator",
+    "KVCache",
     "Tensor",
     "__version__",
     "attention",

@@ -488,7 +488,7 @@ def test_every_function_has_a_backward_or_needs_none() -> None:
         "padding_mask", "scaled_dot_product_d_sinks", "scaled_dot_product_steps", "score_indices", "sgd_step",
         "sinusoidal_positional_encoding",
         "adam_step", "adamw_step", "attention_stats", "batch_norm_running", "causal_mask", "clip_grad_norm",
-        "cnn_attention_steps", "constant_schedule", "cosine_schedule", "gemm", "merge_heads",
+        "cnn_attention_steps", "constant_schedule", "cosine_schedule", "gemm", "kv_cache", "merge_heads",
         "noam_schedule",
         "padding_mask", "scaled_dot_product_steps", "sgd_step", "sinusoidal_positional_encoding",
         "split_heads", "step_schedule", "transformer_steps",

@@ -61,6 +61,7 @@ from .general import general, general_backward
 from .gru import gru, gru_backward
 from .int8_attention import int8_attention, int8_attention_backward
 from .kernel import kernel, kernel_backward
+from .kv_cache import kv_cache
 from .layer_norm import layer_norm, layer_norm_backward
 from .linear import linear, linear_backward
 from .linear_attention import linear_attention, linear_attention_backward
@@ -206,6 +207,7 @@ __all__ = [
     "kernel_backward",
     "l2_normalize",
     "l2_normalize_backward",
+    "kv_cache",
     "layer_norm",
     "layer_norm_backward",
     "linear",
