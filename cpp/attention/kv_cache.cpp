@@ -17,8 +17,6 @@ namespace attendo {
 namespace {
 
 constexpr Index kFirstRoom = 16;
-// Queries of a window that are attended at once: what lies outside it costs at most as much again.
-constexpr Index kWindowQueries = 256;
 
 size_t product(Index a, Index b, Index c) {
   return static_cast<size_t>(a) * static_cast<size_t>(b) * static_cast<size_t>(c);
@@ -86,14 +84,6 @@ Tensor columns(const Tensor& x, Index begin, Index end, Index all) {
   return slice(x, key);
 }
 
-Tensor row_of(const Tensor& x, Index row, Index all) {
-  if (!x || x.rank() < 2 || x.dim(-2) != all || all == 1) return x;
-  std::vector<SliceAxis> key;
-  for (int axis = 0; axis < x.rank(); ++axis) key.push_back({0, x.dim(axis), 1, false});
-  key[key.size() - 2] = {row, row + 1, 1, false};
-  return slice(x, key);
-}
-
 }  // namespace
 
 KVCache::KVCache(Index capacity, Index window) : capacity_(capacity), window_(window) {
@@ -122,10 +112,11 @@ void KVCache::append(const Tensor& k, const Tensor& v, const Tensor& counts) {
   append({dense_rows(k, heads), dense_rows(v, heads), batch, heads, k.dim(-2), k.dim(-1), v.dim(-1)}, lead, counts);
 }
 
-void KVCache::append(const HeadColumns& k, const HeadColumns& v, Index num_heads, Index head_dim) {
+void KVCache::append(const HeadColumns& k, const HeadColumns& v, const HeadShape& s) {
   const Index batch = k.source.dim(0);
-  append({column_rows(k, head_dim), column_rows(v, head_dim), batch, num_heads, k.source.dim(1), head_dim, head_dim},
-         {batch, num_heads}, Tensor());
+  append({column_rows(k, s.head_dim), column_rows(v, s.value_dim), batch, s.kv_heads, k.source.dim(1), s.head_dim,
+          s.value_dim},
+         {batch, s.kv_heads}, Tensor());
 }
 
 void KVCache::append(const Rows& rows, const Shape& lead, const Tensor& counts) {
@@ -263,33 +254,23 @@ void KVCache::run(const HeadRows& q, const HeadRows& out, Index heads, Index len
     return;
   }
   const Index start = longest_ - length;  // position of the first query
-  if (window_ == 0 || longest_ <= window_) {
-    options.q_offset = start;
-    attend(0, length, 0, longest_);
-    return;
-  }
-  // With a mask or a bias one query at a time: what it sees is then an interval, and no other mask is needed.
-  const Index step = given.mask || given.bias ? 1 : kWindowQueries;
-  for (Index i = 0; i < length; i += step) {
-    const Index count = std::min(step, length - i), position = start + i;
-    const Index from = std::max<Index>(first_, position - window_ + 1), to = position + count;
-    options.q_offset = position - from;
-    options.mask = columns(row_of(given.mask, i, length), from, to, longest_);
-    options.bias = columns(row_of(given.bias, i, length), from, to, longest_);
+  const Index from = window_ > 0 ? first_ : 0;
+  options.q_offset = start - from;
+  if (window_ > 0) options.left = std::min(window_ - 1, given.left.value_or(window_ - 1));
+  if (from > 0) {  // what is given over all positions, of those that are held
+    if (given.rule) {
+      value_error("attention: mask counts keys from the first, but the window has let go of ", from,
+                  " of them: give causal, window, lengths, prefix or one dense mask, joined by & alone");
+    }
+    options.mask = columns(given.mask, from, longest_, longest_);
+    options.bias = columns(given.bias, from, longest_, longest_);
     if (given.key_lengths) {
       options.key_lengths = given.key_lengths.clone();
       auto* seen = options.key_lengths.data<std::int64_t>();
-      for (Index b = 0; b < batch; ++b) seen[b] = std::clamp<Index>(seen[b] - from, 0, to - from);
+      for (Index b = 0; b < batch; ++b) seen[b] = std::clamp<Index>(seen[b] - from, 0, longest_ - from);
     }
-    if (position + count - 1 - window_ >= from) {  // the last query does not see all of them
-      options.mask = Tensor::empty({count, to - from}, DType::kBool);
-      bool* allowed = options.mask.data<bool>();
-      for (Index a = 0; a < count; ++a) {
-        for (Index j = 0; j < to - from; ++j) *allowed++ = from + j > position + a - window_;
-      }
-    }
-    attend(i, count, from, to);
   }
+  attend(0, length, from, longest_);
 }
 
 Tensor KVCache::attend(const Tensor& q, const AttentionOptions& options, const Tensor& fresh) const {
@@ -325,12 +306,12 @@ Tensor KVCache::attend(const Tensor& q, const AttentionOptions& options, const T
   return out;
 }
 
-Tensor KVCache::attend(const HeadColumns& q, Index num_heads, Index head_dim) const {
+Tensor KVCache::attend(const HeadColumns& q, const HeadShape& s, const AttentionOptions& options) const {
   const Index batch = q.source.dim(0), length = q.source.dim(1);
   check_rows(length);
-  const Tensor out = Tensor::empty({batch, length, num_heads * head_dim}, q.source.dtype());
-  run(column_rows(q, head_dim), column_rows({out, 0}, head_dim), num_heads, length,
-      {batch, num_heads, length, longest_}, {}, Tensor());
+  const Tensor out = Tensor::empty({batch, length, s.heads * s.value_dim}, q.source.dtype());
+  run(column_rows(q, s.head_dim), column_rows({out, 0}, s.value_dim), s.heads, length,
+      {batch, s.heads, length, longest_}, options, Tensor());
   return out;
 }
 

@@ -15,14 +15,14 @@ class KVCache {
   // batch entry; undefined: all.
   void append(const Tensor& k, const Tensor& v, const Tensor& counts = {});
   // The same from projections (B, T, ·) with heads side by side.
-  void append(const HeadColumns& k, const HeadColumns& v, Index num_heads, Index head_dim);
+  void append(const HeadColumns& k, const HeadColumns& v, const HeadShape& shape);
 
   // q (…, H, L, D), the last L positions, each attending to itself and those before it -> (…, H, L, Dv). mask and bias are
   // over all positions, 0 to length - 1; causal is understood. fresh: int64 (batch,), of how many of the L rows the positions
   // are the last ones, where entries differ; the rows behind them give zeros.
   Tensor attend(const Tensor& q, const AttentionOptions& options, const Tensor& fresh = {}) const;
-  // q: columns of (B, L, ·) -> (B, L, H·head_dim)
-  Tensor attend(const HeadColumns& q, Index num_heads, Index head_dim) const;
+  // q: columns of (B, L, ·) -> (B, L, H·value_dim)
+  Tensor attend(const HeadColumns& q, const HeadShape& shape, const AttentionOptions& options) const;
 
   // Batch entries in another order, some more than once, some not at all: copies, with room for as much.
   KVCache fork(const std::vector<Index>& entries) const;

@@ -95,13 +95,13 @@ Tensor DecoderLM::generate(const Tensor& ids, Index max_new_tokens, const std::f
   Tensor out = Tensor::empty({batch, length}, DType::kInt64);
   auto* row = out.data<std::int64_t>();
   for (Index b = 0; b < batch; ++b) std::copy_n(ids.data<std::int64_t>() + b * start, start, row + b * length);
-  std::vector<Tensor> caches = decoder_->start(batch, length);
+  std::vector<KVCache> caches = decoder_->start(length);
   Tensor tokens = ids;  // all of the given ones first, then each new one
   Index before = 0;
   while (before + tokens.dim(1) < length) {
     interrupted();
     const Index count = tokens.dim(1);
-    const Tensor x = decoder_->step(embed(tokens, before), caches, before);
+    const Tensor x = decoder_->step(embed(tokens, before), caches);
     before += count;
     tokens =
         argmax_last(logits(slice(x, {{0, batch, 1, false}, {count - 1, count, 1, false}, {0, o_.d_model, 1, false}})));

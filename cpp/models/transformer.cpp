@@ -151,7 +151,7 @@ Tensor Transformer::translate(const Tensor& src, Index bos_id, Index eos_id, Ind
   Index open = batch, steps = 0;
   for (; steps < max_len && open > 0; ++steps) {
     interrupted();
-    const Tensor x = decoder_->step(embed(*tgt_embedding_, token, steps), caches, steps, options);
+    const Tensor x = decoder_->step(embed(*tgt_embedding_, token, steps), caches, options);
     const Tensor best = argmax_last((*generator_)(x));  // (B, 1)
     token = Tensor::empty({batch, 1}, DType::kInt64);
     for (Index b = 0; b < batch; ++b) {

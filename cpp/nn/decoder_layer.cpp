@@ -63,11 +63,11 @@ LayerCache DecoderLayer::start(const Tensor& memory, Index capacity) const {
   const Index e = cross_attn_->d_model();
   LayerCache cache;
   cache.memory = linear(memory, w.in_weight.rows(e, 3 * e), w.in_bias ? w.in_bias.rows(e, 3 * e) : Tensor());
-  cache.keys_values = Tensor::empty({memory.dim(0), capacity, 2 * e}, memory.dtype());
+  cache.self = KVCache(capacity);
   return cache;
 }
 
-Tensor DecoderLayer::step(const Tensor& x, LayerCache& cache, Index length, const AttentionOptions& cross_options) {
+Tensor DecoderLayer::step(const Tensor& x, LayerCache& cache, const AttentionOptions& cross_options) {
   const Index e = self_attn_->d_model();
   const MultiHeadWeights cross = cross_attn_->weights();
   auto cross_attention = [&](const Tensor& in) {
@@ -77,11 +77,11 @@ Tensor DecoderLayer::step(const Tensor& x, LayerCache& cache, Index length, cons
     return linear(r.out, cross.out_weight, cross.out_bias);
   };
   if (norm_first_) {
-    const Tensor a = add(x, self_attn_->step((*norm1_)(x), cache.keys_values, length));
+    const Tensor a = add(x, self_attn_->step((*norm1_)(x), cache.self));
     const Tensor b = add(a, cross_attention((*norm2_)(a)));
     return add(b, (*feed_forward_)((*norm3_)(b)));
   }
-  const Tensor a = (*norm1_)(add(x, self_attn_->step(x, cache.keys_values, length)));
+  const Tensor a = (*norm1_)(add(x, self_attn_->step(x, cache.self)));
   const Tensor b = (*norm2_)(add(a, cross_attention(a)));
   return (*norm3_)(add(b, (*feed_forward_)(b)));
 }
@@ -129,10 +129,9 @@ std::vector<LayerCache> Decoder::start(const Tensor& memory, Index capacity) con
   return caches;
 }
 
-Tensor Decoder::step(const Tensor& x, std::vector<LayerCache>& caches, Index length,
-                     const AttentionOptions& cross_options) {
+Tensor Decoder::step(const Tensor& x, std::vector<LayerCache>& caches, const AttentionOptions& cross_options) {
   Tensor y = x;
-  for (size_t i = 0; i < layers_.size(); ++i) y = layers_[i]->step(y, caches[i], length, cross_options);
+  for (size_t i = 0; i < layers_.size(); ++i) y = layers_[i]->step(y, caches[i], cross_options);
   return norm_ ? (*norm_)(y) : y;
 }
 

@@ -6,8 +6,8 @@ namespace attendo::nn {
 
 // Keys and values of the positions decoded so far, and those of the memory, for one decoder layer.
 struct LayerCache {
-  Tensor keys_values;  // (B, capacity, 2 E), the first `length` positions in use
-  Tensor memory;       // (B, S, 2 E): projected once
+  KVCache self;
+  Tensor memory;  // (B, S, 2 E): projected once
 };
 
 class DecoderLayer : public Module {
@@ -20,8 +20,8 @@ class DecoderLayer : public Module {
   // x (B, T, d_model), memory (B, S, d_model); self-attention is causal when self_options say so.
   Result operator()(const Tensor& x, const Tensor& memory, const AttentionOptions& self_options,
                     const AttentionOptions& cross_options, bool return_weights);
-  // One new position: x (B, 1, d_model), `length` positions before it in the cache. Off the tape.
-  Tensor step(const Tensor& x, LayerCache& cache, Index length, const AttentionOptions& cross_options);
+  // One new position: x (B, 1, d_model). Off the tape.
+  Tensor step(const Tensor& x, LayerCache& cache, const AttentionOptions& cross_options);
   LayerCache start(const Tensor& memory, Index capacity) const;
 
   Tensors forward(const Tensors& inputs) override;
@@ -42,7 +42,7 @@ class Decoder : public Module {
   StackResult operator()(const Tensor& x, const Tensor& memory, const AttentionOptions& self_options,
                          const AttentionOptions& cross_options, bool return_weights);
   std::vector<LayerCache> start(const Tensor& memory, Index capacity) const;
-  Tensor step(const Tensor& x, std::vector<LayerCache>& caches, Index length, const AttentionOptions& cross_options);
+  Tensor step(const Tensor& x, std::vector<LayerCache>& caches, const AttentionOptions& cross_options);
   Tensors forward(const Tensors& inputs) override;
   std::string type_name() const override { return "Decoder"; }
 

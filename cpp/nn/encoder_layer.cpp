@@ -42,12 +42,12 @@ AttentionResult EncoderLayer::operator()(const Tensor& x, const AttentionOptions
   return result;
 }
 
-Tensor EncoderLayer::step(const Tensor& x, Tensor& cache, Index length) {
+Tensor EncoderLayer::step(const Tensor& x, KVCache& cache) {
   if (norm_first_) {
-    const Tensor a = add(x, self_attn_->step((*norm1_)(x), cache, length));
+    const Tensor a = add(x, self_attn_->step((*norm1_)(x), cache));
     return add(a, (*feed_forward_)((*norm2_)(a)));
   }
-  const Tensor a = (*norm1_)(add(x, self_attn_->step(x, cache, length)));
+  const Tensor a = (*norm1_)(add(x, self_attn_->step(x, cache)));
   return (*norm2_)(add(a, (*feed_forward_)(a)));
 }
 
@@ -56,7 +56,7 @@ void check_num_layers(const char* stack, Index num_layers) {
     value_error(stack, ": num_layers is ", num_layers, " but must be 0 to 10000");
 }
 
-Encoder::Encoder(Index num_layers, const LayerOptions& o) : d_model_(o.d_model), dtype_(o.dtype) {
+Encoder::Encoder(Index num_layers, const LayerOptions& o) {
   check_num_layers("Encoder", num_layers);
   std::vector<std::shared_ptr<Module>> modules;
   for (Index i = 0; i < num_layers; ++i) {
@@ -82,15 +82,13 @@ StackResult Encoder::operator()(const Tensor& x, const AttentionOptions& options
   return result;
 }
 
-std::vector<Tensor> Encoder::start(Index batch, Index capacity) const {
-  std::vector<Tensor> caches;
-  for (size_t i = 0; i < layers_.size(); ++i) caches.push_back(Tensor::empty({batch, capacity, 2 * d_model_}, dtype_));
-  return caches;
+std::vector<KVCache> Encoder::start(Index capacity) const {
+  return std::vector<KVCache>(layers_.size(), KVCache(capacity));
 }
 
-Tensor Encoder::step(const Tensor& x, std::vector<Tensor>& caches, Index length) {
+Tensor Encoder::step(const Tensor& x, std::vector<KVCache>& caches) {
   Tensor y = x;
-  for (size_t i = 0; i < layers_.size(); ++i) y = layers_[i]->step(y, caches[i], length);
+  for (size_t i = 0; i < layers_.size(); ++i) y = layers_[i]->step(y, caches[i]);
   return norm_ ? (*norm_)(y) : y;
 }
 

@@ -19,7 +19,7 @@ class EncoderLayer : public Module {
   // x (B, L, d_model) -> out the same, weights (B, H, L, L) when asked for
   AttentionResult operator()(const Tensor& x, const AttentionOptions& options, bool return_weights);
   // New positions of a causal sequence, with the cache of MultiHeadAttention::step. Off the tape.
-  Tensor step(const Tensor& x, Tensor& cache, Index length);
+  Tensor step(const Tensor& x, KVCache& cache);
   Tensors forward(const Tensors& inputs) override {
     return {(*this)(only_input("EncoderLayer", inputs), {}, false).out};
   }
@@ -47,15 +47,13 @@ class Encoder : public Module {
  public:
   Encoder(Index num_layers, const LayerOptions& o);
   StackResult operator()(const Tensor& x, const AttentionOptions& options, bool return_weights);
-  // A cache a layer for causal sequences of at most `capacity` positions, and their next ones.
-  std::vector<Tensor> start(Index batch, Index capacity) const;
-  Tensor step(const Tensor& x, std::vector<Tensor>& caches, Index length);
+  // A cache a layer for causal sequences of about `capacity` positions, and their next ones.
+  std::vector<KVCache> start(Index capacity) const;
+  Tensor step(const Tensor& x, std::vector<KVCache>& caches);
   Tensors forward(const Tensors& inputs) override { return {(*this)(only_input("Encoder", inputs), {}, false).out}; }
   std::string type_name() const override { return "Encoder"; }
 
  private:
-  Index d_model_;
-  DType dtype_;
   std::vector<std::shared_ptr<EncoderLayer>> layers_;
   std::shared_ptr<LayerNorm> norm_;  // only with norm_first: the last sum has no norm behind it otherwise
 };

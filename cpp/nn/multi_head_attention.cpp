@@ -1,7 +1,6 @@
 #include "nn/multi_head_attention.h"
 
 #include <cmath>
-#include <cstring>
 
 #include "ops/linear.h"
 
@@ -113,27 +112,15 @@ AttentionResult MultiHeadAttention::operator()(const Tensor& query, const Tensor
   return multi_head(query, key, value, weights(), shape(), options, return_weights);
 }
 
-Tensor MultiHeadAttention::step(const Tensor& x, Tensor& cache, Index length) const {
+Tensor MultiHeadAttention::step(const Tensor& x, KVCache& cache) const {
   const MultiHeadWeights w = weights();
   const HeadShape s = shape();
-  const Index q_width = s.heads * s.head_dim, k_width = s.kv_heads * s.head_dim;
-  const Index kept = k_width + s.kv_heads * s.value_dim, all = q_width + kept;
-  const Index batch = x.dim(0), count = x.dim(1);
-  const Tensor qkv = linear(x, w.in_weight, w.in_bias);  // (B, T, H D + Hkv (D + Dv))
-  const auto width = static_cast<Index>(dtype_size(x.dtype()));
-  for (Index b = 0; b < batch; ++b) {
-    for (Index t = 0; t < count; ++t) {
-      std::memcpy(cache.raw() + (b * cache.dim(1) + length + t) * kept * width,
-                  qkv.raw() + ((b * count + t) * all + q_width) * width, static_cast<size_t>(kept * width));
-    }
-  }
-  AttentionOptions so_far;
-  so_far.scale = options_.scale;
-  so_far.causal = true;
-  so_far.q_offset = length;
-  so_far.key_lengths = Tensor::full({batch}, DType::kInt64, static_cast<double>(length + count));
-  const AttentionResult r = attend_heads({qkv, 0}, {cache, 0}, {cache, k_width}, s, so_far, false);
-  return linear(r.out, w.out_weight, w.out_bias);
+  const Index k_at = s.heads * s.head_dim, v_at = k_at + s.kv_heads * s.head_dim;
+  const Tensor qkv = linear(x, w.in_weight, w.in_bias);  // (B, T, H D + Hkv D + Hkv Dv)
+  cache.append({qkv, k_at}, {qkv, v_at}, s);
+  AttentionOptions options;
+  options.scale = options_.scale;
+  return linear(cache.attend({qkv, 0}, s, options), w.out_weight, w.out_bias);
 }
 
 Tensors MultiHeadAttention::forward(const Tensors& inputs) {

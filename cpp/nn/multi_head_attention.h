@@ -2,6 +2,7 @@
 
 #include <optional>
 
+#include "attention/kv_cache.h"
 #include "attention/multi_head.h"
 #include "nn/layers.h"
 
@@ -26,9 +27,9 @@ class MultiHeadAttention : public Module {
 
   AttentionResult operator()(const Tensor& query, const Tensor& key, const Tensor& value, AttentionOptions options,
                              bool return_weights = false);
-  // New positions of a sequence, x (B, T, E), attend to themselves and the `length` before them, whose keys and values
-  // are in the cache (B, capacity, Hkv (D + Dv)); theirs join them. Off the tape.
-  Tensor step(const Tensor& x, Tensor& cache, Index length) const;
+  // New positions of a sequence, x (B, T, E), attend to themselves and those before them, whose keys and values are in the
+  // cache; theirs join them. Off the tape.
+  Tensor step(const Tensor& x, KVCache& cache) const;
   // One input attends to itself; three are query, key and value.
   Tensors forward(const Tensors& inputs) override;
   std::string type_name() const override { return "MultiHeadAttention"; }
