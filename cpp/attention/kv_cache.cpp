@@ -298,6 +298,14 @@ Tensor KVCache::attend(const Tensor& q, const AttentionOptions& options, const T
   Shape out_shape = q.shape(), weights_shape = q.shape();
   out_shape[-1] = v_.dim(3);
   weights_shape[-1] = longest_;
+  // Here, since what follows sees parts of them only.
+  for (const auto& [name, x] : {std::pair{"mask", &options.mask}, std::pair{"bias", &options.bias}}) {
+    Shape together;
+    if (*x && !(try_broadcast(x->shape(), weights_shape, together) && together == weights_shape)) {
+      value_error(kName, ": ", name, " has shape ", x->shape(), ", which does not broadcast to the weights' shape ",
+                  weights_shape);
+    }
+  }
   const Tensor out = Tensor::empty(out_shape, q.dtype());
   if (heads == 0) return out;
   renaming_errors("attention", kName, [&] {

@@ -149,6 +149,18 @@ def test_a_window_with_other_options():
         assert_close(np.concatenate(out, axis=-2), expected)
 
 
+@pytest.mark.parametrize("length", [0, 1, 5])
+def test_a_mask_over_the_window_alone_is_refused(length):
+    """It must be over all positions, also where it happens to fit what is still held."""
+    q, k, v = arrays(length=60)
+    cache = at.KVCache(window=9)
+    in_chunks(cache, *(x[..., :50, :] for x in (q, k, v)), [1] * 50)
+    chunk = [x[..., 50 : 50 + length, :] for x in (q, k, v)]
+    for name, x in {"mask": np.ones((length, 9), bool), "bias": np.zeros((length, 9))}.items():
+        with pytest.raises(ValueError, match=rf"^KVCache.attend: {name} has shape .* does not broadcast"):
+            cache.attend(*chunk, **{name: x})
+
+
 def test_a_window_needs_memory_for_the_window_only():
     cache = at.KVCache(window=10)
     for _ in range(1000):
