@@ -258,6 +258,10 @@ void KVCache::run(const HeadRows& q, const HeadRows& out, Index heads, Index len
   options.q_offset = start - from;
   if (window_ > 0) options.left = std::min(window_ - 1, given.left.value_or(window_ - 1));
   if (from > 0) {  // what is given over all positions, of those that are held
+    if (given.program) {
+      value_error("attention: score_mod counts positions from the first, but the window has let go of ", from,
+                  " of them");
+    }
     if (given.rule) {
       value_error("attention: mask counts keys from the first, but the window has let go of ", from,
                   " of them: give causal, window, lengths, prefix or one dense mask, joined by & alone");

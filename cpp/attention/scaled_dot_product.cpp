@@ -816,11 +816,14 @@ Tensor attend_sequences(const Tensor& q, const Tensor& k, const Tensor& v, const
 template <typename T>
 void for_score_blocks(const Tensor& q, const Tensor& k, const AttentionOptions& options, const ScorePass<T>& pass) {
   const Problem p = dense_problem(q, k, k, options);
-  for_query_blocks<T>(p, 0, [&](Index b, Index h, Index begin, Index end, T*) {
-    kernels::AttentionHead<T> head = head_of<T>(p, b, h);
+  std::uint64_t out_of_bounds = 0;
+  for_query_blocks<T>(p, 0, [&](Index b, Index h, Index begin, Index end, T*, T* registers) {
+    kernels::AttentionHead<T> head = head_of<T>(p, b, h, registers);
     head.d_v = 0;
+    head.out_of_bounds = &out_of_bounds;
     pass(head, b * p.heads + h, begin, end);
   });
+  if (out_of_bounds != 0) p.scores->out_of_bounds(out_of_bounds);
 }
 template void for_score_blocks<float>(const Tensor&, const Tensor&, const AttentionOptions&, const ScorePass<float>&);
 template void for_score_blocks<double>(const Tensor&, const Tensor&, const AttentionOptions&, const ScorePass<double>&);

@@ -3,12 +3,12 @@
 
 namespace attendo::bindings {
 
-void modification_arg(AttentionOptions& options, Call& call, py::handle softcap, const ScoreProgramPtr& score_mod,
+void modification_arg(AttentionOptions& options, Call& call, const char* op, py::handle softcap, const ScoreProgramPtr& score_mod,
                       py::handle sinks) {
   if (!softcap.is_none()) {
-    options.softcap = number_arg("attention", "softcap", softcap);
+    options.softcap = number_arg(op, "softcap", softcap);
     if (!(options.softcap > 0)) {
-      value_error("attention: softcap is ", options.softcap, " but must be above 0; None caps nothing");
+      value_error(op, ": softcap is ", options.softcap, " but must be above 0; None caps nothing");
     }
   }
   options.program = score_mod;
@@ -35,7 +35,7 @@ void bind_attention(py::module_& m) {
         AttentionOptions options;
         if (!scale.is_none()) options.scale = number_arg("attention", "scale", scale);
         options.bias = call.optional_tensor(bias, "bias");
-        modification_arg(options, call, softcap, score_mod, sinks);
+        modification_arg(options, call, "attention", softcap, score_mod, sinks);
         options.dropout = number_arg("attention", "dropout", dropout);
         options.generator = generator_arg("attention", generator);
         const int rank = tq.rank();

@@ -28,9 +28,9 @@ Tensor counts_arg(const char* op, Object lengths) {
 }
 
 py::object attend(SharedCache& shared, Object q, Object k, Object v, Object lengths, Object mask, Object bias,
-                  Object scale) {
+                  Object scale, Object softcap, const ScoreProgramPtr& score_mod, Object sinks) {
   constexpr const char* kName = "KVCache.attend";
-  const Call call(kName, {q, k, v, bias});
+  Call call(kName, {q, k, v, bias, sinks});
   if (k.is_none() != v.is_none()) {
     value_error(kName, ": ", k.is_none() ? "v" : "k", " was given without ", k.is_none() ? "k" : "v");
   }
@@ -40,6 +40,7 @@ py::object attend(SharedCache& shared, Object q, Object k, Object v, Object leng
   AttentionOptions options;
   if (!scale.is_none()) options.scale = number_arg(kName, "scale", scale);
   options.bias = call.optional_tensor(bias, "bias");
+  modification_arg(options, call, kName, softcap, score_mod, sinks);
   check_min_rank(kName, "q", tq, 2, "(..., heads, length, features)");
   const Lock lock = locked(shared);
   KVCache& cache = shared.cache;
@@ -55,12 +56,6 @@ py::object attend(SharedCache& shared, Object q, Object k, Object v, Object leng
       const int rank = tq.rank();
       mask_arg(options, kName, mask, py::int_(cache.length() - tq.dim(-2)),
                tq.shape().product(0, std::max(0, rank - 3)), rank >= 3 ? tq.dim(-3) : 1, tq.dim(-2), cache.length());
-      const bool even =
-          std::all_of(cache.lengths().begin(), cache.lengths().end(), [&](Index n) { return n == cache.length(); });
-      if (options.mask && (counts || !even) && py::hasattr(mask, "_needs_offset") &&
-          mask.attr("_needs_offset").cast<bool>()) {
-        value_error(kName, ": mask counts positions, which differ between batch entries of unequal lengths");
-      }
       options.q_offset = 0;
     }
     return call.result(without_gil([&] { return cache.attend(tq, options, counts); }));
@@ -94,7 +89,8 @@ void bind_attention_cache(py::module_& m) {
           },
           py::arg("k"), py::arg("v"), py::kw_only(), py::arg("lengths") = none)
       .def("attend", &attend, py::arg("q"), py::arg("k") = none, py::arg("v") = none, py::kw_only(),
-           py::arg("lengths") = none, py::arg("mask") = none, py::arg("bias") = none, py::arg("scale") = none)
+           py::arg("lengths") = none, py::arg("mask") = none, py::arg("bias") = none, py::arg("scale") = none,
+           py::arg("softcap") = none, py::arg("score_mod") = none, py::arg("sinks") = none)
       .def(
           "fork",
           [](const SharedCache& self, Object entries) {

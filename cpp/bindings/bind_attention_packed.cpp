@@ -8,10 +8,10 @@ void bind_attention_packed(py::module_& m) {
   const auto none = py::none();
   m.def(
       "attention_packed",
-      [](Object q, Object k, Object v, Object offsets, Object k_offsets, bool causal, Object scale, Object dropout,
-         Object generator, Object q_offset) {
+      [none](Object q, Object k, Object v, Object offsets, Object k_offsets, bool causal, Object scale, Object dropout,
+         Object generator, Object q_offset, Object softcap) {
         constexpr const char* kName = "attention_packed";
-        const Call call(kName, {q, k, v});
+        Call call(kName, {q, k, v});
         const Tensor tq = call.tensor(q, "q"), tk = call.tensor(k, "k"), tv = call.tensor(v, "v");
         const Tensor starts = to_tensor(offsets, kName, "offsets", Want::kAny, Memory::kBorrow);
         Tensor k_starts;
@@ -19,6 +19,7 @@ void bind_attention_packed(py::module_& m) {
         AttentionOptions options;
         options.causal = causal;
         if (!scale.is_none()) options.scale = number_arg(kName, "scale", scale);
+        modification_arg(options, call, kName, softcap, nullptr, none);
         options.dropout = number_arg(kName, "dropout", dropout);
         options.generator = generator_arg(kName, generator);
         if (PyIndex_Check(q_offset.ptr()) != 0 && !py::hasattr(q_offset, "__len__")) {
@@ -44,7 +45,7 @@ void bind_attention_packed(py::module_& m) {
       },
       py::arg("q"), py::arg("k"), py::arg("v"), py::arg("offsets"), py::arg("k_offsets") = none,
       py::arg("causal") = false, py::arg("scale") = none, py::arg("dropout") = 0.0, py::arg("generator") = none,
-      py::arg("q_offset") = none);
+      py::arg("q_offset") = none, py::arg("softcap") = none);
 }
 
 }  // namespace attendo::bindings

@@ -119,7 +119,7 @@ py::object attention_scored(Object q, Object k, Object v, Object score, Object s
   Score s = score_arg("attention", score, params, scale, options, tq.dtype(), call);
   norm_arg(s.norm, qk_norm, qk_norm_weights, call);
   options.bias = call.optional_tensor(bias, "bias");
-  modification_arg(options, call, softcap, score_mod, sinks);
+  modification_arg(options, call, "attention", softcap, score_mod, sinks);
   options.dropout = number_arg("attention", "dropout", dropout);
   options.generator = generator_arg("attention", generator);
   const int rank = tq.rank();

@@ -112,7 +112,7 @@ class Call {
 py::object input_of(py::handle x, const char* op);
 
 // softcap=, score_mod= and sinks= of attention.
-void modification_arg(AttentionOptions& options, Call& call, py::handle softcap, const ScoreProgramPtr& score_mod,
+void modification_arg(AttentionOptions& options, Call& call, const char* op, py::handle softcap, const ScoreProgramPtr& score_mod,
                       py::handle sinks);
 
 // Runs body() without the GIL and gives back its result.

@@ -165,7 +165,7 @@ HWY_NOINLINE void StatsBlock(const AttentionHead<T>& h, Index q0, Index count, c
     size[i] = 0;
     bar[i] = i < count ? MinusInfinity<T>() : T(__builtin_inf());
   }
-  PackQueries<T>(h.q + q0 * h.q_row, h.q_row, count, h.d, queries, kWidth, h.scale * T(kLog2E));
+  PackQueries<T>(h.q + q0 * h.q_row, h.q_row, count, h.d, queries, kWidth, QueryScale(h));
   T* scores = rows.top_weights + q0 * rows.top;
   std::int64_t* keys = rows.top_keys + q0 * rows.top;
 
@@ -175,13 +175,12 @@ HWY_NOINLINE void StatsBlock(const AttentionHead<T>& h, Index q0, Index count, c
   for (int v = 0; v < kVectors; ++v) m[v] = lowest, l[v] = zero, t[v] = zero;
 
   const Index key_end = KeyEnd(h, q0, count);
-  for (Index j0 = 0; j0 < key_end; j0 += kStatsKeys) {
-    const Index nk = Min(kStatsKeys, key_end - j0);
-    const TileMask mask = MaskOf<T>(h, q0, count, j0, nk);
-    if (mask == TileMask::kNothing) continue;
+  KeyTile tile;
+  for (Index from = KeyBegin(h, q0); NextTile<T>(h, q0, count, from, key_end, kStatsKeys, tile);) {
+    const Index j0 = tile.begin, nk = tile.count;
     const auto segments = SegmentsOf<T, kVectors>(h, q0, j0, nk);
     // Pass 1: scores, the maximum of each lane, the largest ones.
-    ScoreTile<T, kVectors>(h, mask, segments, queries, q0, count, j0, nk, s, temp);
+    ScoreTile<T, kVectors>(h, tile.tests, segments, queries, q0, count, j0, nk, s, temp);
     Vector<T> top[kVectors], shift[kVectors];
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) top[v] = m[v];

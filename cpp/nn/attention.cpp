@@ -29,7 +29,7 @@ AttentionResult Attention::operator()(const Tensor& x, AttentionOptions options,
     options.mask = reshape(options.mask, {options.mask.dim(0), 1, options.mask.dim(1), options.mask.dim(2)});
   }
   const Tensor q = (*w_q_)(x), k = (*w_k_)(x), v = (*w_v_)(x);  // (B, N, out_features)
-  AttentionResult result = attend_heads({q, 0}, {k, 0}, {v, 0}, 1, q.dim(2), options, return_weights);
+  AttentionResult result = attend_heads({q, 0}, {k, 0}, {v, 0}, {1, 1, q.dim(2), v.dim(2)}, options, return_weights);
   result.out = (*fc_)(result.out);
   if (return_weights) result.weights = reshape(result.weights, {x.dim(0), x.dim(1), x.dim(1)});
   return result;
