@@ -27,6 +27,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--docs", action="store_true", help="only write docs/benchmarks.md from the JSON files"
     )
+    parser.add_argument(
+        "--approximations",
+        action="store_true",
+        help="only measure what cheaper attention gives up and saves, for docs/approximations.md",
+    )
     return parser.parse_args()
 
 
@@ -131,6 +136,11 @@ def main() -> int:
         return 0
     if options.docs:
         report.write_docs()
+        return 0
+    if options.approximations:
+        from bench import approximations
+
+        approximations.run(options.threads)
         return 0
     warnings.filterwarnings("ignore", module="torch")
     start = time.perf_counter()

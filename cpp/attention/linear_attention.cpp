@@ -139,7 +139,7 @@ Tensor divide_by_last(const Tensor& x) {
 // ---- the scan -------------------------------------------------------------------------------------------------------
 
 struct Scan {
-  HeadShapes s;
+  Heads s;
   Tensor q, k, v, decay, beta, state;  // decay, beta and state may be absent
   DecayKind decay_kind = DecayKind::kNone;
   double scale = 1;
@@ -161,7 +161,7 @@ struct Scan {
 // The head of a pair, its value columns from `column` on.
 template <typename T>
 LinearHead<T> head_of(const Scan& p, Index pair, Index column) {
-  const HeadShapes& s = p.s;
+  const Heads& s = p.s;
   LinearHead<T> h;
   h.length = s.keys, h.group = p.group(), h.d = s.d, h.v_row = s.d_v;
   h.d_v = std::min(p.columns(), s.d_v - column);
@@ -177,7 +177,7 @@ LinearHead<T> head_of(const Scan& p, Index pair, Index column) {
 
 template <typename T>
 void scan_forward(T* out, T* state, const Scan& p) {
-  const HeadShapes& s = p.s;
+  const Heads& s = p.s;
   const Index grain = std::max<Index>(1, kTaskWork / std::max<Index>(1, p.work()));
   parallel_ranges(p.pairs() * p.blocks(), grain, [&](Index begin, Index end) {
     for (Index unit = begin; unit < end; ++unit) {
@@ -193,7 +193,7 @@ void scan_forward(T* out, T* state, const Scan& p) {
 // Gradients of everything: `d` is (q, k, v, decay, beta, state), null where there is no such input but for the state.
 template <typename T>
 void scan_backward(const std::array<T*, 6>& d, const T* d_out, const T* d_state, const Scan& p) {
-  const HeadShapes& s = p.s;
+  const Heads& s = p.s;
   // Blocks of columns each have their part of these four, which are added in order.
   const std::array<Index, 4> sizes{p.pairs() * p.group() * s.length * s.d, p.pairs() * s.keys * s.d,
                                    p.decay ? p.pairs() * s.keys * p.decays() : 0, p.beta ? p.pairs() * s.keys : 0};
@@ -295,7 +295,7 @@ const char* name_of(LinearRule rule) {
   }
 }
 
-void check_options(const char* op, const LinearAttentionOptions& o, const HeadShapes& s) {
+void check_options(const char* op, const LinearAttentionOptions& o, const Heads& s) {
   const bool gated = o.rule == LinearRule::kGated || o.rule == LinearRule::kGatedDelta;
   const bool delta = o.rule == LinearRule::kDelta || o.rule == LinearRule::kGatedDelta;
   const std::string rule = concat("rule '", name_of(o.rule), "'");
@@ -317,7 +317,7 @@ void check_options(const char* op, const LinearAttentionOptions& o, const HeadSh
                 "; they must be as many unless causal is False: token by token, each brings a query and a key");
   }
   if (o.chunk_size < 1) value_error(op, ": chunk_size is ", o.chunk_size, " but must be 1 or more");
-  if (o.key_lengths) check_key_lengths(op, o.key_lengths, s);
+  check_lengths(op, "lengths", o.key_lengths, s.batch, s.keys, "the number of keys");
 }
 
 Tensor features(const Tensor& x, FeatureMap map) {
@@ -341,7 +341,7 @@ LinearAttentionResult all_at_once(const Scan& p, const Shape& state_shape) {
 
 }  // namespace
 
-Tensor without_padding(const Tensor& x, const Tensor& lengths, const HeadShapes& s) {
+Tensor without_padding(const Tensor& x, const Tensor& lengths, const Heads& s) {
   if (!x || !lengths || x.size() == 0) return x;
   const Index n = x.size() / (s.batch * s.kv_heads * s.keys);
   const auto select = [lengths, s, n](const Tensor& from) {
@@ -357,54 +357,6 @@ Tensor without_padding(const Tensor& x, const Tensor& lengths, const HeadShapes&
     record("without_padding", {x}, {y}, [x, select](const Tensors& d) { accumulate(x, select(d[0])); });
   }
   return y;
-}
-
-HeadShapes check_heads(const char* op, const Tensor& q, const Tensor& k, const Tensor& v) {
-  const std::pair<const char*, const Tensor*> inputs[] = {{"q", &q}, {"k", &k}, {"v", &v}};
-  for (const auto& [name, x] : inputs) {
-    check_float(op, name, *x);
-    check_min_rank(op, name, *x, 2, "(..., length, features)");
-    check_same_dtype(op, name, *x, "q", q);
-    if (x->rank() != q.rank()) {
-      value_error(op, ": ", name, " has shape ", x->shape(), " but q has shape ", q.shape(),
-                  "; they must have as many axes");
-    }
-  }
-  HeadShapes s;
-  s.length = q.dim(-2), s.keys = k.dim(-2), s.d = q.dim(-1), s.d_v = v.dim(-1);
-  if (k.dim(-1) != s.d) value_error(op, ": key has ", k.dim(-1), " features but query has ", s.d);
-  if (v.dim(-2) != s.keys) value_error(op, ": value has ", v.dim(-2), " positions but key has ", s.keys);
-  const int rank = q.rank();
-  if (rank >= 3) {
-    s.heads = q.dim(-3), s.kv_heads = k.dim(-3);
-    if (v.dim(-3) != s.kv_heads) value_error(op, ": value has ", v.dim(-3), " heads but key has ", s.kv_heads);
-    if (s.kv_heads == 0 ? s.heads != 0 : s.heads % s.kv_heads != 0) {
-      value_error(op, ": query has ", s.heads, " heads, which is not a multiple of key's ", s.kv_heads);
-    }
-  }
-  for (int axis = 0; axis < rank - 3; ++axis) {
-    for (const auto& [name, x] : inputs) {
-      if (x->dim(axis) != q.dim(axis)) {
-        value_error(op, ": ", name, " has shape ", x->shape(), " but q has shape ", q.shape(), "; axis ", axis,
-                    " must agree");
-      }
-    }
-    s.batch *= q.dim(axis);
-  }
-  return s;
-}
-
-void check_key_lengths(const char* op, const Tensor& lengths, const HeadShapes& s) {
-  if (lengths.dtype() != DType::kInt64) type_error(op, ": lengths must be int64");
-  if (lengths.size() != s.batch) {
-    value_error(op, ": lengths has ", lengths.size(), " entries but the batch has ", s.batch);
-  }
-  for (Index b = 0; b < s.batch; ++b) {
-    const Index n = lengths.data<std::int64_t>()[b];
-    if (n < 0 || n > s.keys) {
-      value_error(op, ": lengths holds ", n, " but must hold 0 to ", s.keys, ", the number of keys");
-    }
-  }
 }
 
 LinearAttentionResult linear_attention(const Tensor& q, const Tensor& k, const Tensor& v,

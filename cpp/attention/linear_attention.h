@@ -2,6 +2,7 @@
 
 #include <optional>
 
+#include "attention/heads.h"
 #include "core/autograd.h"
 
 namespace attendo {
@@ -31,16 +32,7 @@ struct LinearAttentionResult {
 LinearAttentionResult linear_attention(const Tensor& q, const Tensor& k, const Tensor& v,
                                        const LinearAttentionOptions& options, const char* op = "linear_attention");
 
-// What the axes of q, k and v amount to, once they fit one another.
-struct HeadShapes {
-  Index batch = 1, heads = 1, kv_heads = 1, length = 0, keys = 0, d = 0, d_v = 0;
-};
-HeadShapes check_heads(const char* op, const Tensor& q, const Tensor& k, const Tensor& v);
-
 // x (…, Hkv, S, …) with 0 from each batch entry's length on, whatever stood there; x itself without lengths.
-Tensor without_padding(const Tensor& x, const Tensor& lengths, const HeadShapes& shapes);
-
-// (batch,) of 0 … keys
-void check_key_lengths(const char* op, const Tensor& lengths, const HeadShapes& shapes);
+Tensor without_padding(const Tensor& x, const Tensor& lengths, const Heads& heads);
 
 }  // namespace attendo

@@ -87,7 +87,7 @@ struct KeyFeatures {
 
 // shift[j]: c_j + |x'_j|²/2
 template <typename T>
-void key_features_forward(T* phi, T* decay, const T* z, const T* x, const std::int64_t* lengths, const HeadShapes& s,
+void key_features_forward(T* phi, T* decay, const T* z, const T* x, const std::int64_t* lengths, const Heads& s,
                           Index m) {
   const Index heads = s.batch * s.kv_heads, rows = heads * s.keys;
   const Scratch<T> memory(static_cast<size_t>(2 * rows));
@@ -128,7 +128,7 @@ void key_features_forward(T* phi, T* decay, const T* z, const T* x, const std::i
   });
 }
 
-KeyFeatures key_features(const Tensor& z, const Tensor& x, const PerformerOptions& o, const HeadShapes& s) {
+KeyFeatures key_features(const Tensor& z, const Tensor& x, const PerformerOptions& o, const Heads& s) {
   const Index m = z.dim(-1), rows = s.batch * s.kv_heads * s.keys;
   KeyFeatures y{Tensor::empty(z.shape(), z.dtype()), Tensor()};
   if (o.causal) y.decay = Tensor::empty(x.shape().slice(0, x.rank() - 1), x.dtype());
@@ -210,7 +210,7 @@ Tensor performer_features(Index m, Index d, Generator& generator, bool orthogona
 
 Tensor performer(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& features, const PerformerOptions& o) {
   const char* op = "performer";
-  const HeadShapes s = check_heads(op, q, k, v);
+  const Heads s = check_heads(op, q, k, v);
   check_float(op, "features", features);
   check_same_dtype(op, "features", features, "q", q);
   check_rank(op, "features", features, 2, "(num_features, D)");
@@ -224,7 +224,7 @@ Tensor performer(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor
   if (!(factor > 0 && std::isfinite(factor))) {
     value_error(op, ": scale is ", factor, " but must be a finite number above 0, since its root multiplies q and k");
   }
-  if (o.key_lengths) check_key_lengths(op, o.key_lengths, s);
+  check_lengths(op, "lengths", o.key_lengths, s.batch, s.keys, "the number of keys");
   LinearAttentionOptions linear_options;
   linear_options.normalize = true;
   linear_options.causal = o.causal;

@@ -19,8 +19,26 @@ Index choice_arg(const char* op, const char* arg, Object value, const std::vecto
   throw ValueError(message);
 }
 
-Tensor lengths_arg(const char* op, Object lengths) {
-  return lengths.is_none() ? Tensor() : to_tensor(lengths, op, "lengths", Want::kAny, Memory::kCopy);
+// True when the options hold more of a mask than causal and the lengths.
+template <typename Options>
+bool has_other_mask(const Options& o) {
+  bool other = o.mask.defined();
+  if constexpr (requires { o.left, o.right, o.rule; }) other = other || o.left || o.right || o.rule;
+  return other;
+}
+
+// What a mask amounts to where the weights are never formed; any other mask is refused.
+AttentionOptions mask_of(const char* op, Object mask, const Tensor& q, const Tensor& k, const Tensor& v) {
+  const Heads s = check_heads(op, q, k, v);
+  AttentionOptions options;
+  mask_arg(options, op, mask, py::int_(0), s.batch, s.heads, s.length, s.keys);
+  if (has_other_mask(options)) {
+    value_error(
+        op, ": mask is ", py::hasattr(mask, "dense") ? std::string(py::repr(mask)) : "an array",
+        " but must be made of attendo.masks.causal() and attendo.masks.lengths(...) joined by &: the weights are "
+        "never formed, so no single one can be left out; attendo.attention takes any mask");
+  }
+  return options;
 }
 
 }  // namespace
@@ -30,8 +48,7 @@ void bind_attention_linear(py::module_& m) {
   m.def(
       "linear_attention",
       [](Object q, Object k, Object v, Object rule, Object decay, Object beta, Object scale, Object feature_map,
-         bool normalize, bool causal, Object lengths, Object state, bool return_state,
-         Object chunk_size) -> py::object {
+         bool normalize, bool causal, Object mask, Object state, bool return_state, Object chunk_size) -> py::object {
         const char* op = "linear_attention";
         const Call call(op, {q, k, v, decay, beta, state});
         const Tensor tq = call.tensor(q, "q"), tk = call.tensor(k, "k"), tv = call.tensor(v, "v");
@@ -44,8 +61,9 @@ void bind_attention_linear(py::module_& m) {
         if (!feature_map.is_none()) {
           o.feature_map = static_cast<FeatureMap>(1 + choice_arg(op, "feature_map", feature_map, {"elu", "relu"}));
         }
-        o.normalize = normalize, o.causal = causal;
-        o.key_lengths = lengths_arg(op, lengths);
+        const AttentionOptions masked = mask_of(op, mask, tq, tk, tv);
+        o.normalize = normalize, o.causal = causal || masked.causal;
+        o.key_lengths = masked.key_lengths;
         o.chunk_size = index_arg(op, "chunk_size", chunk_size);
         const LinearAttentionResult y = without_gil([&] { return linear_attention(tq, tk, tv, o); });
         if (!return_state) return call.result(y.out);
@@ -53,21 +71,21 @@ void bind_attention_linear(py::module_& m) {
       },
       py::arg("q"), py::arg("k"), py::arg("v"), py::arg("rule") = "linear", py::arg("decay") = none,
       py::arg("beta") = none, py::arg("scale") = none, py::arg("feature_map") = none, py::arg("normalize") = false,
-      py::arg("causal") = true, py::arg("lengths") = none, py::arg("state") = none, py::arg("return_state") = false,
+      py::arg("causal") = true, py::arg("mask") = none, py::arg("state") = none, py::arg("return_state") = false,
       py::arg("chunk_size") = 64);
   m.def(
       "performer",
       [](Object q, Object k, Object v, Object num_features, Object features, Object kernel, bool orthogonal,
-         Object generator, bool causal, Object lengths, Object scale) {
+         Object generator, bool causal, Object mask, Object scale) {
         const char* op = "performer";
         const Call call(op, {q, k, v, features});
         const Tensor tq = call.tensor(q, "q"), tk = call.tensor(k, "k"), tv = call.tensor(v, "v");
         PerformerOptions o;
         o.kernel = static_cast<PerformerKernel>(choice_arg(op, "kernel", kernel, {"softmax", "relu"}));
         if (!scale.is_none()) o.scale = number_arg(op, "scale", scale);
-        o.causal = causal;
-        o.key_lengths = lengths_arg(op, lengths);
-        check_heads(op, tq, tk, tv);
+        const AttentionOptions masked = mask_of(op, mask, tq, tk, tv);
+        o.causal = causal || masked.causal;
+        o.key_lengths = masked.key_lengths;
         Tensor w = call.optional_tensor(features, "features");
         if (w && (!num_features.is_none() || !generator.is_none())) {
           value_error(op, ": features is given, and num_features or generator as well, which only draw them");
@@ -90,7 +108,7 @@ void bind_attention_linear(py::module_& m) {
       },
       py::arg("q"), py::arg("k"), py::arg("v"), py::arg("num_features") = none, py::arg("features") = none,
       py::arg("kernel") = "softmax", py::arg("orthogonal") = true, py::arg("generator") = none,
-      py::arg("causal") = false, py::arg("lengths") = none, py::arg("scale") = none);
+      py::arg("causal") = false, py::arg("mask") = none, py::arg("scale") = none);
   m.def(
       "performer_features",
       [](Object num_features, Object d, Object generator, bool orthogonal, Object dtype) {

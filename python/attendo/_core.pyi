@@ -233,7 +233,7 @@ def linear_attention(
     feature_map: Any = None,
     normalize: bool = False,
     causal: bool = True,
-    lengths: TensorLike | None = None,
+    mask: MaskLike | None = None,
     state: TensorLike | None = None,
     return_state: bool = False,
     chunk_size: SupportsIndex = 64,
@@ -248,7 +248,7 @@ def performer(
     orthogonal: bool = True,
     generator: Generator | None = None,
     causal: bool = False,
-    lengths: TensorLike | None = None,
+    mask: MaskLike | None = None,
     scale: SupportsFloat | None = None,
 ) -> Any: ...
 def performer_features(

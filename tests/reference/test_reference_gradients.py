@@ -402,8 +402,8 @@ CASES: list[tuple[str, list[Any], dict[str, Any]]] = [
             normal(1, 2, 5, 4),
             -positive(1, 2, 5),
             positive(1, 2, 5) / 2,
-        ]
-        + [normal(1, 2, 3, 4)],
+            normal(1, 2, 3, 4),
+        ],
         {"rule": "gated_delta", "lengths": [4]},
     ),
     ("linear_attention", [normal(5, 3), normal(5, 3), normal(5, 4), -positive(5, 3)], {"rule": "gated"}),
@@ -419,8 +419,11 @@ CASES: list[tuple[str, list[Any], dict[str, Any]]] = [
     ),
     ("linear_attention", [normal(5, 3), normal(7, 3), normal(7, 4)], {"causal": False, "scale": 0.3}),
     ("performer", [normal(2, 5, 3), normal(1, 7, 3), normal(1, 7, 4), normal(6, 3)], {"scale": 0.4}),
-    ("performer", [normal(1, 2, 5, 3), normal(1, 1, 5, 3), normal(1, 1, 5, 4), normal(6, 3)])
-    + ({"causal": True, "lengths": [4]},),
+    (
+        "performer",
+        [normal(1, 2, 5, 3), normal(1, 1, 5, 3), normal(1, 1, 5, 4), normal(6, 3)],
+        {"causal": True, "lengths": [4]},
+    ),
     ("performer", [normal(5, 3), normal(7, 3), normal(7, 4), normal(6, 3)], {"kernel": "relu"}),
 ]
 

@@ -2,34 +2,12 @@
 
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from .. import _core, masks
+from .. import _core
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from numpy.typing import ArrayLike
-
     from .._typing import MaskLike, TensorLike
-
-
-def causal_and_lengths(function: str, mask: "MaskLike | None") -> "tuple[bool, ArrayLike | None]":
-    """What a mask amounts to where the weights are never formed; any other mask is refused."""
-    if mask is None:
-        return False, None
-    if isinstance(mask, masks._Causal):
-        return True, None
-    if isinstance(mask, masks._Lengths):
-        return False, mask._lengths
-    if isinstance(mask, masks._And):
-        first, second = causal_and_lengths(function, mask._a), causal_and_lengths(function, mask._b)
-        if first[1] is None or second[1] is None:
-            return first[0] or second[0], second[1] if first[1] is None else first[1]
-    kind = repr(mask) if isinstance(mask, masks.Mask) else f"a {type(mask).__name__}"
-    raise (ValueError if isinstance(mask, masks.Mask) else TypeError)(
-        f"{function}: mask is {kind} but must be made of attendo.masks.causal() and one "
-        "attendo.masks.lengths(): the weights are never formed, so no single one can be left out; "
-        "attendo.attention takes any mask"
-    )
 
 
 @overload
@@ -209,7 +187,6 @@ def linear_attention(
 
     Source: cpp/attention/linear_attention.cpp
     """
-    in_order, lengths = causal_and_lengths("linear_attention", mask)
     name = feature_map
     if callable(feature_map):
         q, k, name = feature_map(q), feature_map(k), None
@@ -223,8 +200,8 @@ def linear_attention(
         scale,
         name,
         normalize,
-        causal or in_order,
-        lengths,
+        causal,
+        mask,
         state,
         return_state,
         chunk_size,

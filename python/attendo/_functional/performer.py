@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
-from .linear_attention import causal_and_lengths
 
 if TYPE_CHECKING:
     from .._core import Generator
@@ -113,9 +112,8 @@ def performer(
 
     Source: cpp/attention/performer.cpp
     """
-    in_order, lengths = causal_and_lengths("performer", mask)
     return _core.performer(
-        q, k, v, num_features, features, kernel, orthogonal, generator, causal or in_order, lengths, scale
+        q, k, v, num_features, features, kernel, orthogonal, generator, causal, mask, scale
     )
 
 
