@@ -318,10 +318,8 @@ def page(found: dict[str, Any]) -> str:
     ]
     for name, by_length in forward.items():
         label = f"{name}, {values[name]}" if values[name] else name
-        cells = [
-            f"{report.number(by_length.get(n)) or '–'} / {report.number(backward.get(name, {}).get(n)) or '–'}"
-            for n in TABLE_LENGTHS
-        ]
+        ways = (by_length, backward.get(name, {}))
+        cells = [" / ".join(report.number(way.get(n)) or "–" for way in ways) for n in TABLE_LENGTHS]
         lines.append(f"| {label} | " + " | ".join(cells) + " |")
     parts.append("\n".join(lines))
     parts.append(

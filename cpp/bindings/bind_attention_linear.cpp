@@ -23,7 +23,9 @@ Index choice_arg(const char* op, const char* arg, Object value, const std::vecto
 template <typename Options>
 bool has_other_mask(const Options& o) {
   bool other = o.mask.defined();
-  if constexpr (requires { o.left, o.right, o.rule; }) other = other || o.left || o.right || o.rule;
+  if constexpr (requires { o.left.has_value() && o.right.has_value() && o.rule != nullptr; }) {
+    other = other || o.left.has_value() || o.right.has_value() || o.rule != nullptr;
+  }
   return other;
 }
 
