@@ -382,12 +382,11 @@ void for_allowed(const kernels::MaskRule& rule, Index length, Index keys, const 
 
 }  // namespace
 
-Tensor MaskExpression::written_out(const char* op, const MaskSizes& z) const {
-  const auto rule = rule_of({static_cast<int>(terms_.size()) - 1}, op, z);
+Tensor MaskRule::written_out(const MaskSizes& z) const {
   const Tensor out = Tensor::zeros({z.batch, z.heads, z.length, z.keys}, DType::kBool);
   for (Index bh = 0; bh < z.batch * z.heads; ++bh) {
     bool* to = out.data<bool>() + bh * z.length * z.keys;
-    for_allowed(rule->of(bh / z.heads, bh % z.heads), z.length, z.keys,
+    for_allowed(of(bh / z.heads, bh % z.heads), z.length, z.keys,
                 [&](Index i0, Index count, Index j0, Index keys, const std::uint64_t* bits) {
                   for (Index i = 0; i < count; ++i) {
                     bool* row = to + (i0 + i) * z.keys + j0;
@@ -396,6 +395,10 @@ Tensor MaskExpression::written_out(const char* op, const MaskSizes& z) const {
                 });
   }
   return out;
+}
+
+Tensor MaskExpression::written_out(const char* op, const MaskSizes& z) const {
+  return rule_of({static_cast<int>(terms_.size()) - 1}, op, z)->written_out(z);
 }
 
 Tensor MaskExpression::cell_counts(const char* op, const MaskSizes& z, Index b, Index h, Index side) const {

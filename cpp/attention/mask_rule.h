@@ -22,6 +22,9 @@ class MaskRule {
     return {steps_.data() + (b * batch_ + h * head_) * count_, count_, row};
   }
 
+  // bool (batch, heads, L, S)
+  Tensor written_out(const MaskSizes& sizes) const;
+
  private:
   friend class MaskExpression;
   std::vector<kernels::MaskStep> steps_;

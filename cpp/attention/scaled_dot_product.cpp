@@ -47,7 +47,7 @@ struct Problem {
   std::optional<Index> left, right;  // causal: right 0
   std::shared_ptr<const MaskRule> rule;
   Index rule_row = 0;
-  Tensor key_lengths, mask, bias, sinks;
+  Tensor key_lengths, mask, mask_bits, bias, sinks;
   std::shared_ptr<const ScoreCodes> scores;   // the soft-cap and the score program, or null
   std::vector<Index> mask_batch, bias_batch;  // first element of each batch entry
   Layout mask_layout, bias_layout;            // head and row strides
@@ -82,7 +82,8 @@ kernels::AttentionHead<T> head_of(const Problem& p, Index b, Index h, T* registe
   head.windowed = p.left.has_value(), head.begin = at - p.left.value_or(0);
   if (p.rule) head.rule = p.rule->of(b, h, p.rule_row);
   if (p.mask) {
-    head.mask = p.mask.data<bool>() + p.mask_batch[static_cast<size_t>(b)] + h * p.mask_layout.head;
+    head.mask = reinterpret_cast<const std::uint64_t*>(p.mask_bits.data<std::int64_t>()) +
+                p.mask_batch[static_cast<size_t>(b)] + h * p.mask_layout.head;
     head.mask_row = p.mask_layout.row, head.mask_col = p.mask_col;
   }
   if (p.bias) {
@@ -492,6 +493,29 @@ void broadcast_layout(const char* name, const Tensor& x, const Shape& target, st
   }
 }
 
+// The mask's bits, 64 queries a word, and the layout of the words: an array of bytes is read once, not by every head.
+void pack_mask(Problem& p) {
+  const Tensor& mask = p.mask;
+  const Index rows = mask.rank() >= 2 ? mask.dim(-2) : 1, cols = mask.rank() >= 1 ? mask.dim(-1) : 1;
+  const Index matrices = rows * cols == 0 ? 0 : mask.size() / (rows * cols), blocks = (rows + 63) / 64;
+  p.mask_bits = Tensor::empty({matrices, blocks, cols}, DType::kInt64);
+  auto* words = reinterpret_cast<std::uint64_t*>(p.mask_bits.data<std::int64_t>());
+  parallel_ranges(matrices * blocks, std::max<Index>(1, kTaskWork / (64 * cols + 1)), [&](Index begin, Index end) {
+    for (Index n = begin; n < end; ++n) {
+      const Index row = n % blocks * 64, count = std::min<Index>(64, rows - row);
+      std::uint64_t* to = words + n * cols;
+      kernels::pack_mask(mask.data<bool>() + (n / blocks * rows + row) * cols, cols, count, cols, to);
+      if (p.mask_layout.row == 0) {  // one row for all queries
+        for (Index j = 0; j < cols; ++j) to[j] = to[j] != 0 ? ~std::uint64_t{0} : 0;
+      }
+    }
+  });
+  auto packed = [&](Index entries) { return rows * cols == 0 ? 0 : entries / (rows * cols) * blocks * cols; };
+  for (Index& at : p.mask_batch) at = packed(at);
+  p.mask_layout.head = packed(p.mask_layout.head);
+  if (p.mask_layout.row != 0) p.mask_layout.row = cols;
+}
+
 // heads: of the query.
 void apply_options(Problem& p, const AttentionOptions& o, Index heads) {
   p.scale = o.scale.value_or(p.d > 0 ? 1.0 / std::sqrt(static_cast<double>(p.d)) : 1.0);
@@ -522,6 +546,7 @@ void apply_options(Problem& p, const AttentionOptions& o, Index heads) {
     }
     p.mask = o.mask;
     broadcast_layout("mask", o.mask, p.weights_shape, p.mask_batch, p.mask_layout, p.mask_col);
+    pack_mask(p);
   }
   if (o.bias) {
     check_float("attention", "bias", o.bias);

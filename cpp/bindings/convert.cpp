@@ -82,10 +82,12 @@ Tensor to_tensor(py::handle object, const char* op, const char* arg, Want want, 
   if (!(array.flags() & py::array::c_style) || !aligned) array = numpy().attr("array")(array, py::arg("order") = "C");
   if (memory == Memory::kCopy) {
     Tensor out = Tensor::empty(shape, *dtype);
-    std::memcpy(out.raw(), array.data(), out.bytes());
     if (*dtype == DType::kBool) {  // bytes seen as bool may hold other numbers than 0 and 1
-      auto* byte = reinterpret_cast<unsigned char*>(out.raw());
-      std::transform(byte, byte + out.size(), byte, [](unsigned char x) { return x != 0; });
+      const auto* byte = static_cast<const unsigned char*>(array.data());
+      std::transform(byte, byte + out.size(), reinterpret_cast<unsigned char*>(out.raw()),
+                     [](unsigned char x) { return x != 0; });
+    } else {
+      std::memcpy(out.raw(), array.data(), out.bytes());
     }
     return out;
   }

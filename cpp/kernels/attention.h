@@ -27,8 +27,9 @@ struct AttentionHead {
   ptrdiff_t offset = 0;
   bool windowed = false;  // and when j >= i + begin
   ptrdiff_t begin = 0;
-  MaskRule rule;               // and when the rule, where it has steps, says so
-  const bool* mask = nullptr;  // mask[i·mask_row + j·mask_col]: true = may attend
+  MaskRule rule;  // and when the rule, where it has steps, says so
+  // Bit i % 64 of mask[i / 64 · mask_row + j · mask_col]: true = may attend (see pack_mask)
+  const std::uint64_t* mask = nullptr;
   ptrdiff_t mask_row = 0, mask_col = 0;
   const T* bias = nullptr;
   ptrdiff_t bias_row = 0, bias_col = 0;

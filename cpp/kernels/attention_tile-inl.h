@@ -204,109 +204,61 @@ HWY_INLINE void PackQueries(const T* x, Index x_row, Index count, Index cols, T*
 template <typename T>
 HWY_NOINLINE TileMask MaskOf(const AttentionHead<T>& h, Index q0, Index count, Index j0, Index nk) {
   if (h.mask == nullptr) return TileMask::kAll;
-  const hn::ScalableTag<std::uint8_t> d;
-  constexpr Index kBytes = static_cast<Index>(HWY_LANES(std::uint8_t));
-  const auto* first = reinterpret_cast<const std::uint8_t*>(h.mask + q0 * h.mask_row + j0 * h.mask_col);
-  const Index rows = h.mask_row == 0 ? 1 : count, cols = h.mask_col == 0 ? 1 : nk;
-  bool some = false, all = true;
-  for (Index i = 0; i < rows && !(some && !all); ++i) {
-    const std::uint8_t* row = first + i * h.mask_row;
-    Index j = 0;
-    if (h.mask_col == 1) {
-      auto any = hn::Zero(d), least = hn::Set(d, std::uint8_t{255});
-      for (; j + kBytes <= cols; j += kBytes) {
-        const auto x = hn::LoadU(d, row + j);
-        any = hn::Or(any, x);
-        least = hn::Min(least, x);
-      }
-      some = some || !hn::AllTrue(d, hn::Eq(any, hn::Zero(d)));
-      all = all && hn::AllFalse(d, hn::Eq(least, hn::Zero(d)));
-    }
-    for (; j < cols; ++j) {
-      const bool allowed = row[j * h.mask_col] != 0;
-      some = some || allowed;
-      all = all && allowed;
-    }
+  const Tag<std::uint64_t> d;
+  const std::uint64_t* words = h.mask + q0 / kRuleQueries * h.mask_row + j0 * h.mask_col;
+  const Index n = h.mask_col == 0 ? 1 : nk;
+  auto any = hn::Zero(d), all = hn::Set(d, ~std::uint64_t{0});
+  Index j = 0;
+  for (; j + kLanes<std::uint64_t> <= n; j += kLanes<std::uint64_t>) {
+    const auto x = hn::LoadU(d, words + j);
+    any = hn::Or(any, x);
+    all = hn::And(all, x);
   }
-  return all ? TileMask::kAll : some ? TileMask::kSome : TileMask::kNothing;
+  HWY_ALIGN std::uint64_t lanes[2 * kLanes<std::uint64_t>];
+  hn::Store(any, d, lanes);
+  hn::Store(all, d, lanes + kLanes<std::uint64_t>);
+  std::uint64_t some = 0, every = ~std::uint64_t{0};
+  for (Index lane = 0; lane < kLanes<std::uint64_t>; ++lane) {
+    some |= lanes[lane];
+    every &= lanes[kLanes<std::uint64_t> + lane];
+  }
+  for (; j < n; ++j) some |= words[j], every &= words[j];
+  const std::uint64_t queries = (~std::uint64_t{0} >> (kRuleQueries - count)) << q0 % kRuleQueries;
+  return (every & queries) == queries ? TileMask::kAll : (some & queries) != 0 ? TileMask::kSome : TileMask::kNothing;
 }
 
-// True where an entry of a vector of bools is false.
-template <typename T>
-HWY_INLINE hn::Mask<Tag<T>> Forbidden(const bool* mask) {
-  const hn::RebindToUnsigned<Tag<T>> d;
-  const hn::Rebind<std::uint8_t, Tag<T>> bytes;
-  const auto x = hn::LoadU(bytes, reinterpret_cast<const std::uint8_t*>(mask));
-  if constexpr (sizeof(T) == 4) {
-    return hn::RebindMask(Tag<T>(), hn::Eq(hn::PromoteTo(d, x), hn::Zero(d)));
-  } else {
-    const hn::Rebind<std::uint32_t, Tag<T>> half;
-    return hn::RebindMask(Tag<T>(), hn::Eq(hn::PromoteTo(d, hn::PromoteTo(half, x)), hn::Zero(d)));
-  }
-}
-
-// Sets what the mask array forbids to -inf.
+// Sets to -inf what the bits of a tile forbid: those of key j are words[j·stride], from `first` on.
 template <typename T, int kVectors>
-HWY_NOINLINE void ApplyMask(const AttentionHead<T>& h, Index q0, Index count, Index j0, Index nk, T* s, T* temp) {
-  const Tag<T> d;
-  constexpr Index kWidth = kVectors * kLanes<T>;
-  constexpr Index kRows = 4, kKeys = 64;
-  const auto lowest = hn::Set(d, MinusInfinity<T>());
-  const bool* mask = h.mask + q0 * h.mask_row + j0 * h.mask_col;
-  if (h.mask_col == 1 && h.mask_row != 0) {
-    // 0 or -inf, a few rows at a time, transposed as the tile is.
-    HWY_ALIGN T rows[kRows * kKeys];
-    for (Index i = 0; i < count; i += kRows) {
-      const Index n = Min(kRows, count - i);
-      for (Index j = 0; j < nk; j += kKeys) {
-        const Index keys = Min(kKeys, nk - j);
-        for (Index r = 0; r < n; ++r) {
-          const bool* row = mask + (i + r) * h.mask_row + j;
-          Index x = 0;
-          for (; x + kLanes<T> <= keys; x += kLanes<T>) {
-            hn::Store(hn::IfThenElse(Forbidden<T>(row + x), lowest, hn::Zero(d)), d, rows + r * kKeys + x);
-          }
-          for (; x < keys; ++x) rows[r * kKeys + x] = row[x] ? T(0) : MinusInfinity<T>();
-        }
-        Transpose<T>(rows, kKeys, n, keys, temp + j * kWidth + i, kWidth, T(1));
-      }
-    }
-    for (Index x = 0; x < nk * kWidth; x += kLanes<T>) {
-      const auto forbidden = hn::Lt(hn::LoadU(d, temp + x), hn::Zero(d));
-      hn::StoreU(hn::IfThenElse(forbidden, lowest, hn::LoadU(d, s + x)), d, s + x);
-    }
-    return;
-  }
-  for (Index j = 0; j < nk; ++j) {
-    if (h.mask_row == 0) {
-      if (mask[j * h.mask_col]) continue;
-      for (Index x = 0; x < kWidth; x += kLanes<T>) hn::StoreU(lowest, d, s + j * kWidth + x);
-      continue;
-    }
-    for (Index i = 0; i < count; ++i) {
-      if (!mask[i * h.mask_row + j * h.mask_col]) s[j * kWidth + i] = MinusInfinity<T>();
-    }
-  }
-}
-
-// Sets what the rule forbids to -inf.
-template <typename T, int kVectors>
-HWY_NOINLINE void ApplyRule(const AttentionHead<T>& h, Index q0, Index count, Index j0, Index nk, T* s) {
-  static_assert(kPanel<T> <= kRuleQueries);
+HWY_NOINLINE void ApplyBits(const std::uint64_t* words, Index stride, Index first, Index nk, T* s) {
+  static_assert(kRuleQueries % kPanel<T> == 0);
   const Tag<T> d;
   const auto lowest = hn::Set(d, MinusInfinity<T>());
-  std::uint64_t allowed[kRuleKeys];
-  evaluate_rule(h.rule, q0, count, j0, nk, allowed);
   for (Index j = 0; j < nk; ++j) {
+    const std::uint64_t word = words[j * stride] >> first;
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) {
-      const std::uint64_t lanes = allowed[j] >> (v * kLanes<T>);
+      const std::uint64_t lanes = word >> (v * kLanes<T>);
       std::uint8_t bits[8];  // LoadMaskBits reads 8 bytes at most
       for (int byte = 0; byte < 8; ++byte) bits[byte] = static_cast<std::uint8_t>(lanes >> (8 * byte));
       T* at = s + (j * kVectors + v) * kLanes<T>;
       hn::StoreU(hn::IfThenElse(hn::LoadMaskBits(d, bits), hn::LoadU(d, at), lowest), d, at);
     }
   }
+}
+
+// What the mask array forbids.
+template <typename T, int kVectors>
+HWY_INLINE void ApplyMask(const AttentionHead<T>& h, Index q0, Index j0, Index nk, T* s) {
+  const std::uint64_t* words = h.mask + q0 / kRuleQueries * h.mask_row + j0 * h.mask_col;
+  ApplyBits<T, kVectors>(words, h.mask_col, q0 % kRuleQueries, nk, s);
+}
+
+// What the rule forbids.
+template <typename T, int kVectors>
+HWY_NOINLINE void ApplyRule(const AttentionHead<T>& h, Index q0, Index count, Index j0, Index nk, T* s) {
+  std::uint64_t allowed[kRuleKeys];
+  evaluate_rule(h.rule, q0, count, j0, nk, allowed);
+  ApplyBits<T, kVectors>(allowed, 1, 0, nk, s);
 }
 
 // Which tests a tile needs.
@@ -338,7 +290,7 @@ HWY_INLINE bool BiasAndMask(const AttentionHead<T>& h, TileTests tests, Index q0
   }
   if (tests.array) {
     masked = true;
-    ApplyMask<T, kVectors>(h, q0, count, j0, nk, s, temp);
+    ApplyMask<T, kVectors>(h, q0, j0, nk, s);
   }
   if (tests.rule) {
     masked = true;

@@ -209,6 +209,46 @@ void evaluate_rule(const MaskRule& rule, Index q0, Index queries, Index j0, Inde
   for (Index j = 0; j < keys; ++j) allowed[j] = stack[0][j];
 }
 
+void pack_mask(const bool* mask, Index row, Index rows, Index cols, Word* words) {
+  constexpr Index kCols = 64;
+  const auto* bytes = reinterpret_cast<const unsigned char*>(mask);
+  Word tile[8][8];  // [columns in eights][rows in eights]: byte c holds the rows' bits of column c
+  Index j0 = 0;
+  for (; rows == kRuleQueries && j0 + kCols <= cols; j0 += kCols) {
+    for (Index g = 0; g < 8; ++g) {
+      const unsigned char* from = bytes + 8 * g * row + j0;
+      for (Index c = 0; c < 8; ++c) {
+        Word sum = 0;
+        for (Index i = 0; i < 8; ++i) {
+          Word x;
+          __builtin_memcpy(&x, from + i * row + 8 * c, sizeof x);
+          sum |= x << i;
+        }
+        tile[c][g] = sum;
+      }
+    }
+    for (Index c = 0; c < 8; ++c) {
+      // Bytes of an 8 × 8 square, rows to columns.
+      Word* x = tile[c];
+      for (Index half = 4; half >= 1; half /= 2) {
+        const Word low = half == 4 ? 0x00000000ffffffff : half == 2 ? 0x0000ffff0000ffff : 0x00ff00ff00ff00ff;
+        for (Index g = 0; g < 8; ++g) {
+          if ((g & half) != 0) continue;
+          const Word a = x[g], b = x[g + half];
+          x[g] = (a & low) | (b & low) << (8 * half);
+          x[g + half] = (a >> (8 * half) & low) | (b & ~low);
+        }
+      }
+      for (Index n = 0; n < 8; ++n) words[j0 + 8 * c + n] = x[n];
+    }
+  }
+  for (; j0 < cols; ++j0) {
+    Word word = 0;
+    for (Index i = 0; i < rows; ++i) word |= static_cast<Word>(bytes[i * row + j0]) << i;
+    words[j0] = word;
+  }
+}
+
 bool next_rule_tile(const MaskRule& rule, Index q0, Index queries, Index from, Index end, Index tile, RuleTile& found) {
   constexpr Index kCut = 32;
   auto nothing = [&](Index j0, Index keys) { return classify_rule(rule, q0, queries, j0, keys) == TileMask::kNothing; };

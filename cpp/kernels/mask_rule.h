@@ -46,6 +46,9 @@ TileMask classify_rule(const MaskRule& rule, ptrdiff_t q0, ptrdiff_t queries, pt
 void evaluate_rule(const MaskRule& rule, ptrdiff_t q0, ptrdiff_t queries, ptrdiff_t j0, ptrdiff_t keys,
                    std::uint64_t* allowed);
 
+// Bit i of words[j] is mask[i·row + j], for at most 64 rows.
+void pack_mask(const bool* mask, ptrdiff_t row, ptrdiff_t rows, ptrdiff_t cols, std::uint64_t* words);
+
 // The next tile of at most `tile` (<= kRuleKeys) keys of [from, end) in which something may be allowed; its edges are cut
 // where nothing is. False when there is none.
 struct RuleTile {

@@ -43,7 +43,7 @@ def mask(cells: Cells, title: str = "", q_offset: int = 0) -> Picture:
             words(shorten(title, _LONGEST_TITLE), _MARGIN, _MARGIN + 14, 15, extra='font-weight="600"')
         )
     body.append(words("keys →", left, top - 20, mute=True))
-    body.append(words("queries →", _MARGIN + 12, top + height, anchor="start", angle=-90, mute=True))
+    body.append(words("← queries", _MARGIN + 12, top, anchor="end", angle=-90, mute=True))
     for column in _marked(columns, cell, text_width(str(cells.keys), _LABEL) + 8):
         body.append(
             words(
@@ -114,7 +114,7 @@ def _cells_of(
     place: tuple[float, float, float],
 ) -> str:
     left, top, cell = place
-    inset = (1 - max(share, 0.03) ** 0.5) * cell / 2  # the area is the share
+    inset = (1 - max(share, 0.06) ** 0.5) * cell / 2  # the area is the share
     body = _square(
         left + cell * first + inset,
         top + cell * row + inset,
