@@ -73,7 +73,10 @@ def causal() -> Mask:
 
     Source: cpp/attention/mask_rule.cpp
     """
-    return make(MaskExpression.causal(), "causal()", Natural(), causal)
+    return _CAUSAL
+
+
+_CAUSAL = make(MaskExpression.causal(), "causal()", Natural(), causal)  # masks do not change: one will do
 
 
 def lengths(lengths: ArrayLike) -> Mask:
