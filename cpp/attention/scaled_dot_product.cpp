@@ -47,8 +47,11 @@ struct Problem {
   std::optional<Index> left, right;  // causal: right 0
   std::shared_ptr<const MaskRule> rule;
   Index rule_row = 0;
-  Tensor key_lengths, mask, mask_bits, bias, sinks;
+  Tensor key_lengths, mask, bias, sinks;
   std::shared_ptr<const ScoreCodes> scores;   // the soft-cap and the score program, or null
+  Tensor mask_bits;  // the mask as kernels want it, 64 queries a word: int64 (matrices, L / 64 or 1, S or 1)
+  std::vector<Index> bits_batch;
+  Index bits_head = 0, bits_row = 0;
   std::vector<Index> mask_batch, bias_batch;  // first element of each batch entry
   Layout mask_layout, bias_layout;            // head and row strides
   Index mask_col = 0, bias_col = 0;
@@ -83,8 +86,8 @@ kernels::AttentionHead<T> head_of(const Problem& p, Index b, Index h, T* registe
   if (p.rule) head.rule = p.rule->of(b, h, p.rule_row);
   if (p.mask) {
     head.mask = reinterpret_cast<const std::uint64_t*>(p.mask_bits.data<std::int64_t>()) +
-                p.mask_batch[static_cast<size_t>(b)] + h * p.mask_layout.head;
-    head.mask_row = p.mask_layout.row, head.mask_col = p.mask_col;
+                p.bits_batch[static_cast<size_t>(b)] + h * p.bits_head;
+    head.mask_row = p.bits_row, head.mask_col = p.mask_col;
   }
   if (p.bias) {
     head.bias = p.bias.data<T>() + p.bias_batch[static_cast<size_t>(b)] + h * p.bias_layout.head;
@@ -493,27 +496,29 @@ void broadcast_layout(const char* name, const Tensor& x, const Shape& target, st
   }
 }
 
-// The mask's bits, 64 queries a word, and the layout of the words: an array of bytes is read once, not by every head.
+// Reads an array of bytes once, not by every head.
 void pack_mask(Problem& p) {
   const Tensor& mask = p.mask;
   const Index rows = mask.rank() >= 2 ? mask.dim(-2) : 1, cols = mask.rank() >= 1 ? mask.dim(-1) : 1;
-  const Index matrices = rows * cols == 0 ? 0 : mask.size() / (rows * cols), blocks = (rows + 63) / 64;
-  p.mask_bits = Tensor::empty({matrices, blocks, cols}, DType::kInt64);
+  const Index blocks = (rows + kernels::kRuleQueries - 1) / kernels::kRuleQueries;
+  const auto words_of = [&](Index entries) { return rows * cols == 0 ? 0 : entries / (rows * cols) * blocks * cols; };
+  p.mask_bits = Tensor::empty({words_of(mask.size())}, DType::kInt64);
   auto* words = reinterpret_cast<std::uint64_t*>(p.mask_bits.data<std::int64_t>());
-  parallel_ranges(matrices * blocks, std::max<Index>(1, kTaskWork / (64 * cols + 1)), [&](Index begin, Index end) {
+  const Index units = cols == 0 ? 0 : p.mask_bits.size() / cols;
+  parallel_ranges(units, rows_per_task(kernels::kRuleQueries * cols), [&](Index begin, Index end) {
     for (Index n = begin; n < end; ++n) {
-      const Index row = n % blocks * 64, count = std::min<Index>(64, rows - row);
+      const Index row = n % blocks * kernels::kRuleQueries, count = std::min(kernels::kRuleQueries, rows - row);
       std::uint64_t* to = words + n * cols;
       kernels::pack_mask(mask.data<bool>() + (n / blocks * rows + row) * cols, cols, count, cols, to);
-      if (p.mask_layout.row == 0) {  // one row for all queries
+      if (rows == 1) {  // perhaps for all queries
         for (Index j = 0; j < cols; ++j) to[j] = to[j] != 0 ? ~std::uint64_t{0} : 0;
       }
     }
   });
-  auto packed = [&](Index entries) { return rows * cols == 0 ? 0 : entries / (rows * cols) * blocks * cols; };
-  for (Index& at : p.mask_batch) at = packed(at);
-  p.mask_layout.head = packed(p.mask_layout.head);
-  if (p.mask_layout.row != 0) p.mask_layout.row = cols;
+  p.bits_batch.clear();
+  for (const Index at : p.mask_batch) p.bits_batch.push_back(words_of(at));
+  p.bits_head = words_of(p.mask_layout.head);
+  p.bits_row = p.mask_layout.row == 0 ? 0 : cols;
 }
 
 // heads: of the query.

@@ -242,10 +242,9 @@ void pack_mask(const bool* mask, Index row, Index rows, Index cols, Word* words)
       for (Index n = 0; n < 8; ++n) words[j0 + 8 * c + n] = x[n];
     }
   }
-  for (; j0 < cols; ++j0) {
-    Word word = 0;
-    for (Index i = 0; i < rows; ++i) word |= static_cast<Word>(bytes[i * row + j0]) << i;
-    words[j0] = word;
+  for (Index j = j0; j < cols; ++j) words[j] = 0;
+  for (Index i = 0; i < rows; ++i) {
+    for (Index j = j0; j < cols; ++j) words[j] |= static_cast<Word>(bytes[i * row + j]) << i;
   }
 }
 
