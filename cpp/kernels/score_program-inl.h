@@ -203,25 +203,50 @@ struct ScoreMachine {
 
   using Offsets = hn::Vec<hn::RebindToSigned<Tag<T>>>;
 
+  // The indices of a look-up: what is one for the head is added up beforehand.
+  struct Indices {
+    static constexpr int kMaxAxes = 8;
+    ScoreOperand<T> at[kMaxAxes];
+    const ScoreIndex* index[kMaxAxes];
+    int count = 0;
+    std::int32_t base_offset = 0;  // tables have fewer entries than an int32 holds
+  };
+
+  HWY_INLINE void Open(const ScoreLookup& lookup, Indices& x, hn::Mask<Tag<T>>& good) const {
+    const Tag<T> d;
+    Index offset = 0;
+    for (int axis = 0; axis < lookup.rank; ++axis) {
+      const ScoreIndex& index = lookup.indices[axis];
+      const ScoreOperand<T> at = Operand(index.at);
+      if (index.at.level == kPerHead) {
+        offset += static_cast<Index>(hn::GetLane(Position(index, hn::LoadU(d, at.at), good))) * index.stride;
+      } else {
+        x.at[x.count] = at;
+        x.index[x.count++] = &index;
+      }
+    }
+    x.base_offset = static_cast<std::int32_t>(offset);
+  }
+
   // Where the entries lie in the table.
-  HWY_INLINE Offsets Place(const ScoreLookup& lookup, const ScoreOperand<T>* at, Index r, Index v,
-                           hn::Mask<Tag<T>>& good) const {
+  HWY_INLINE Offsets Place(const Indices& x, Index r, Index v, hn::Mask<Tag<T>>& good) const {
     const Tag<T> d;
     const hn::RebindToSigned<Tag<T>> di;
     if constexpr (sizeof(T) == 4) {
-      auto offset = hn::Zero(di);
-      for (int axis = 0; axis < lookup.rank; ++axis) {
-        const auto x =
-            Position(lookup.indices[axis], hn::LoadU(d, at[axis].at + r * at[axis].row + v * at[axis].vector), good);
-        offset = offset + hn::ConvertTo(di, x) * hn::Set(di, static_cast<std::int32_t>(lookup.indices[axis].stride));
+      auto offset = hn::Set(di, x.base_offset);
+      for (int axis = 0; axis < x.count; ++axis) {
+        const ScoreIndex& index = *x.index[axis];
+        const auto at = Position(index, hn::LoadU(d, x.at[axis].at + r * x.at[axis].row + v * x.at[axis].vector), good);
+        const auto whole = hn::ConvertTo(di, at);
+        offset = offset + (index.stride == 1 ? whole : whole * hn::Set(di, static_cast<std::int32_t>(index.stride)));
       }
       return offset;
     } else {
-      auto offset = hn::Zero(d);
-      for (int axis = 0; axis < lookup.rank; ++axis) {
-        const auto x =
-            Position(lookup.indices[axis], hn::LoadU(d, at[axis].at + r * at[axis].row + v * at[axis].vector), good);
-        offset = hn::MulAdd(x, hn::Set(d, static_cast<double>(lookup.indices[axis].stride)), offset);
+      auto offset = hn::Set(d, static_cast<double>(x.base_offset));
+      for (int axis = 0; axis < x.count; ++axis) {
+        const ScoreIndex& index = *x.index[axis];
+        const auto at = Position(index, hn::LoadU(d, x.at[axis].at + r * x.at[axis].row + v * x.at[axis].vector), good);
+        offset = hn::MulAdd(at, hn::Set(d, static_cast<double>(index.stride)), offset);
       }
       return hn::ConvertTo(di, offset);
     }
@@ -239,19 +264,17 @@ struct ScoreMachine {
     return hn::AllTrue(di, hn::Eq(from_first, hn::Zero(di))) ? Order::kSame : Order::kApart;
   }
 
-  static constexpr int kMaxAxes = 8;
-
   HWY_NOINLINE void LookUp(const ScoreStep& step) const {
     const Tag<T> d;
     const ScoreLookup& lookup = run.code.lookups[step.lookup];
     const ScoreOperand<T> out = Operand(step.out);
-    ScoreOperand<T> at[kMaxAxes];
-    for (int axis = 0; axis < lookup.rank; ++axis) at[axis] = Operand(lookup.indices[axis].at);
+    Indices at;
     const Index n = step.level >= kPerKey ? rows : 1, vectors = step.level % 2 == 1 ? run.width / kLanes<T> : 1;
     auto good = hn::FirstN(d, static_cast<size_t>(kLanes<T>));
+    Open(lookup, at, good);
     for (Index r = 0; r < n; ++r) {
       for (Index v = 0; v < vectors; ++v) {
-        const auto offset = Place(lookup, at, r, v, good);
+        const auto offset = Place(at, r, v, good);
         const auto* first = static_cast<const T*>(lookup.table) + hn::GetLane(offset);
         Vector<T> x;
         switch (OrderOf(offset)) {  // a gather takes as long as all the rest
@@ -300,9 +323,9 @@ struct ScoreMachine {
     const ScoreLookup& lookup = run.code.lookups[step.lookup];
     T* table = run.d_tables[lookup.gradient];
     const ScoreOperand<T> factor = Operand(step.in[0]);
-    ScoreOperand<T> at[kMaxAxes];
-    for (int axis = 0; axis < lookup.rank; ++axis) at[axis] = Operand(lookup.indices[axis].at);
+    Indices at;
     auto good = hn::FirstN(d, static_cast<size_t>(kLanes<T>));
+    Open(lookup, at, good);
     using Signed = hwy::MakeSigned<T>;
     HWY_ALIGN T amounts[kLanes<T>];
     HWY_ALIGN Signed places[kLanes<T>];
@@ -314,7 +337,7 @@ struct ScoreMachine {
         if (hn::AllTrue(d, none)) continue;
         const auto amount = ds * hn::LoadU(d, factor.at + r * factor.row + v * factor.vector);
         const auto added = hn::IfThenZeroElse(none, amount);
-        const auto offset = Place(lookup, at, r, v, good);
+        const auto offset = Place(at, r, v, good);
         const Index lanes = Min(kLanes<T>, run.count - v * kLanes<T>);
         const Order order = lanes == kLanes<T> ? OrderOf(offset) : Order::kApart;
         T* first = table + hn::GetLane(offset);

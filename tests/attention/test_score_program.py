@@ -260,7 +260,7 @@ SMOOTH = {
     ),
     "of the key": lambda t: lambda s, b, h, i, j: s + t[0, j] * t[1, j],
     "of the head": lambda t: lambda s, b, h, i, j: s * t[h, 0] + t[h, 1],
-    "reversed": lambda t: lambda s, b, h, i, j: s + t[h, j - i + 2] * t[1, (i - j) % 5],
+    "reversed": lambda t: lambda s, b, h, i, j: s + t[h, (j - i) % S] * t[1, (i - j) % 5],
     "computed": lambda t: lambda s, b, h, i, j: s + np.tanh(t)[h, j] + (2 * t)[h, i],
     "a number": lambda t: lambda s, b, h, i, j: s * t[0, 0],
 }
