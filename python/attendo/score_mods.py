@@ -31,10 +31,58 @@ import numpy as np
 
 from . import _score_trace
 from ._core import Tensor
+from ._functional.t5_bias import t5_buckets
 
-__all__ = ["captured", "relative", "softcap"]
+__all__ = ["alibi", "captured", "relative", "softcap", "t5_bias"]
 
 ScoreMod: TypeAlias = Callable[[Any, Any, Any, Any, Any], Any]
+
+
+def alibi(slopes: Any) -> ScoreMod:
+    r"""Attention with linear biases: :math:`s - m_h\, |i - j|`.
+
+    The same scores as ``bias=at.functional.alibi(…)``, without the array of them.
+
+    Parameters
+    ----------
+    slopes : array_like or Tensor, shape (H,)
+        Usually :func:`attendo.functional.alibi_slopes`. A Tensor that requires a gradient gets one.
+
+    Returns
+    -------
+    function of (s, b, h, i, j)
+
+    Raises
+    ------
+    ValueError
+        When slopes has not one axis.
+    TypeError
+        When they are not numbers.
+
+    References
+    ----------
+    Press et al. 2022, "Train short, test long", §3.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import attendo as at
+    >>> q = np.random.default_rng(0).standard_normal((4, 6, 8))
+    >>> slopes = at.functional.alibi_slopes(4, dtype="float64")
+    >>> out = at.attention(q, q, q, score_mod=at.score_mods.alibi(slopes))
+    >>> bool(np.allclose(out, at.attention(q, q, q, bias=at.functional.alibi(slopes, 6))))
+    True
+
+    Source: cpp/attention/score_program.cpp
+    """
+    table = captured(slopes)
+    if len(table.shape) != 1:
+        raise ValueError(f"alibi: slopes has shape {tuple(table.shape)} but must have one axis (H,)")
+
+    def mod(s: Any, b: Any, h: Any, i: Any, j: Any) -> Any:
+        return s - table[h] * abs(i - j)
+
+    return mod
 
 
 def captured(array: Any) -> Any:
@@ -170,5 +218,66 @@ def relative(table: Any) -> ScoreMod:
     def mod(s: Any, b: Any, h: Any, i: Any, j: Any) -> Any:
         distance = np.clip(j - i, -reach, reach) + reach
         return s + (look_up[distance] if len(shape) == 1 else look_up[h, distance])
+
+    return mod
+
+
+def t5_bias(table: Any, *, bidirectional: bool = True, max_distance: int = 128) -> ScoreMod:
+    r"""T5's relative position bias: a number for each head and bucket of distances is added.
+
+    The same scores as ``bias=at.functional.t5_bias(…)``, without the array of them.
+
+    Parameters
+    ----------
+    table : ndarray or Tensor, shape (num_buckets, H)
+        What to add. A Tensor that requires a gradient gets one.
+    bidirectional : bool
+        Keys after the query have buckets of their own; otherwise they count as distance 0.
+    max_distance : int
+        From there on all distances share the last bucket.
+
+    Returns
+    -------
+    function of (s, b, h, i, j)
+
+    Raises
+    ------
+    ValueError
+        When table has not two axes or too few buckets; when max_distance is not above the distances with a
+        bucket of their own.
+    TypeError
+        When table is neither an array nor a Tensor.
+
+    References
+    ----------
+    Raffel et al. 2020, "T5", §2.1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import attendo as at
+    >>> rng = np.random.default_rng(0)
+    >>> q, table = rng.standard_normal((4, 6, 8)), rng.standard_normal((32, 4))
+    >>> out = at.attention(q, q, q, score_mod=at.score_mods.t5_bias(table))
+    >>> bool(np.allclose(out, at.attention(q, q, q, bias=at.functional.t5_bias(table, 6))))
+    True
+
+    Source: cpp/attention/score_program.cpp
+    """
+    look_up = captured(table)
+    if len(look_up.shape) != 2:
+        raise ValueError(f"t5_bias: table has shape {tuple(look_up.shape)} but must be (num_buckets, H)")
+    distances = np.arange(-max_distance, max_distance + 1)
+    buckets = captured(
+        t5_buckets(
+            distances,
+            num_buckets=int(look_up.shape[0]),
+            bidirectional=bidirectional,
+            max_distance=max_distance,
+        )
+    )
+
+    def mod(s: Any, b: Any, h: Any, i: Any, j: Any) -> Any:
+        return s + look_up[buckets[np.clip(j - i, -max_distance, max_distance) + max_distance], h]
 
     return mod

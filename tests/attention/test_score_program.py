@@ -788,6 +788,22 @@ def test_ready_made_mods_check_what_they_get():
         at.score_mods.captured(np.array(["a"]))
     q, k, v = inputs()
     table = rng.standard_normal((H, 5))
+    for mod, bias in [
+        (at.score_mods.alibi(SLOPES), at.functional.alibi(SLOPES, L, S, q_offset=3)),
+        *(
+            (
+                at.score_mods.t5_bias(buckets, **options),
+                at.functional.t5_bias(buckets, L, S, q_offset=3, **options),
+            )
+            for buckets in [rng.standard_normal((8, H))]
+            for options in ({}, {"bidirectional": False, "max_distance": 9})
+        ),
+    ]:
+        assert_close(at.attention(q, k, v, score_mod=mod, q_offset=3), at.attention(q, k, v, bias=bias))
+    with pytest.raises(ValueError, match=r"alibi: slopes has shape \(\)"):
+        at.score_mods.alibi(0.5)
+    with pytest.raises(ValueError, match=r"t5_bias: table has shape \(3,\)"):
+        at.score_mods.t5_bias(SLOPES)
     i, j = np.arange(L)[:, None], np.arange(S)
     bias = table[:, np.clip(j - i, -2, 2) + 2]
     assert_close(
