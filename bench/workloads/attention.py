@@ -29,6 +29,8 @@ class Shape:
     padded: bool = False  # half of the keys
     weights: bool = False  # returned
     mask: str = ""  # a boolean array: "half" of all entries at random, or what "causal" allows
+    softcap: float = 0.0
+    alibi: bool = False  # as a score_mod; the peer has a float mask made before
 
     @property
     def groups(self) -> int:
@@ -85,6 +87,11 @@ def ours(shape: Shape, arrays: Arrays, backward: bool) -> Side:
         options["mask"] = at.masks.lengths(shape.lengths())
     if shape.mask:
         options["mask"] = shape.dense()
+    if shape.softcap:
+        options["softcap"] = shape.softcap
+    if shape.alibi:
+        slopes = at.functional.alibi_slopes(shape.heads)
+        options["score_mod"] = lambda s, b, h, i, j: s - slopes[h] * abs(i - j)
     generator = at.Generator(0)
 
     def forward(dropout: float) -> Any:
@@ -171,6 +178,19 @@ def peer_ways(shape: Shape, q: Any, k: Any, v: Any) -> dict[str, Callable[[float
             "SDPA, boolean mask": lambda dropout: sdpa(q, k, v, attn_mask=keep),
             "SDPA, float mask made before": lambda dropout: sdpa(q, k, v, attn_mask=added),
         }
+    if shape.softcap:
+
+        def capped(dropout: float) -> Any:
+            return torch.softmax(shape.softcap * torch.tanh(q * (scale / shape.softcap) @ k.mT), dim=-1) @ v
+
+        return {"by hand": capped}
+    if shape.alibi:
+        import attendo as at
+
+        slopes = torch.from_numpy(at.functional.alibi_slopes(shape.heads, dtype="float64")).to(q.dtype)
+        position = torch.arange(shape.length)
+        bias = -slopes[:, None, None] * (position[:, None] - position).abs()
+        return {"SDPA, float mask made before": lambda dropout: sdpa(q, k, v, attn_mask=bias[None])}
     if shape.mask:
         mask = torch.from_numpy(shape.dense())
         return {"SDPA, boolean mask": lambda dropout: sdpa(q, k, v, attn_mask=mask)}
@@ -269,6 +289,11 @@ TABLE: list[tuple[str, Shape, float, float | None]] = [
     ("2,32/8,1024,64 causal", Shape(2, 32, 1024, 64, kv_heads=8, causal=True), 1.8, 2.0),
     ("8,8,512,64 weights returned", Shape(8, 8, 512, 64, weights=True), 2.0, None),
 ]
+# Those for which no ratio is wanted.
+MODIFIED: list[tuple[str, Shape]] = [
+    ("1,8,1024,64 soft-cap", Shape(1, 8, 1024, 64, softcap=30.0)),
+    ("1,8,1024,64 ALiBi", Shape(1, 8, 1024, 64, alibi=True)),
+]
 
 
 def workload(name: str, shape: Shape, target: float | None, backward: bool, **options: Any) -> Workload:
@@ -283,6 +308,8 @@ def workloads() -> list[Workload]:
         found.append(workload(name, shape, forward, False, quick_memory=name == "1,8,1024,64", **options))
         if backward is not None:
             found.append(workload(name, shape, backward, True, **options))
+    for name, shape in MODIFIED:
+        found += [workload(name, shape, None, backward, quick_check=False) for backward in (False, True)]
     long = Shape(1, 8, 8192, 64)
     found.append(
         workload(

@@ -185,8 +185,8 @@ def attention(
         o_i = \sum_j P_{ij} v_j
 
     The order is: scale, softcap, score_mod (together f), bias, mask, softmax with the sink z (without one,
-    :math:`e^{z_h}` is 0). ONNX ``Attention`` has the soft-cap in this place; PyTorch's ``flex_attention`` has
-    no bias besides its score_mod.
+    :math:`e^{z_h}` is 0). It is that of ONNX ``Attention`` as corrected in 2026; before, ONNX capped scores
+    after bias and mask. PyTorch's ``flex_attention`` has score_mod in the same place, and no bias.
 
     and backwards, with :math:`D_i = \sum_c do_{ic}\, o_{ic}`,
 
