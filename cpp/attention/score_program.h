@@ -36,6 +36,7 @@ class ScoreProgram {
   int query() { return source(Op::kQuery, Kind::kInt); }
   int key() { return source(Op::kKey, Kind::kInt); }
   int constant(double value, Kind kind = Kind::kFloat);
+  int integer(Index value) { return constant(static_cast<double>(value), Kind::kInt); }
 
   int unary(Op op, int a);
   int binary(Op op, int a, int b);
@@ -45,6 +46,7 @@ class ScoreProgram {
   int add(int a, int b) { return binary(Op::kAdd, a, b); }
   int subtract(int a, int b) { return binary(Op::kSubtract, a, b); }
   int multiply(int a, int b) { return binary(Op::kMultiply, a, b); }
+  int clip(int a, int low, int high) { return binary(Op::kMinimum, binary(Op::kMaximum, a, low), high); }
   // table[indices]: floats, whole numbers or booleans. A gradient reaches a table of floats that requires one.
   int lookup(const Tensor& table, const std::string& name, const std::vector<int>& indices);
 
@@ -82,5 +84,12 @@ class ScoreProgram {
 };
 
 using ScoreProgramPtr = std::shared_ptr<const ScoreProgram>;
+
+// s + table[b, h, i - q_offset, clip(j - i, low, high) - low], of the indices b, h and i those that are asked for:
+// table (B, H, L, high - low + 1) with all three. What relative positions need.
+struct RelativeAxes {
+  bool batch = false, head = true, query = false;
+};
+ScoreProgramPtr relative_scores(const Tensor& table, RelativeAxes axes, Index low, Index high, Index q_offset = 0);
 
 }  // namespace attendo
