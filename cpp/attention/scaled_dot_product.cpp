@@ -43,7 +43,7 @@ struct Problem {
   Layout q_layout, k_layout, v_layout, out_layout;
   double scale = 1;
   Index q_offset = 0;
-  Tensor q_offsets;  // int64 (batch,), in place of q_offset
+  Tensor q_offsets;                  // int64 (batch,), in place of q_offset
   std::optional<Index> left, right;  // causal: right 0
   std::shared_ptr<const MaskRule> rule;
   Index rule_row = 0;
@@ -103,7 +103,7 @@ kernels::AttentionHead<T> head_of(const Problem& p, Index b, Index h, T* registe
   if (p.scores) {
     head.program = &p.scores->forward();
     head.registers = registers;
-    head.batch = b, head.head = h;
+    head.batch = p.first_batch + b, head.head = h, head.q_offset = at;
   }
   return head;
 }
@@ -368,8 +368,8 @@ void attention_backward(const Gradients<T>& g, const Problem& p) {
 // Every option has its place in `expanded`, or makes this kNo: then gradients of gradients are refused. A new member of
 // AttentionOptions does not compile here before that is decided.
 Twice twice_of(const AttentionOptions& options) {
-  [[maybe_unused]] const auto& [scale, causal, q_offset, q_offsets, left, right, rule, rule_row, key_lengths, mask, bias,
-                                softcap, program, sinks, dropout, generator] = options;
+  [[maybe_unused]] const auto& [scale, causal, q_offset, q_offsets, left, right, rule, rule_row, key_lengths, mask,
+                                bias, softcap, program, sinks, dropout, generator] = options;
   return program ? Twice::kNo : Twice::kYes;
 }
 
@@ -527,10 +527,10 @@ void apply_options(Problem& p, const AttentionOptions& o, Index heads) {
   if (!std::isfinite(p.scale)) value_error("attention: scale is ", p.scale, " but must be a finite number");
   p.q_offset = o.q_offset, p.left = o.left, p.right = o.causal ? Index{0} : o.right, p.rule = o.rule;
   p.rule_row = o.rule_row, p.q_offsets = o.q_offsets;
-  if (p.q_offsets && (p.rule || o.program)) {
-    value_error("attention: q_offset has an entry for each of the batch, which goes with ",
-                p.rule ? "masks.causal, window, lengths, prefix and one dense, joined by & alone"
-                       : "everything but score_mod, whose i counts from one offset");
+  if (p.q_offsets && p.rule) {
+    value_error(
+        "attention: q_offset has an entry for each of the batch, which goes with masks.causal, window, lengths, "
+        "prefix and one dense, joined by & alone");
   }
   if (o.key_lengths) {
     if (o.key_lengths.dtype() != DType::kInt64) type_error("attention: lengths must be int64");
@@ -577,8 +577,13 @@ void apply_options(Problem& p, const AttentionOptions& o, Index heads) {
     if (program.result() < 0) value_error("attention: the score program has no result");
     Tensors inputs{p.q, p.k, p.v, p.bias, p.sinks};
     for (const auto& table : program.tables()) inputs.push_back(table.values);
-    p.scores = std::make_shared<const ScoreCodes>(
-        program, p.q.dtype(), ScoreExtent{p.batch, p.heads, p.length, p.keys, p.q_offset}, needs_grad(inputs));
+    ScoreExtent extent{p.batch, p.heads, p.length, p.keys, p.q_offset};
+    if (p.q_offsets && p.q_offsets.size() > 0) {  // positions from the first of any entry to the last
+      const auto* offsets = p.q_offsets.data<std::int64_t>();
+      const auto [first, last] = std::minmax_element(offsets, offsets + p.q_offsets.size());
+      extent.q_offset = *first, extent.length += *last - *first;
+    }
+    p.scores = std::make_shared<const ScoreCodes>(program, p.q.dtype(), extent, needs_grad(inputs));
   }
   if (!(o.dropout >= 0 && o.dropout < 1))
     value_error("attention: dropout is ", o.dropout, " but must be 0 or more and below 1");

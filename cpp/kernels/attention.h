@@ -37,13 +37,13 @@ struct AttentionHead {
   std::uint64_t stream = 0;      // of this head
   std::uint32_t drop_below = 0;  // keep where the random bits are >= this
   T keep_scale = 1;
-  const ScoreCode* program = nullptr;        // the modified scores
-  const ScoreCode* program_slope = nullptr;  // backward: the scores and their slope
-  const ScoreCode* program_sums = nullptr;   // backward: the gradients of the tables, or null
-  T* registers = nullptr;                    // score_scratch elements, of this task
-  ptrdiff_t batch = 0, head = 0;
-  std::uint64_t* out_of_bounds = nullptr;  // bit n is set when look-up n left its table
-  T sink = T(-__builtin_inf());            // one more score, of a key without a value; none: -inf
+  const ScoreCode* program = nullptr;           // the modified scores
+  const ScoreCode* program_slope = nullptr;     // backward: the scores and their slope
+  const ScoreCode* program_sums = nullptr;      // backward: the gradients of the tables, or null
+  T* registers = nullptr;                       // score_scratch elements, of this task
+  ptrdiff_t batch = 0, head = 0, q_offset = 0;  // what the program's b, h and i count
+  std::uint64_t* out_of_bounds = nullptr;       // bit n is set when look-up n left its table
+  T sink = T(-__builtin_inf());                 // one more score, of a key without a value; none: -inf
 };
 
 template <typename T>

@@ -375,7 +375,7 @@ struct ScoreMachine {
       case ScoreOp::kQuery: {  // the lanes beyond the last query stand for it
         T* out = Operand(step.out).at;
         for (Index i = 0; i < run.width; ++i) {
-          out[i] = static_cast<T>(run.q0 + Min(i, run.count - 1) + run.head.offset);
+          out[i] = static_cast<T>(run.q0 + Min(i, run.count - 1) + run.head.q_offset);
         }
         break;
       }

@@ -350,6 +350,8 @@ OPTIONS = {
     "causal": {"mask": at.masks.causal(), "q_offset": 0},
     "causal, behind": {"mask": at.masks.causal(), "q_offset": 70},
     "lengths": {"mask": at.masks.lengths([130, 31])},
+    "window": {"mask": at.masks.window(20, 30), "q_offset": 5},
+    "rule": {"mask": at.masks.window(20, 30) | at.masks.global_tokens([3]), "q_offset": 5},
     "dense": {"mask": np.random.default_rng(0).random((2, 1, 100, 130)) < 0.5},
     "bias": {"bias": np.random.default_rng(0).standard_normal((4, 100, 130))},
     "scale": {"scale": 0.3},
@@ -497,6 +499,14 @@ def test_positions_begin_at_q_offset():
     assert_close(np.concatenate(parts, axis=2), whole)
     shifted = lambda s, b, h, i, j: mod(s, b, h, i + 2, j)  # noqa: E731
     assert_same_bits(at.attention(q, k, v, score_mod=shifted), whole)
+
+
+@pytest.mark.parametrize("mask", [at.masks.window(2, 3), at.masks.window(1), at.masks.causal()], ids=repr)
+def test_positions_are_those_of_the_query_under_a_window(mask):
+    q, k, v = inputs(length=40, keys=40)
+    table = rng.standard_normal((40, 40))
+    got = at.attention(q, k, v, mask=mask, score_mod=lambda s, b, h, i, j: s + table[i, j])
+    assert_close(got, at.attention(q, k, v, mask=mask, bias=table))
 
 
 def test_batch_axes_are_counted_through_as_one():
