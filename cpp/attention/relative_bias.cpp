@@ -4,17 +4,18 @@
 //
 //   relative_bias    b_ij = t_e(i,j)            backward   dt_e  = Σ_{i,j: e(i,j) = e} db_ij      (sums along diagonals)
 //   relative_shift   y_ij = x_i,e(i,j)                     dx_ie = Σ_{j: e(i,j) = e} dy_ij
-//   relative_scores  s_ij = f x_i·a_e(i,j)                 dx_i  = f Σ_e dr_ie a_e,  da_e = f Σ_i dr_ie x_i,
-//                                                          dr_ie = Σ_{j: e(i,j) = e} ds_ij
+//   relative_products  r_ie = f x_i·a_e                    dx_i  = f Σ_e dr_ie a_e      da_e = f Σ_i dr_ie x_i
 //
-// t: (…, R).  x: (…, L, R), in relative_scores (…, H, L, D).  a: (R, D) or (H, R, D).  b, y, s: (…, L, S).
+// t: (…, R).  x: (…, L, R), in relative_products (…, H, L, D).  a: (R, D) or (H, R, D).  b, y, s: (…, L, S).
 // Shaw et al. 2018, eq. 4; Huang et al. 2019, §3.4.1 (the skewing); Dai et al. 2019, appendix B (the relative shift).
 #include "attention/relative_bias.h"
 
 #include <cmath>
 
 #include "core/parallel.h"
+#include "ops/arithmetic.h"
 #include "ops/gemm.h"
+#include "ops/shape.h"
 
 namespace attendo {
 namespace {
@@ -140,75 +141,70 @@ Tensor only_used(const Tensor& x, Index n, const Used& used) {
   return out;
 }
 
-struct ScoresSaved {
-  Tensor x, table;
-  RelativeAxis axis;
-  Index batch = 1, heads = 1, d = 0;
+struct ProductsSaved {
+  Tensor x, table;  // table: times the factor
+  Index batch = 1, heads = 1, length = 0, d = 0, count = 0;
   bool shared = true;  // one table for all heads
   double factor = 1;
-  Index rows() const { return batch * heads * axis.length; }
+  Index rows() const { return batch * heads * length; }
+  // Rows that meet the same table, one after the other.
+  Index groups() const { return shared ? 1 : batch * heads; }
+  Index group_rows() const { return shared ? rows() : length; }
+  Index table_at(Index group) const { return shared ? 0 : group % heads * count * d; }
 };
 
 template <typename T>
-void relative_scores_forward(T* y, const ScoresSaved& s) {
-  const RelativeAxis& axis = s.axis;
-  const Index groups = s.shared ? 1 : s.batch * s.heads;
-  Scratch<T> product(static_cast<size_t>(s.rows() * axis.count));  // (…, H, L, R)
-  Gemm<T> g;
-  g.m = s.rows() / std::max<Index>(1, groups), g.n = axis.count, g.k = s.d;
-  g.a_row = s.d, g.b_row = 1, g.b_col = s.d, g.c_row = axis.count;
-  parallel_for(groups, [&](Index group) {
-    Gemm<T> one = g;
-    one.a = s.x.data<T>() + group * g.m * s.d;
-    one.b = s.table.data<T>() + (s.shared ? 0 : group % s.heads * axis.count * s.d);
-    one.c = product.get() + group * g.m * axis.count;
-    gemm(one);
+void relative_products_forward(T* y, const ProductsSaved& s) {
+  parallel_for(s.groups(), [&](Index group) {
+    Gemm<T> g;
+    g.m = s.group_rows(), g.n = s.count, g.k = s.d;
+    g.a_row = s.d, g.b_row = 1, g.b_col = s.d, g.c_row = s.count;
+    g.a = s.x.data<T>() + group * g.m * s.d;
+    g.b = s.table.data<T>() + s.table_at(group);
+    g.c = y + group * g.m * s.count;
+    gemm(g);
   });
-  relative_shift_forward<T>(y, product.get(), axis, s.rows(), static_cast<T>(s.factor));
 }
 
 // d_x and d_table are zeroed, or null.
 template <typename T>
-void relative_scores_backward(T* d_x, T* d_table, const T* d_y, const ScoresSaved& s) {
-  const RelativeAxis& axis = s.axis;
-  const Index groups = s.shared ? 1 : s.batch * s.heads;
-  const Index group_rows = s.rows() / std::max<Index>(1, groups);
-  Scratch<T> d_product(static_cast<size_t>(s.rows() * axis.count));
-  relative_shift_backward<T>(d_product.get(), d_y, axis, s.rows(), static_cast<T>(s.factor));
-
+void relative_products_backward(T* d_x, T* d_table, const T* d_y, const ProductsSaved& s) {
+  const Index rows = s.group_rows();
   if (d_x != nullptr) {
     const Tensor table = only_used<T>(s.table, s.d, [&](Index entry) {
       for (Index row = 0; row < s.rows(); ++row) {
-        const bool reads = s.shared || row / axis.length % s.heads == entry / axis.count;
-        if (reads && d_product.get()[row * axis.count + entry % axis.count] != T(0)) return true;
+        const bool reads = s.shared || row / s.length % s.heads == entry / s.count;
+        if (reads && d_y[row * s.count + entry % s.count] != T(0)) return true;
       }
       return false;
     });
-    parallel_for(groups, [&](Index group) {
+    parallel_for(s.groups(), [&](Index group) {
       Gemm<T> g;  // dx = dr · a
-      g.m = group_rows, g.n = s.d, g.k = axis.count;
-      g.a_row = axis.count, g.b_row = s.d, g.c_row = s.d;
-      g.a = d_product.get() + group * group_rows * axis.count;
-      g.b = table.data<T>() + (s.shared ? 0 : group % s.heads * axis.count * s.d);
-      g.c = d_x + group * group_rows * s.d;
+      g.m = rows, g.n = s.d, g.k = s.count;
+      g.a_row = s.count, g.b_row = s.d, g.c_row = s.d;
+      g.a = d_y + group * rows * s.count;
+      g.b = table.data<T>() + s.table_at(group);
+      g.c = d_x + group * rows * s.d;
       gemm(g);
     });
   }
   if (d_table == nullptr) return;
   const Tensor x = only_used<T>(s.x, s.d, [&](Index row) {
-    const T* d = d_product.get() + row * axis.count;
-    return !std::all_of(d, d + axis.count, [](T value) { return value == T(0); });
+    const T* d = d_y + row * s.count;
+    return !std::all_of(d, d + s.count, [](T value) { return value == T(0); });
   });
-  for (Index group = 0; group < groups; ++group) {  // the batch entries of a head, added in order
-    Gemm<T> g;                                      // da = drᵀ · x
-    g.m = axis.count, g.n = s.d, g.k = group_rows;
-    g.a_row = 1, g.a_col = axis.count, g.b_row = s.d, g.c_row = s.d;
-    g.a = d_product.get() + group * group_rows * axis.count;
-    g.b = x.data<T>() + group * group_rows * s.d;
-    g.c = d_table + (s.shared ? 0 : group % s.heads * axis.count * s.d);
+  for (Index group = 0; group < s.groups(); ++group) {  // the batch entries of a head, added in order
+    Gemm<T> g;                                          // da = drᵀ · x
+    g.m = s.count, g.n = s.d, g.k = rows;
+    g.a_row = 1, g.a_col = s.count, g.b_row = s.d, g.c_row = s.d;
+    g.a = d_y + group * rows * s.count;
+    g.b = x.data<T>() + group * rows * s.d;
+    g.c = d_table + s.table_at(group);
     g.add = true;
     gemm(g);
   }
+  const T factor = static_cast<T>(s.factor);
+  for (Index i = 0; i < s.table.size(); ++i) d_table[i] *= factor;
 }
 
 }  // namespace
@@ -261,33 +257,68 @@ Tensor relative_shift(const Tensor& x, Index keys, Index q_offset, Index zero) {
   return y;
 }
 
-Tensor relative_scores(const Tensor& x, const Tensor& table, Index keys, Index q_offset, Index zero, double factor) {
-  ScoresSaved s;
-  s.x = x, s.table = table, s.factor = factor;
-  s.axis = make_axis("relative_scores", x.dim(-2), keys, table.dim(-2), q_offset, zero);
+namespace {
+
+// s + table[b, h, i - q_offset, clip(zero + j - i, 0, R - 1)], table (B, H, L, R)
+ScoreProgramPtr relative_program(const Tensor& table, Index q_offset, Index zero) {
+  auto p = std::make_shared<ScoreProgram>();
+  const int low = p->integer(-zero), high = p->integer(table.dim(3) - 1 - zero);
+  const int distance = p->clip(p->subtract(p->key(), p->query()), low, high);
+  const int row = p->subtract(p->query(), p->integer(q_offset));
+  const int entry = p->lookup(table, "table", {p->batch(), p->head(), row, p->subtract(distance, low)});
+  p->set_result(p->add(p->score(), entry));
+  return p;
+}
+
+}  // namespace
+
+Tensor relative_products(const Tensor& x, const Tensor& table, double factor) {
+  ProductsSaved s;
+  s.x = x, s.factor = factor;
+  {
+    const NoGrad off;
+    s.table = scale(table, factor);
+  }
   s.shared = table.rank() == 2;
-  s.d = x.dim(-1);
+  s.length = x.dim(-2), s.d = x.dim(-1), s.count = table.dim(-2);
   if (x.rank() >= 3) s.heads = x.dim(-3);
   s.batch = x.shape().product(0, std::max(0, x.rank() - 3));
-  Tensor y = Tensor::empty(with_last(x.shape().slice(0, x.rank() - 1), {keys}), x.dtype());
-  dispatch_float("relative_scores", "x", x, [&](auto zero_value) {
+  Tensor y = Tensor::empty(with_last(x.shape().slice(0, x.rank() - 1), {s.count}), x.dtype());
+  dispatch_float("relative_products", "x", x, [&](auto zero_value) {
     using T = decltype(zero_value);
-    if (y.size() > 0) relative_scores_forward<T>(y.data<T>(), s);
+    if (y.size() > 0) relative_products_forward<T>(y.data<T>(), s);
   });
   if (!needs_grad({&x, &table})) return y;
-  record("relative_scores", {x, table}, {y}, [s](const Tensors& d) {
+  record("relative_products", {x, table}, {y}, [s, table](const Tensors& d) {
     Tensor d_x, d_table;
     if (s.x.requires_grad()) d_x = Tensor::zeros(s.x.shape(), s.x.dtype());
-    if (s.table.requires_grad()) d_table = Tensor::zeros(s.table.shape(), s.table.dtype());
-    dispatch_float("relative_scores", "x", s.x, [&](auto zero_value) {
+    if (table.requires_grad()) d_table = Tensor::zeros(table.shape(), table.dtype());
+    dispatch_float("relative_products", "x", s.x, [&](auto zero_value) {
       using T = decltype(zero_value);
       if (d[0].size() == 0) return;
-      relative_scores_backward<T>(data_or_null<T>(d_x), data_or_null<T>(d_table), d[0].data<T>(), s);
+      relative_products_backward<T>(data_or_null<T>(d_x), data_or_null<T>(d_table), d[0].data<T>(), s);
     });
     if (d_x) accumulate(s.x, d_x);
-    if (d_table) accumulate(s.table, d_table);
+    if (d_table) accumulate(table, d_table);
   });
   return y;
+}
+
+void add_relative_scores(AttentionOptions& options, const Tensor& products, Index keys, Index zero) {
+  // A score program counts positions in the dtype of the scores: in float32 they are whole numbers up to 2^24.
+  constexpr Index kExact = Index{1} << 23;
+  const Index length = products.dim(-2), count = products.dim(-1);
+  const bool exact = std::max({std::abs(options.q_offset) + length, keys, std::abs(zero) + count}) < kExact;
+  if (exact && products.size() > 0 && keys > 0) {
+    const Index heads = products.rank() >= 3 ? products.dim(-3) : 1;
+    const Tensor table =
+        reshape(products, {products.size() / std::max<Index>(1, heads * length * count), heads, length, count});
+    options.program = relative_program(table, options.q_offset, zero);
+    return;
+  }
+  if (count == 0) return;  // no score
+  const Tensor bias = relative_shift(products, keys, options.q_offset, zero);
+  options.bias = options.bias ? add(bias, options.bias) : bias;
 }
 
 }  // namespace attendo

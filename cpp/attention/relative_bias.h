@@ -1,6 +1,6 @@
 #pragma once
 
-#include "core/autograd.h"
+#include "attention/scaled_dot_product.h"
 
 namespace attendo {
 
@@ -24,8 +24,11 @@ Tensor relative_bias(const Tensor& table, Index length, Index keys, Index q_offs
 // x (…, L, R) -> (…, L, S): each query reads its own row.
 Tensor relative_shift(const Tensor& x, Index keys, Index q_offset, Index zero);
 
-// x (…, H, L, D), table (R, D) or (H, R, D) -> factor · x_i·table[clip(…)]  (…, H, L, S). What got no gradient, as behind a
-// mask, is left out of the products of backward: a NaN there stays where it is.
-Tensor relative_scores(const Tensor& x, const Tensor& table, Index keys, Index q_offset, Index zero, double factor);
+// x (…, H, L, D), table (R, D) or (H, R, D) -> factor · x_i·table_e (…, H, L, R). What got no gradient, as behind a mask, is
+// left out of the products of backward: a NaN there stays where it is.
+Tensor relative_products(const Tensor& x, const Tensor& table, double factor);
+
+// Adds products[…, i, clip(…)] to the scores, looked up inside the kernel; of positions too large for that, as a bias.
+void add_relative_scores(AttentionOptions& options, const Tensor& products, Index keys, Index zero);
 
 }  // namespace attendo

@@ -8,7 +8,7 @@
 //              dq_i += scale Σ_j dS_ij a_e(i,j)     da_e = scale Σ_{i,j: e(i,j) = e} dS_ij q_i     da'_e = Σ_{…} P_ij do_i
 //
 // q: (…, H, L, D).  k: (…, Hkv, S, D).  v: (…, Hkv, S, Dv).  a, a': (2c + 1, D), (2c + 1, Dv), or with an axis H in front.
-// q·a is one product over the 2c + 1 entries, spread to the keys as a bias (…, H, L, S); with a' the weights are kept as well.
+// q·a is one product over the 2c + 1 entries (…, H, L, 2c + 1), looked up by a score program; with a' the weights are kept.
 //                                                                                   Shaw et al. 2018, eq. 3–4 and §3.3.
 #include "attention/relative_position.h"
 
@@ -209,8 +209,7 @@ AttentionResult relative_position(const Tensor& q, const Tensor& k, const Tensor
   if (value_table) check_table("value_table", value_table, q, v.dim(-1));
   const double scale = options.scale.value_or(d > 0 ? 1.0 / std::sqrt(static_cast<double>(d)) : 1.0);
   const Index c = key_table.dim(-2) / 2;
-  const Tensor bias = relative_scores(q, key_table, keys, options.q_offset, c, scale);
-  options.bias = options.bias ? add(bias, options.bias) : bias;
+  add_relative_scores(options, relative_products(q, key_table, scale), keys, c);
   std::uint64_t stream = 0;
   if (value_table && options.dropout > 0 && options.generator != nullptr) {
     stream = Generator(*options.generator).next_stream();  // the one that attention is about to draw

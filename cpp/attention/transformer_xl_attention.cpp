@@ -9,7 +9,7 @@
 //   r_t = W_r [sin(t f_k), cos(t f_k)],  f_k = 10000^(-2k/d)           (relative_sinusoid gives the bracket)
 //
 // q: (…, H, L, D).  k: (…, Hkv, S, D).  v: (…, Hkv, S, Dv).  r: (H, R, D).  u, w: (H, D).
-// (q + w)·r is one product over the R distances, shifted to the keys as a bias (…, H, L, S).   Dai et al. 2019, §3.3, app. B.
+// (q + w)·r is one product over the R distances (…, H, L, R), looked up by a score program.   Dai et al. 2019, §3.3, app. B.
 #include "attention/transformer_xl_attention.h"
 
 #include <cmath>
@@ -59,8 +59,9 @@ AttentionResult transformer_xl_attention(const Tensor& q, const Tensor& k, const
                 " (those of the past) or L + S - 1 = ", all, " (all)");
   }
   const double scale = options.scale.value_or(d > 0 ? 1.0 / std::sqrt(static_cast<double>(d)) : 1.0);
-  const Tensor bias = relative_scores(add_head_bias(q, position_bias), r, keys, 0, length - 1, scale);
-  options.bias = options.bias ? add(bias, options.bias) : bias;
+  // Entry 0 of r is the distance of the last query from the first key.
+  add_relative_scores(options, relative_products(add_head_bias(q, position_bias), r, scale), keys,
+                      options.q_offset + length - 1);
   return scaled_dot_product(add_head_bias(q, content_bias), k, v, options, return_weights);
 }
 

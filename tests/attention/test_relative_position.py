@@ -56,6 +56,8 @@ TestRelativePosition = op_tests(
         case((2, 2, 3, 5, 4), (2, 2, 3, 5, 4), (2, 2, 3, 5, 6), (3, 5, 4), (5, 6), None),
         case((1, 33, 17), (1, 65, 17), (1, 65, 16), (9, 17), (9, 16), None, q_offset=32),
         case((2, 5, 4), (2, 5, 4), (2, 5, 6), *SHARED, None, mask=np.arange(5)[:, None] % 2 > 0),
+        # So far away that float32 cannot count: by a bias in place of a score program.
+        case((2, 3, 4), (2, 7, 4), (2, 7, 6), *SHARED, (3, 7), q_offset=2**25),
         case((2, 0, 4), (2, 5, 4), (2, 5, 6), *SHARED, None, q_offset=0),
         case((2, 5, 4), (2, 0, 4), (2, 0, 6), *SHARED, None, q_offset=0),
         case((0, 3, 5, 4), (0, 3, 5, 4), (0, 3, 5, 6), (3, 5, 4), (3, 5, 6), None),
@@ -126,6 +128,30 @@ def test_gradient_through_the_weights():
                 moved.flat[entry] += h
                 values.append(loss(*inputs[:i], at.tensor(moved), *inputs[i + 1 :]).item())
             assert x.grad.numpy().flat[entry] == pytest.approx((values[0] - values[1]) / 2e-6, abs=1e-7)
+
+
+@pytest.mark.parametrize("c", [1, 3, 20])
+def test_as_a_bias(c):
+    """The products shifted to the keys and written out, with their gradients."""
+    shapes = [(2, 3, 9, 4), (2, 3, 12, 4), (2, 3, 12, 4), (3, 2 * c + 1, 4)]
+    arrays = [rng.standard_normal(shape) for shape in shapes]
+    d_out = rng.standard_normal((2, 3, 9, 4))
+
+    def run(attend):
+        inputs = [at.tensor(x, requires_grad=True) for x in arrays]
+        out = attend(*inputs)
+        out.backward(d_out)
+        return [out.numpy(), *(x.grad.numpy() for x in inputs)]
+
+    def with_bias(q, k, v, table):
+        products = q @ table.swapaxes(-1, -2) * 0.5
+        return at.attention(q, k, v, bias=at.functional.relative_shift(products, 12, q_offset=3), scale=0.5)
+
+    def with_table(q, k, v, table):
+        return at.functional.relative_position(q, k, v, table, q_offset=3, scale=0.5)
+
+    for got, expected in zip(run(with_table), run(with_bias), strict=True):
+        assert_close(got, expected)
 
 
 def test_tables_of_zeros_are_plain_attention():

@@ -55,6 +55,8 @@ TestTransformerXlAttention = op_tests(
         same(1, 7, 7, q_offset=6, mask=CAUSAL),
         same(33, 65, 65, heads=1, q_offset=32, mask=CAUSAL),
         same(5, 5, 9, mask=np.arange(5)[:, None] % 2 > 0),
+        # So far away that float32 cannot count: by a bias in place of a score program.
+        same(3, 7, 9, bias=(3, 7), q_offset=2**25),
         same(0, 5, 4, q_offset=0),
         same(5, 0, 4, q_offset=0),
         same(5, 5, 9, batch=(0,)),

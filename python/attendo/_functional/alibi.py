@@ -56,7 +56,8 @@ def alibi(
 
     The paper's form with a causal mask, where no key lies after its query; without one, distances count in
     both directions. (BLOOM's :math:`m_h j` differs by a constant a row, which softmax does not see.) Memory:
-    the H L S numbers of the bias.
+    the H L S numbers of the bias; ``score_mod=attendo.score_mods.alibi(slopes)`` gives attention the same
+    without them.
 
     References
     ----------

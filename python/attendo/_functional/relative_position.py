@@ -118,8 +118,8 @@ def relative_position(
         da'_e = \sum_{i,j:\ e(i,j) = e} P_{ij}\, do_i
 
     Cost beyond attention's: :math:`H L (2c + 1)(D + D_v)` multiply-adds, as queries meet each row of the
-    table once. Memory: H L S numbers for the bias that the key table makes, as many for the weights with a
-    value table; attention alone keeps none of them.
+    table once; the kernel looks up their products. Memory: those H L (2c + 1) numbers, and with a value
+    table the H L S weights, which attention alone does not keep.
 
     References
     ----------

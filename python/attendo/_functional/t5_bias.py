@@ -82,6 +82,7 @@ def t5_bias(
 
     with the buckets of :func:`t5_buckets`. Cost: L + S look-ups for the distances, then the H L S copies of
     the bias. The backward pass sums along the diagonals, in a fixed order and in float64.
+    ``score_mod=attendo.score_mods.t5_bias(table)`` gives attention the same without the bias.
 
     References
     ----------

@@ -124,8 +124,8 @@ def transformer_xl_attention(
         dr_t = \text{scale} \sum_{i-j = t} dS_{ij}\, (q_i + w), \quad
         dq_i \mathrel{+}= \text{scale} \sum_j dS_{ij}\, r_{i-j}
 
-    Cost beyond attention's: :math:`H L R D` multiply-adds. Memory: the H L S numbers of the bias that the
-    distances make; attention alone keeps none.
+    Cost beyond attention's: :math:`H L R D` multiply-adds, as queries meet each distance once; the kernel
+    looks up their products. Memory: those H L R numbers, where attention alone keeps none.
 
     References
     ----------
