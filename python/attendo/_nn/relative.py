@@ -60,8 +60,8 @@ class _RelativeMultiHeadAttention:
     ``out_proj.bias``   (d,)         with ``bias``: drawn as a :class:`Linear`'s
     ==================  ===========  ==============================================================
 
-    Cost for B samples, S = M + L: :math:`2 B (L + S)\, d^2 + 3\, B L S d` multiply-adds. Memory: the products of
-    queries and distances, B H L S numbers with a causal mask, B H L (L + S - 1) without.
+    Cost for B samples, S = M + L: :math:`2 B (L + S)\, d^2 + 3\, B L S d` multiply-adds. Memory: the
+    products of queries and distances, B H L S numbers with a causal mask, B H L (L + S - 1) without.
 
     References
     ----------
