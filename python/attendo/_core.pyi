@@ -942,6 +942,36 @@ class RelativeMultiHeadAttention(Module):
         num_heads: SupportsIndex,
         *,
         dropout: SupportsFloat = 0.0,
+        bias: bool = False,
+        dtype: FloatDType = "float32",
+        seed: SupportsIndex | None = None,
+    ) -> None: ...
+    @property
+    def num_heads(self) -> int: ...
+    @property
+    def d_model(self) -> int: ...
+    @overload
+    def forward(
+        self,
+        x: TensorLike,
+        memory: TensorLike | None = None,
+        *,
+        mask: MaskLike | None = None,
+        bias: TensorLike | None = None,
+        return_weights: Literal[False] = False,
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self,
+        x: TensorLike,
+        memory: TensorLike | None = None,
+        *,
+        mask: MaskLike | None = None,
+        bias: TensorLike | None = None,
+        return_weights: Literal[True],
+    ) -> tuple[Tensor, Tensor]: ...
+    __call__ = forward
+
 # -- bind_attention_layers.cpp
 
 class Attention(Module):
@@ -974,18 +1004,6 @@ class AdditiveAttention(Module):
         dtype: FloatDType = "float32",
         seed: SupportsIndex | None = None,
     ) -> None: ...
-    @property
-    def num_heads(self) -> int: ...
-    @property
-    def d_model(self) -> int: ...
-    @overload
-    def forward(
-        self,
-        x: TensorLike,
-        memory: TensorLike | None = None,
-        *,
-        mask: MaskLike | None = None,
-        bias: TensorLike | None = None,
     @overload
     def forward(
         self,
@@ -1063,11 +1081,6 @@ class AttentionLayer(Module):
     @overload
     def forward(
         self,
-        x: TensorLike,
-        memory: TensorLike | None = None,
-        *,
-        mask: MaskLike | None = None,
-        bias: TensorLike | None = None,
         inputs: _Inputs,
         mask: MaskLike | Sequence[MaskLike | None] | None = None,
         *,
