@@ -177,6 +177,18 @@ void check_base(const char* op, double base) {
   if (!(base > 0) || !std::isfinite(base)) value_error(op, ": base is ", base, " but must be positive and finite");
 }
 
+// x turned by sign · φ; the gradient is turned back.
+Tensor turned(const Tensor& x, int sign, const Problem& p) {
+  Tensor y = Tensor::empty(x.shape(), x.dtype());
+  dispatch_float("rotary", "x", x, [&](auto zero) {
+    using T = decltype(zero);
+    rotary_turn<T>(y.data<T>(), x.data<T>(), static_cast<T>(sign), p);
+  });
+  if (!needs_grad({&x})) return y;
+  record("rotary", {x}, {y}, [x, sign, p](const Tensors& d) { accumulate(x, turned(d[0], -sign, p)); });
+  return y;
+}
+
 }  // namespace
 
 Tensor rotary(const Tensor& x, const RotaryOptions& options) {
@@ -193,7 +205,6 @@ Tensor rotary(const Tensor& x, const RotaryOptions& options) {
   const bool by_position = cached && check_caches(options, x, p);
   if (!cached) check_rotary_dim(options, x, p);
   p.table = Tensor::empty({2, p.table_rows(), p.pairs}, x.dtype());
-  Tensor y = Tensor::empty(x.shape(), x.dtype());
   dispatch_float("rotary", "x", x, [&](auto zero) {
     using T = decltype(zero);
     if (cached) {
@@ -203,18 +214,8 @@ Tensor rotary(const Tensor& x, const RotaryOptions& options) {
           options,
           options.frequencies.empty() ? inverse_frequencies(2 * p.pairs, options.base, {}) : options.frequencies, p);
     }
-    rotary_turn<T>(y.data<T>(), x.data<T>(), T(1), p);
   });
-  if (!needs_grad({&x})) return y;
-  record("rotary", {x}, {y}, [x, p](const Tensors& d) {
-    const Tensor d_x = Tensor::empty(x.shape(), x.dtype());
-    dispatch_float("rotary", "x", x, [&](auto zero) {
-      using T = decltype(zero);
-      rotary_turn<T>(d_x.data<T>(), d[0].data<T>(), T(-1), p);
-    });
-    accumulate(x, d_x);
-  });
-  return y;
+  return turned(x, 1, p);
 }
 
 // ---- frequencies ----------------------------------------------------------------------------------------------------
