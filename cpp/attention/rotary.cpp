@@ -185,7 +185,7 @@ Tensor turned(const Tensor& x, int sign, const Problem& p) {
     rotary_turn<T>(y.data<T>(), x.data<T>(), static_cast<T>(sign), p);
   });
   if (!needs_grad({&x})) return y;
-  record("rotary", {x}, {y}, [x, sign, p](const Tensors& d) { accumulate(x, turned(d[0], -sign, p)); });
+  record("rotary", {x}, {y}, Twice::kYes, [x, sign, p](const Tensors& d) { accumulate(x, turned(d[0], -sign, p)); });
   return y;
 }
 

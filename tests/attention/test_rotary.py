@@ -7,6 +7,7 @@ import pytest
 
 import attendo as at
 from attendo import reference
+from grad_check import check_grad_grad
 from inputs import DTYPES, SIZES, case, wrong
 from op_check import op_tests
 from tolerance import assert_close, assert_same_bits, eps
@@ -180,6 +181,14 @@ def test_the_gradient_is_the_turn_back():
     y = at.functional.rotary(x, offset=3)
     y.backward(y.numpy())
     assert_close(x.grad, x.numpy())
+
+
+@pytest.mark.parametrize("interleaved", [False, True])
+def test_gradients_of_gradients(interleaved):
+    x = np.random.default_rng(0).standard_normal((3, 5, 8))
+    check_grad_grad(
+        lambda x: at.functional.rotary(x * x, offset=3, rotary_dim=6, interleaved=interleaved), [x]
+    )
 
 
 @pytest.mark.parametrize("position", [1_000_000, 123_456_789, 2**40 + 1])
