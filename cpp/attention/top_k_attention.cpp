@@ -13,7 +13,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
 #include <limits>
 #include <numeric>
 #include <vector>
@@ -64,7 +63,7 @@ int count_from(const T* x, Index n, T bound) {
 template <typename T>
 struct Choice {
   std::vector<T> best;
-  std::vector<Scored<T>> candidates;
+  std::vector<Scored<T>> candidates, ranked;
 };
 
 // The keys of the `keep` largest of n scores, ascending; n > keep, none is NaN.
@@ -72,7 +71,7 @@ template <typename T>
 void choose(std::int64_t* keys, Choice<T>& choice, const T* scores, Index n, Index keep) {
   T bound = -std::numeric_limits<T>::infinity();
   if (const Index groups = 4 * keep; 2 * groups <= n) {
-    // Of the groups' largest scores, the one in place `keep` is a bound, and a near one: `keep` scores are no less.
+    // The largest score of each group. A number that `keep` of them are no less than is a bound; it need not be the nearest.
     auto& best = choice.best;
     best.assign(scores, scores + groups);
     for (Index begin = groups; begin < n; begin += groups) {
@@ -81,8 +80,13 @@ void choose(std::int64_t* keys, Choice<T>& choice, const T* scores, Index n, Ind
       T* y = best.data();
       for (Index i = 0; i < count; ++i) y[i] = x[i] > y[i] ? x[i] : y[i];
     }
-    std::nth_element(best.begin(), best.begin() + (keep - 1), best.end(), std::greater<T>());
-    bound = best[static_cast<size_t>(keep - 1)];
+    const auto [low, high] = std::minmax_element(best.begin(), best.end());
+    T above = *high;
+    bound = *low;
+    for (int step = 0; step < 12 && above - bound < std::numeric_limits<T>::infinity(); ++step) {
+      const T middle = bound + (above - bound) / 2;
+      (count_from(best.data(), groups, middle) >= keep ? bound : above) = middle;
+    }
   }
   constexpr Index kStretch = 32;
   auto& candidates = choice.candidates;
@@ -94,9 +98,13 @@ void choose(std::int64_t* keys, Choice<T>& choice, const T* scores, Index n, Ind
       if (scores[j] >= bound) candidates.push_back({scores[j], static_cast<std::int32_t>(j)});
     }
   }
-  std::nth_element(candidates.begin(), candidates.begin() + (keep - 1), candidates.end());
-  for (Index j = 0; j < keep; ++j) keys[j] = candidates[static_cast<size_t>(j)].key;
-  std::sort(keys, keys + keep);
+  auto& ranked = choice.ranked;
+  ranked = candidates;
+  std::nth_element(ranked.begin(), ranked.begin() + (keep - 1), ranked.end());
+  const Scored<T> last = ranked[static_cast<size_t>(keep - 1)];
+  for (const Scored<T>& one : candidates) {
+    if (!(last < one)) *keys++ = one.key;
+  }
 }
 
 // Scales n scores, chooses among them (where one is NaN: the first) and makes weights of the chosen: their softmax, or NaN.

@@ -66,12 +66,14 @@ def int8_attention(
     attend to it. The integer sums, and so the result, do not depend on the instructions used, but for the
     rounding of what follows them.
 
-    Cost: of full attention, with D/4 instructions for the sums of a row of sixteen keys in place of D where
-    the processor has AVX-512 VNNI; memory for k in eight bits.
+    Cost: the multiply-adds of full attention, of which those of the scores go four in one where the processor
+    has AVX-512 VNNI. Memory: k in eight bits, and the scores of 64 queries.
 
-    Where it is worse: where D is small, or the processor multiplies eight-bit numbers no faster than
-    floats, making, scaling and reading the scores takes more than the sums save; one outlier among a row's
-    features leaves few of the 127 steps to the others.
+    Where it is worse: where the processor multiplies eight-bit numbers no faster than floats, making,
+    scaling and reading the scores takes what the sums save. Measured on one core with D = 64 and 128: with
+    AVX-512 VNNI 1.3 times as fast as full attention from 1024 keys on, as fast at 256, slower below; with
+    AVX2 as fast; without either 0.85 times. A step of training is 0.8 times as fast. One outlier among a
+    row's features leaves few of the 127 steps to the others.
 
     References
     ----------

@@ -105,7 +105,8 @@ def linformer(
 
     Where it is worse: the matrices belong to one length S, so that a model trained with it takes no longer
     sequences; it cannot be causal; and with matrices that were not trained the output has little to do with
-    full attention unless r is close to S. Up to a few hundred keys full attention is as fast.
+    full attention unless neighbouring keys are alike or r is close to S. With r = 256 full attention is as
+    fast up to 512 keys, with r = 64 up to some 150.
 
     References
     ----------
