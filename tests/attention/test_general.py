@@ -37,7 +37,7 @@ TestGeneral = op_tests(
         case((5, 3), (7, 0), (7, 2), (3, 0)),
         case((5, 0), (7, 3), (7, 2), (0, 3)),
     ],
-    large=[case((2, 4, 130, 16), (2, 2, 200, 24), (2, 2, 200, 8), (4, 16, 24))],
+    large=[case((2, 4, 130, 16), (2, 2, 200, 24), (2, 2, 200, 8), (4, 16, 24), scale=0.1)],
     function=attention,
     reference_function=by_reference,
     backward=backward,
