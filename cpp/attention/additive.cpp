@@ -175,6 +175,14 @@ void project_backward(T* d_x, T* d_weight, T* d_bias, const T* d_y, const Projec
 
 Index head_count(const Tensor& x) { return x.rank() >= 3 ? x.dim(-3) : 1; }
 
+// One entry of axis 0 as many times as there are heads, perhaps none.
+Tensor for_each_head(const Tensor& x, Index heads) {
+  if (heads > 0) return concatenate(Tensors(static_cast<size_t>(heads), x), 0);
+  std::vector<SliceAxis> none;
+  for (const Index n : x.shape()) none.push_back({0, none.empty() ? 0 : n, 1});
+  return slice(x, none);
+}
+
 // An argument of the scores: its last axes, and one more before them where each head has its own.
 void check_param(const char* name, const Tensor& x, const Tensor& like, std::initializer_list<Index> last, Index heads,
                  const char* axes) {
@@ -235,10 +243,9 @@ Tensor project_rows(const Tensor& x, const Tensor& weight, const Tensor& bias_in
   p.rows = x.dim(-2), p.in = x.dim(-1), p.out = weight.dim(-2);
   // One bias a head needs one product a head, and the other way round.
   if (p.bias && p.bias.rank() == 2 && weight.rank() == 2) {
-    const Tensor parts = reshape(weight, {1, p.out, p.in});
-    p.weight = concatenate(Tensors(static_cast<size_t>(p.heads), parts), 0);
+    p.weight = for_each_head(reshape(weight, {1, p.out, p.in}), p.heads);
   } else if (p.bias && p.bias.rank() == 1 && weight.rank() == 3) {
-    p.bias = concatenate(Tensors(static_cast<size_t>(p.heads), reshape(p.bias, {1, p.out})), 0);
+    p.bias = for_each_head(reshape(p.bias, {1, p.out}), p.heads);
   }
   Shape shape = x.shape();
   shape[-1] = p.out;

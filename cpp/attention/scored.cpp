@@ -86,6 +86,12 @@ Tensor without_features(const Tensor& x) {
 Tensor repeat_heads(const Tensor& x, Index heads) {
   if (x.rank() < 3 || x.dim(-3) == heads) return x;
   const Index group = heads / x.dim(-3);
+  if (group == 0) {  // keys that no query head reads
+    std::vector<SliceAxis> none;
+    for (const Index n : x.shape()) none.push_back({0, n, 1});
+    none[static_cast<size_t>(x.rank() - 3)].stop = 0;
+    return slice(x, none);
+  }
   Shape apart = x.shape().slice(0, x.rank() - 2), wanted = x.shape();
   apart.push_back(1), apart.push_back(x.dim(-2)), apart.push_back(x.dim(-1));
   wanted[-3] = heads;

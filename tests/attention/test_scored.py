@@ -172,6 +172,22 @@ def test_dropout_is_the_same_on_any_number_of_threads_and_with_weights(score):
     assert (one != at.attention(q, k, v, score=name, score_params=params)).any()
 
 
+@pytest.mark.parametrize("kv_heads", [0, 2])
+@pytest.mark.parametrize("score", [*PARAMS, "function"])
+def test_no_heads_and_keys_that_no_head_reads(score, kv_heads):
+    params = PARAMS.get(score, ())
+    if score == "additive":
+        params = (*params, np.zeros((0, 5)))  # a bias a head, of which there are none
+    raw = [np.ones((2, 0, 5, 4)), np.ones((2, kv_heads, 7, 4)), np.ones((2, kv_heads, 7, 6))]
+    tensors = [at.tensor(x, requires_grad=True) for x in raw]
+    name = scaled_dot if score == "function" else score
+    out, weights = at.attention(*tensors, score=name, score_params=params or None, return_weights=True)
+    assert out.shape == (2, 0, 5, 6) and weights.shape == (2, 0, 5, 7)
+    out.sum().backward()
+    for tensor, x in zip(tensors, raw, strict=True):
+        assert_same_bits(tensor.grad, np.zeros_like(x))
+
+
 def test_a_learned_scale_reaches_every_score():
     q, k, v = arrays()
     for score in [*PARAMS, "function"]:
