@@ -30,11 +30,10 @@ def by_reference(q, k, v, W_q, W_k, v_a, b=None, bias=None, mask=None, scale=Non
 
 def backward(d_out, q, k, v, W_q, W_k, v_a, b=None, bias=None, mask=None, scale=None):
     params = (W_q, W_k, v_a) if b is None else (W_q, W_k, v_a, b)
-    d_q, d_k, d_v, d_params, d_s, _ = reference.scored_backward(
+    d_q, d_k, d_v, d_params, d_bias, _ = reference.scored_backward(
         d_out, q, k, v, "additive", params, dense(mask, q, k), bias, scale
     )
     d_b = d_params[3] if b is not None else None
-    d_bias = None if bias is None else reference.arithmetic.unbroadcast(d_s, bias.shape)
     return d_q, d_k, d_v, *d_params[:3], d_b, d_bias
 
 

@@ -69,6 +69,11 @@ def named(**parts: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     }
 
 
+def feature_attention(d: int, out: int) -> dict[str, np.ndarray]:
+    layers = {name: {"weight": normal(out, d), "bias": normal(out)} for name in ("W_Q", "W_K", "W_V")}
+    return named(**layers, fc={"weight": normal(out, out), "bias": normal(out)})
+
+
 def encoder_layer(d: int, dff: int) -> dict[str, np.ndarray]:
     return named(
         self_attn=attention_layer(d), feed_forward=network(d, dff), norm1=norm_layer(d), norm2=norm_layer(d)
@@ -282,6 +287,59 @@ CASES: list[tuple[str, list[Any], dict[str, Any]]] = [
         [normal(1, 5, 6), normal(1, 5, 6), normal(1, 5, 6), attention_layer(6, False), 3],
         {},
     ),
+    ("project_rows", [normal(2, 3, 5, 4), normal(6, 4), normal(6)], {}),
+    ("project_rows", [normal(2, 3, 5, 4), normal(3, 6, 4), normal(3, 6)], {}),
+    (
+        "additive",
+        [normal(2, 4, 3, 2), normal(2, 2, 5, 3), normal(6, 2), normal(6, 3), normal(6), normal(6)],
+        {},
+    ),
+    ("additive", [normal(2, 3, 4), normal(2, 5, 4), None, None, normal(2, 4)], {}),
+    ("general", [normal(2, 4, 3, 2), normal(2, 2, 5, 3), normal(2, 3)], {}),
+    ("general", [normal(3, 2), normal(5, 3), normal(2, 3)], {}),
+    ("cosine", [normal(2, 4, 3, 2), normal(2, 2, 5, 2)], {}),
+    ("kernel", [normal(2, 4, 3, 2), normal(2, 2, 5, 2), positive(4, 1)], {}),
+    ("kernel", [normal(3, 2), normal(5, 2), positive()], {}),
+    ("l2_normalize", [normal(2, 3, 5)], {}),
+    ("rms_normalize", [normal(2, 3, 4, 5), positive(3, 5)], {}),
+    ("rms_normalize", [normal(3, 5)], {"eps": 0.1}),
+    *(
+        (name, [*inputs, score, params], {})
+        for name, inputs in [
+            ("score_of", [normal(4, 3, 2), normal(2, 5, 2)]),
+            ("scored", [normal(4, 3, 2), normal(2, 5, 2), normal(2, 5, 3)]),
+        ]
+        for score, params in [
+            ("dot", []),
+            ("scaled_dot", []),
+            ("general", [normal(2, 2)]),
+            ("additive", [normal(6, 2), normal(6, 2), normal(6)]),
+            ("additive", [normal(2)]),
+            ("cosine", []),
+            ("kernel", [positive(2)]),
+        ]
+    ),
+    (
+        "scored",
+        [
+            normal(4, 3, 2),
+            normal(2, 5, 2),
+            normal(2, 5, 3),
+            "additive",
+            [normal(6, 2), normal(6, 2), normal(6)],
+        ]
+        + [some(4, 3, 5), normal(3, 5), 0.7, "rms", (positive(2), positive(2, 2))],
+        {},
+    ),
+    ("pooled", [normal(2, 5, 3), normal(2, 5, 3), normal(2, 5, 4)], {"mask": some(2, 5), "scale": 0.5}),
+    ("pooled", [normal(5, 3), normal(5, 3), normal(5, 4), None, 1.0, normal(3)], {}),
+    ("luong", [normal(2, 3, 4), normal(2, 5, 4), normal(6, 8)], {"mask": some(2, 3, 5)}),
+    ("luong", [normal(3, 4), normal(5, 2), normal(6, 6), "general", [normal(4, 2)]], {}),
+    ("attention", [normal(2, 3, 4), feature_attention(4, 2)], {"mask": some(3, 3)}),
+    *(
+        ("attention_layer", [normal(2, 5, 3), normal(2, 5, 4), normal(2, 5, 3), {"W": normal(3)}, mode], {})
+        for mode in ("dot", "concat", "pooled")
+    ),
     ("positional_encoding", [normal(2, 3, 4), normal(5, 4)], {}),
     ("positional_encoding", [normal(3, 1), normal(7, 1)], {"offset": 4}),
     *(
@@ -479,9 +537,48 @@ def test_backward_is_the_derivative(name: str, inputs: list[Any], options: dict[
         np.testing.assert_array_equal(array, unchanged)  # neither function wrote into its inputs
 
 
+def cross_modal(d: int, text: int, image: int) -> dict[str, np.ndarray]:
+    return named(
+        text_proj={"weight": normal(d, text), "bias": normal(d)},
+        image_proj={"weight": normal(d, image), "bias": normal(d)},
+        text_attn=attention_layer(d),
+        image_attn=attention_layer(d),
+        text_norm=norm_layer(d),
+        image_norm=norm_layer(d),
+    )
+
+
+TWO_RESULTS: list[tuple[str, list[Any], dict[str, Any]]] = [
+    ("qk_norm", [normal(2, 3, 4), normal(2, 5, 4), "rms", (positive(4), positive(2, 4))], {}),
+    ("qk_norm", [normal(2, 3, 4), normal(2, 5, 4), "l2"], {}),
+    ("qk_norm", [normal(3, 4), normal(5, 4), None], {}),
+    (
+        "cross_modal_attention",
+        [normal(2, 3, 5), normal(2, 4, 3), cross_modal(4, 5, 3), 2],
+        {"text_mask": some(2, 3), "image_mask": some(2, 4)},
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "inputs", "options"), TWO_RESULTS, ids=[f"{c[0]}-{i}" for i, c in enumerate(TWO_RESULTS)]
+)
+def test_backward_of_two_results(name: str, inputs: list[Any], options: dict[str, Any]) -> None:
+    """The backward function takes a gradient for each."""
+
+    def both() -> list[np.ndarray]:
+        return list(getattr(reference, name)(*inputs, **options)[:2])
+
+    random = np.random.default_rng(0)
+    d_both = [random.standard_normal(y.shape) for y in both()]
+    gradients = floats(getattr(reference, f"{name}_backward")(*d_both, *inputs, **options))
+    flat = np.concatenate([d.ravel() for d in d_both])
+    check_gradients(lambda: np.concatenate([y.ravel() for y in both()]), gradients, floats(inputs), flat)
+
+
 def test_every_backward_is_checked() -> None:
     backwards = {name for name in reference.__all__ if name.endswith("_backward")}
-    assert backwards == {f"{name}_backward" for name, _, _ in CASES}
+    assert backwards == {f"{name}_backward" for name, _, _ in [*CASES, *TWO_RESULTS]}
 
 
 def test_every_function_has_a_backward_or_needs_none() -> None:

@@ -16,6 +16,7 @@ import numpy as np
 
 from ._types import Array, Mask
 from .additive import additive, additive_backward
+from .arithmetic import unbroadcast
 from .cosine import cosine, cosine_backward
 from .general import general, general_backward
 from .kernel import kernel, kernel_backward
@@ -117,8 +118,8 @@ def scored_backward(
     norm: str | None = None,
     norm_weights: tuple[Array | None, Array | None] = (None, None),
     d_weights: Array | None = None,
-) -> tuple[Array, Array, Array, list[Array], Array, tuple[Array | None, Array | None]]:
-    """-> d_q, d_k, d_v, gradients of params, d_s (..., H, L, S), those of the norm's weights."""
+) -> tuple[Array, Array, Array, list[Array], Array | None, tuple[Array | None, Array | None]]:
+    """-> d_q, d_k, d_v, gradients of params, d_bias (None without), those of the norm's weights."""
     unit_q, unit_k = qk_norm(q, k, norm, norm_weights)
     s, factor = _bias(unit_q, unit_k, score, params, scale)
     _, _, d_v, d_s = scaled_dot_product_backward(
@@ -127,4 +128,5 @@ def scored_backward(
     assert d_s is not None
     d_q, d_k, d_params = score_of_backward(factor * d_s, unit_q, unit_k, score, params)
     d_q, d_k, d_q_weight, d_k_weight = qk_norm_backward(d_q, d_k, q, k, norm, norm_weights)
-    return d_q, d_k, d_v, d_params, d_s, (d_q_weight, d_k_weight)
+    d_bias = None if bias is None else unbroadcast(d_s, bias.shape)
+    return d_q, d_k, d_v, d_params, d_bias, (d_q_weight, d_k_weight)
