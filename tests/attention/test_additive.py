@@ -173,3 +173,7 @@ def test_blocks_of_queries_give_the_same_bits():
         attention(q[:, :, 650:], k, v, *params, mask=at.masks.causal(), q_offset=750), out[:, :, 650:]
     )
     assert weights.shape == (1, 8, 700, 1000) and (weights[0, 0, 0, 101:] == 0).all()
+    mask, bias = rng.random((700, 1)) < 0.7, rng.standard_normal((8, 700, 1000)).astype(np.float32)
+    out = attention(q, k, v, *params, mask=mask, bias=bias)
+    part = attention(q[:, :, 650:], k, v, *params, mask=mask[650:], bias=bias[:, 650:])
+    assert_same_bits(part, out[:, :, 650:])
