@@ -210,7 +210,6 @@ void bind_attention_masks(py::module_& m);
 void bind_attention_cache(py::module_& m);
 void bind_attention_packed(py::module_& m);
 void bind_attention_stats(py::module_& m);
-void bind_nn(py::module_& m);
 void bind_recurrent(py::module_& m);
 void bind_models(py::module_& m);
 void bind_train(py::module_& m);

@@ -25,10 +25,8 @@ PYBIND11_MODULE(_core, m) {
   bind_attention_cache(m);
   bind_attention_packed(m);
   bind_attention_stats(m);
-  bind_nn(m);
   bind_attention_positions(m);
   bind_attention_scores(m);
-  bind_nn(m);
   bind_attention_layers(m);
   bind_recurrent(m);
   bind_models(m);
