@@ -12,7 +12,6 @@ keep no state: they compute again what they need.  No function changes its input
 it is given, so float64 in is float64 throughout.
 """
 
-from . import mask_rule
 from .activations import (
     exp,
     exp_backward,
@@ -227,7 +226,6 @@ __all__ = [
     "lstm_backward",
     "luong",
     "luong_backward",
-    "mask_rule",
     "matmul",
     "matmul_backward",
     "max",
