@@ -614,7 +614,7 @@ AttentionResult attend(const Problem& p, const Shape& out_shape, bool return_wei
   if (!needs_grad(inputs)) return result;
   Tensors outputs{result.out};
   if (return_weights) outputs.push_back(result.weights);
-  record("attention", std::move(inputs), outputs, p.twice,
+  record(p.scores ? "attention with score_mod" : "attention", std::move(inputs), outputs, p.twice,
          [p, shared, rows, out = result.out.detach(),
           weights = return_weights ? result.weights.detach() : Tensor()](const Tensors& d) {
            if (grad_enabled()) {

@@ -69,6 +69,61 @@ def test_all_combinations(mask, bias, dropout, return_weights):
         check_grad_grad(attention, arrays, directions=1)
 
 
+RULES = {
+    "window": at.masks.window(1),
+    "sliding": at.masks.window(2) & at.masks.causal(),
+    "prefix": at.masks.causal() | at.masks.prefix([1, 3]),
+    "global": at.masks.window(0) | at.masks.global_tokens([2]),
+    "strided": at.masks.strided(2),
+    "blocks": at.masks.blocks(np.array([[True, False, True], [False, True, False], [True] * 3]), 2),
+    "not": ~at.masks.window(1) & at.masks.lengths([5, 4]),
+    "dense": (at.masks.window(1) | at.masks.dense(np.arange(KEYS) == 4)) & at.masks.dense(dense()),
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("heads", [(2, 2), (2, 1)], ids=str)
+def test_masks_by_rule(rule, heads):
+    """The second gradients are those of the same mask written out, to the bit."""
+    arrays = inputs(*heads)
+    written = RULES[rule].dense(2, 2, LENGTH, KEYS, q_offset=1)
+    assert written.any() and not written.all()
+    results = []
+    for options in ({"mask": RULES[rule], "q_offset": 1}, {"mask": written}):
+        xs = leaves(arrays)
+        first = at.grad((at.attention(*xs, **options) ** 2).sum(), xs, create_graph=True)
+        results.append([*first, *at.grad(sum((g * g).sum() for g in first), xs)])
+    for a, b in zip(*results, strict=True):
+        assert_same_bits(a, b)
+    check_grad_grad(lambda *x: at.attention(*x, mask=RULES[rule], q_offset=1), arrays, directions=1)
+
+
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("dropout", [0.0, 0.4])
+def test_softcap_and_sinks(mask, dropout):
+    arrays = [*inputs(), np.array([0.3, -0.5])]
+
+    def attention(q, k, v, sinks):
+        options = {"dropout": dropout, "generator": at.Generator(1)} if dropout else {}
+        return at.attention(q, k, v, softcap=1.5, sinks=sinks, return_weights=True, **options, **MASKS[mask])
+
+    check_grad_grad(attention, arrays, directions=2)
+
+
+def test_score_mod_is_refused_by_name():
+    xs = leaves(inputs())
+    out = at.attention(*xs, score_mod=lambda s, b, h, i, j: s * s)
+    with pytest.raises(
+        ValueError, match=r"^grad: gradients of gradients are not there for attention with score_mod;"
+    ):
+        at.grad(out.sum(), xs, create_graph=True)
+    assert all(x.grad is None for x in xs)
+    plain = at.grad(out.sum(), xs)
+    out.sum().backward()
+    for g, x in zip(plain, xs, strict=True):
+        assert_same_bits(g, x.grad)
+
+
 @pytest.mark.parametrize("batch", [None, (), (2, 3)], ids=str)
 def test_ranks(batch):
     arrays = [x[0] for x in inputs(batch=())] if batch is None else inputs(batch=batch)
