@@ -487,6 +487,33 @@ CASES: list[tuple[str, list[Any], dict[str, Any]]] = [
         {"causal": True, "lengths": [4]},
     ),
     ("performer", [normal(5, 3), normal(7, 3), normal(7, 4), normal(6, 3)], {"kernel": "relu"}),
+    # The gradient of int8_attention goes straight through the rounding, which differences do not see: with one
+    # key only the values matter. More is in tests/attention/test_int8_attention.py.
+    ("int8_attention", [normal(2, 4, 3, 5), normal(2, 2, 1, 5), normal(2, 2, 1, 3)], {}),
+    (
+        "linformer",
+        [normal(2, 4, 3, 2), normal(2, 2, 5, 2), normal(2, 2, 5, 3), normal(2, 4, 5), normal(4, 5)],
+        {"lengths": [5, 2]},
+    ),
+    ("linformer", [normal(3, 2), normal(5, 2), normal(5, 3), normal(4, 5)], {"lengths": [4], "scale": 0.3}),
+    (
+        "low_rank",
+        [normal(2, 4, 3, 5), normal(2, 2, 4, 5), normal(2, 2, 4, 3), normal(2, 5, 2), normal(5, 2)],
+        {"mask": some(2, 1, 3, 4)},
+    ),
+    ("low_rank", [normal(3, 5), normal(4, 5), normal(4, 3), normal(5, 2)], {"scale": 0.3}),
+    (
+        "nystrom",
+        [normal(2, 4, 7, 3), normal(2, 2, 5, 3), normal(2, 2, 5, 2)],
+        {"landmarks": 3, "lengths": [5, 2], "q_lengths": [7, 6], "iterations": 3},
+    ),
+    ("nystrom", [normal(7, 3), normal(5, 3), normal(5, 2)], {"landmarks": 2, "scale": 0.3}),
+    (
+        "top_k_attention",
+        [normal(2, 4, 3, 5), normal(2, 2, 6, 5), normal(2, 2, 6, 3)],
+        {"keep": 2, "mask": some(3, 6)},
+    ),
+    ("top_k_attention", [normal(3, 5), normal(6, 5), normal(6, 3)], {"keep": 3, "scale": 0.3}),
 ]
 
 
@@ -592,7 +619,8 @@ def test_every_function_has_a_backward_or_needs_none() -> None:
         "padding_mask", "scaled_dot_product_d_sinks", "scaled_dot_product_steps", "score_indices", "sgd_step",
         "sinusoidal_positional_encoding",
         "adam_step", "adamw_step", "attention_stats", "batch_norm_running", "causal_mask", "clip_grad_norm",
-        "cnn_attention_steps", "constant_schedule", "cosine_schedule", "gemm", "kv_cache", "merge_heads",
+        "cnn_attention_steps", "constant_schedule", "cosine_schedule", "gemm", "kv_cache", "low_rank_basis",
+        "merge_heads",
         "noam_schedule",
         "padding_mask", "scaled_dot_product_steps", "sgd_step", "sinusoidal_positional_encoding",
         "split_heads", "step_schedule", "transformer_steps",
