@@ -487,8 +487,8 @@ CASES: list[tuple[str, list[Any], dict[str, Any]]] = [
         {"causal": True, "lengths": [4]},
     ),
     ("performer", [normal(5, 3), normal(7, 3), normal(7, 4), normal(6, 3)], {"kernel": "relu"}),
-    # The gradient of int8_attention goes straight through the rounding, which differences do not see: with one
-    # key only the values matter. More is in tests/attention/test_int8_attention.py.
+    # The gradient of int8_attention goes straight through the rounding, which differences do not see: with
+    # one key only the values matter. More is in tests/attention/test_int8_attention.py.
     ("int8_attention", [normal(2, 4, 3, 5), normal(2, 2, 1, 5), normal(2, 2, 1, 3)], {}),
     (
         "linformer",
