@@ -62,6 +62,8 @@ MASKS = {
     "keys": {"mask": np.arange(33) % 3 == 0},
     "not": {"mask": ~at.masks.causal(), "q_offset": 20},
     "nothing": {"mask": np.zeros((17, 33), bool)},
+    "window": {"mask": at.masks.window(3, 2), "q_offset": 9},
+    "rule": {"mask": at.masks.prefix([3, 7]) | ~at.masks.window(20, 4), "q_offset": 9},
 }
 
 
@@ -74,6 +76,31 @@ def test_against_the_weights(mask, biased, dtype):
     if biased:
         bias[1, 0, ::4] = -np.inf
     check(q, k, bias=bias, **MASKS[mask])
+
+
+@pytest.mark.parametrize("length", [33, 600])
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_modified_scores(dtype, length):
+    """A soft-cap and a score_mod change the statistics as they change the weights."""
+    q, k = arrays((2, 4, 17, 5), (2, 2, length, 5), dtype)
+    slopes = np.array([0.1, 0.2, 0.3, 0.4])
+    for options in [
+        {"softcap": 1.5},
+        {"score_mod": lambda s, b, h, i, j: s - slopes[h] * abs(i - j)},
+        {"softcap": 2.0, "score_mod": lambda s, b, h, i, j: np.where(j % 3 == b, -np.inf, s)},
+    ]:
+        options["mask"] = at.masks.window(500, 3)
+        _, weights = at.attention(q, k, k, q_offset=9, return_weights=True, **options)
+        stats = at.attention_stats(q, k, q_offset=9, top_k=3, **options)
+        exact = weights.astype(np.float64)
+        entropy = -np.sum(exact * np.log(np.where(exact > 0, exact, 1)), axis=-1)
+        assert_close(stats.entropy, entropy, dtype, scale=10)
+        assert_close(stats.maximum, exact.max(-1), dtype)
+        assert_close(stats.top_weights, np.sort(exact, -1)[..., :-4:-1], dtype)
+        assert_same_bits(stats.row_weights([0, 16]), weights[..., [0, 16], :])
+        assert_same_bits(at.attention_row_weights(q, k, 5, q_offset=9, **options), weights[..., 5, :])
+    with pytest.raises(ValueError, match=r"^attention_stats: softcap is -1"):
+        at.attention_stats(q, k, softcap=-1.0)
 
 
 @pytest.mark.parametrize("size", SIZES)
