@@ -283,6 +283,7 @@ Tensor KVCache::attend(const Tensor& q, const AttentionOptions& options, const T
   check_min_rank(kName, "q", q, 2, "(..., heads, length, features)");
   check_untracked(kName, "q", q);
   if (options.bias) check_untracked(kName, "bias", options.bias);
+  if (options.sinks) check_untracked(kName, "sinks", options.sinks);
   check_rows(fresh ? 0 : q.dim(-2));
   if (q.dtype() != k_.dtype()) {
     type_error(kName, ": q has dtype ", dtype_name(q.dtype()), " but the cache holds ", dtype_name(k_.dtype()));

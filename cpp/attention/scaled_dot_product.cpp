@@ -48,7 +48,7 @@ struct Problem {
   std::shared_ptr<const MaskRule> rule;
   Index rule_row = 0;
   Tensor key_lengths, mask, bias, sinks;
-  std::shared_ptr<const ScoreCodes> scores;   // the soft-cap and the score program, or null
+  std::shared_ptr<const ScoreCodes> scores;  // the soft-cap and the score program, or null
   Tensor mask_bits;  // the mask as kernels want it, 64 queries a word: int64 (matrices, L / 64 or 1, S or 1)
   std::vector<Index> bits_batch;
   Index bits_head = 0, bits_row = 0;

@@ -21,16 +21,16 @@ struct AttentionOptions {
   std::optional<double> scale;  // 1/√d when absent
   bool causal = false;          // query i, at position i + q_offset, attends to keys j <= i + q_offset
   Index q_offset = 0;
-  Tensor q_offsets;  // int64 (batch,), in place of q_offset where batch entries differ
+  Tensor q_offsets;                      // int64 (batch,), in place of q_offset where batch entries differ
   std::optional<Index> left, right;      // a window: only keys i + q_offset - left to i + q_offset + right
   std::shared_ptr<const MaskRule> rule;  // further masks (attention/mask_rule.h)
   Index rule_row = 0;                    // which query of the rule is the first here: a block of a longer call
-  Tensor key_lengths;       // int64 (batch,): keys from there on are padding
-  Tensor mask;              // bool, broadcastable to (…, H, L, S): true = may attend
-  Tensor bias;              // float, broadcastable to (…, H, L, S): added to the scaled scores
-  double softcap = 0;       // c: scores become c tanh(s / c); 0 for none
-  ScoreProgramPtr program;  // what the scores become after that, before the bias; null for nothing
-  Tensor sinks;             // float (H,): a further term exp(sink_h) in the denominator
+  Tensor key_lengths;                    // int64 (batch,): keys from there on are padding
+  Tensor mask;                           // bool, broadcastable to (…, H, L, S): true = may attend
+  Tensor bias;                           // float, broadcastable to (…, H, L, S): added to the scaled scores
+  double softcap = 0;                    // c: scores become c tanh(s / c); 0 for none
+  ScoreProgramPtr program;               // what the scores become after that, before the bias; null for nothing
+  Tensor sinks;                          // float (H,): a further term exp(sink_h) in the denominator
   double dropout = 0;
   Generator* generator = nullptr;
 };

@@ -141,12 +141,15 @@ Tensor function_scores(const ScoreFunction& function, const Tensor& q, const Ten
 ScoreProgramPtr given_scores(const Tensor& scores, const Tensor& q, const AttentionOptions& options) {
   const Index heads = head_count(q), batch = q.shape().product(0, std::max(0, q.rank() - 3));
   ScoreProgram given;
-  const int row = given.subtract(given.query(), given.integer(options.q_offset));
+  const int first = options.q_offsets ? given.lookup(options.q_offsets, "q_offset", {given.batch()})
+                                      : given.integer(options.q_offset);
+  const int row = given.subtract(given.query(), first);
   const Tensor table = reshape(scores, {batch, heads, scores.dim(-2), scores.dim(-1)});
   given.set_result(
       given.add(given.score(), given.lookup(table, "scores", {given.batch(), given.head(), row, given.key()})));
   const ScoreProgram rest = options.program ? *options.program : ScoreProgram();
-  return std::make_shared<ScoreProgram>((options.softcap > 0 ? rest.after_softcap(options.softcap) : rest).after(given));
+  return std::make_shared<ScoreProgram>(
+      (options.softcap > 0 ? rest.after_softcap(options.softcap) : rest).after(given));
 }
 
 // scores(q block) for some queries at a time, as the bias of an attention without products.
@@ -164,6 +167,10 @@ AttentionResult attend_by_blocks(const Tensor& q, const Tensor& k, const Tensor&
     one.scale = 1;
     one.q_offset = options.q_offset + begin;
     one.rule_row = options.rule_row + begin;
+    if (options.q_offsets && begin > 0) {
+      one.q_offsets = options.q_offsets.clone();
+      for (Index b = 0; b < one.q_offsets.size(); ++b) one.q_offsets.data<std::int64_t>()[b] += begin;
+    }
     one.mask = rows_of(options.mask, begin, end);
     const Tensor made = scores(block);
     if (options.bias) one.bias = rows_of(options.bias, begin, end);

@@ -3,8 +3,8 @@
 
 namespace attendo::bindings {
 
-void modification_arg(AttentionOptions& options, Call& call, const char* op, py::handle softcap, const ScoreProgramPtr& score_mod,
-                      py::handle sinks) {
+void modification_arg(AttentionOptions& options, Call& call, const char* op, py::handle softcap,
+                      const ScoreProgramPtr& score_mod, py::handle sinks) {
   if (!softcap.is_none()) {
     options.softcap = number_arg(op, "softcap", softcap);
     if (!(options.softcap > 0)) {

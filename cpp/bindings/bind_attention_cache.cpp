@@ -28,7 +28,7 @@ Tensor counts_arg(const char* op, Object lengths) {
 }
 
 py::object attend(SharedCache& shared, Object q, Object k, Object v, Object lengths, Object mask, Object bias,
-                  Object scale, Object softcap, const ScoreProgramPtr& score_mod, Object sinks) {
+                  Object scale, Object softcap, Object sinks) {
   constexpr const char* kName = "KVCache.attend";
   Call call(kName, {q, k, v, bias, sinks});
   if (k.is_none() != v.is_none()) {
@@ -40,7 +40,7 @@ py::object attend(SharedCache& shared, Object q, Object k, Object v, Object leng
   AttentionOptions options;
   if (!scale.is_none()) options.scale = number_arg(kName, "scale", scale);
   options.bias = call.optional_tensor(bias, "bias");
-  modification_arg(options, call, kName, softcap, score_mod, sinks);
+  modification_arg(options, call, kName, softcap, nullptr, sinks);
   check_min_rank(kName, "q", tq, 2, "(..., heads, length, features)");
   const Lock lock = locked(shared);
   KVCache& cache = shared.cache;
@@ -90,7 +90,7 @@ void bind_attention_cache(py::module_& m) {
           py::arg("k"), py::arg("v"), py::kw_only(), py::arg("lengths") = none)
       .def("attend", &attend, py::arg("q"), py::arg("k") = none, py::arg("v") = none, py::kw_only(),
            py::arg("lengths") = none, py::arg("mask") = none, py::arg("bias") = none, py::arg("scale") = none,
-           py::arg("softcap") = none, py::arg("score_mod") = none, py::arg("sinks") = none)
+           py::arg("softcap") = none, py::arg("sinks") = none)
       .def(
           "fork",
           [](const SharedCache& self, Object entries) {

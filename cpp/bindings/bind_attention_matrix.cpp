@@ -44,6 +44,7 @@ Tensor lengths_of(const char* op, const Inputs& in, Object mask, const char* why
 // causal() and lengths(), which leave each query the keys up to some position.
 AttentionOptions first_keys_of(const char* op, const Inputs& in, Object mask, Object q_offset) {
   const AttentionOptions options = mask_of(op, in, mask, q_offset);
+  if (options.q_offsets) value_error(op, ": q_offset must be one number");
   if (options.left || options.right || options.rule || options.mask) {
     value_error(op, ": mask must be attendo.masks.causal(), lengths(...), both with & between them, or None: others ",
                 "are not supported here");

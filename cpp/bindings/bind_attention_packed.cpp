@@ -9,7 +9,7 @@ void bind_attention_packed(py::module_& m) {
   m.def(
       "attention_packed",
       [none](Object q, Object k, Object v, Object offsets, Object k_offsets, bool causal, Object scale, Object dropout,
-         Object generator, Object q_offset, Object softcap) {
+             Object generator, Object q_offset, Object softcap) {
         constexpr const char* kName = "attention_packed";
         Call call(kName, {q, k, v});
         const Tensor tq = call.tensor(q, "q"), tk = call.tensor(k, "k"), tv = call.tensor(v, "v");
@@ -22,23 +22,10 @@ void bind_attention_packed(py::module_& m) {
         modification_arg(options, call, kName, softcap, nullptr, none);
         options.dropout = number_arg(kName, "dropout", dropout);
         options.generator = generator_arg(kName, generator);
-        if (PyIndex_Check(q_offset.ptr()) != 0 && !py::hasattr(q_offset, "__len__")) {
+        if (q_offset.is_none() || !has_length(q_offset)) {
           mask_arg(options, kName, py::none(), q_offset, 0, 0, 0, 0);  // the offset alone
-        } else if (!q_offset.is_none()) {
-          const Tensor each = to_tensor(q_offset, kName, "q_offset", Want::kAny, Memory::kCopy);
-          if (each.dtype() != DType::kInt64) {
-            type_error(kName, ": q_offset has dtype ", dtype_name(each.dtype()), " but must be integers");
-          }
-          if (each.rank() != 1) {
-            value_error(kName, ": q_offset has shape ", each.shape(), " but must be a number or one for each sequence");
-          }
-          for (Index n = 0; n < each.size(); ++n) {
-            constexpr Index kFar = Index{1} << 40;
-            const Index offset = each.data<std::int64_t>()[n];
-            if (offset < -kFar || offset > kFar)
-              value_error(kName, ": q_offset holds ", offset, ", which is out of range");
-          }
-          options.q_offsets = each;
+        } else {
+          mask_arg(options, kName, py::none(), q_offset, std::max<Index>(0, starts.size() - 1), 0, 0, 0);
         }
         return call.result(
             without_gil([&] { return attention_packed(tq, tk, tv, starts, k_starts, options, !q_offset.is_none()); }));

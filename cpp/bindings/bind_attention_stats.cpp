@@ -31,7 +31,8 @@ void bind_attention_stats(py::module_& m) {
         constexpr const char* kName = "attention_stats";
         Call call(kName, {q, k, v, bias});
         const Tensor tq = call.tensor(q, "q"), tk = call.tensor(k, "k"), tv = call.optional_tensor(v, "v");
-        const AttentionOptions options = score_options(call, kName, tq, tk, mask, bias, scale, q_offset, softcap, score_mod);
+        const AttentionOptions options =
+            score_options(call, kName, tq, tk, mask, bias, scale, q_offset, softcap, score_mod);
         const Index top = index_arg(kName, "top_k", top_k);
         Tensor out;
         const AttentionStats s = without_gil([&] {
@@ -51,12 +52,13 @@ void bind_attention_stats(py::module_& m) {
       py::arg("score_mod") = none);
   m.def(
       "attention_row_weights",
-      [](Object q, Object k, Object rows, Object mask, Object bias, Object scale, Object q_offset,
-         Object softcap, const ScoreProgramPtr& score_mod) -> py::object {
+      [](Object q, Object k, Object rows, Object mask, Object bias, Object scale, Object q_offset, Object softcap,
+         const ScoreProgramPtr& score_mod) -> py::object {
         constexpr const char* kName = "attention_row_weights";
         Call call(kName, {q, k, bias});
         const Tensor tq = call.tensor(q, "q"), tk = call.tensor(k, "k");
-        const AttentionOptions options = score_options(call, kName, tq, tk, mask, bias, scale, q_offset, softcap, score_mod);
+        const AttentionOptions options =
+            score_options(call, kName, tq, tk, mask, bias, scale, q_offset, softcap, score_mod);
         const Tensor chosen = to_tensor(rows, kName, "rows", Want::kAny, Memory::kBorrow);
         if (chosen.dtype() != DType::kInt64) {
           type_error(kName, ": rows has dtype ", dtype_name(chosen.dtype()), " but must be integers");

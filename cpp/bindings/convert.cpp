@@ -201,12 +201,36 @@ std::optional<MaskExpression> mask_expression(py::handle mask) {
   return py::cast<const MaskExpression&>(known);
 }
 
+// Of an array with axes, or a list; not of a number, nor of a NumPy number.
+bool has_length(py::handle x) {
+  if (PyObject_Length(x.ptr()) >= 0) return true;
+  PyErr_Clear();
+  return false;
+}
+
 void mask_arg(AttentionOptions& options, const char* op, py::handle mask, py::handle q_offset, Index batch, Index heads,
               Index length, Index keys) {
-  if (!q_offset.is_none()) options.q_offset = index_arg(op, "q_offset", q_offset);
   constexpr Index kFar = Index{1} << 40;
-  if (options.q_offset < -kFar || options.q_offset > kFar)
-    value_error(op, ": q_offset is ", options.q_offset, ", which is out of range");
+  if (!q_offset.is_none() && !has_length(q_offset)) {
+    options.q_offset = index_arg(op, "q_offset", q_offset);
+    if (options.q_offset < -kFar || options.q_offset > kFar)
+      value_error(op, ": q_offset is ", options.q_offset, ", which is out of range");
+  } else if (!q_offset.is_none()) {
+    const Tensor each = to_tensor(q_offset, op, "q_offset", Want::kAny, Memory::kCopy);
+    if (each.dtype() != DType::kInt64) {
+      type_error(op, ": q_offset has dtype ", dtype_name(each.dtype()),
+                 " but must be a whole number, or one for each of ", "the batch");
+    }
+    if (!(each.shape() == Shape{batch})) {
+      value_error(op, ": q_offset has shape ", each.shape(), " but must be a number or one for each of the batch, (",
+                  batch, ",)");
+    }
+    for (Index n = 0; n < each.size(); ++n) {
+      const Index offset = each.data<std::int64_t>()[n];
+      if (offset < -kFar || offset > kFar) value_error(op, ": q_offset holds ", offset, ", which is out of range");
+    }
+    options.q_offsets = each;
+  }
   if (mask.is_none()) return;
   const std::optional<MaskExpression> known = mask_expression(mask);
   if (!known) {

@@ -86,6 +86,8 @@ std::vector<int> axes_arg(const char* op, py::handle axis);                     
 double number_arg(const char* op, const char* arg, py::handle value);
 Generator* generator_arg(const char* op, py::handle generator);
 
+bool has_length(py::handle x);
+
 // What an attendo.masks.Mask stands for; nothing for anything else.
 std::optional<MaskExpression> mask_expression(py::handle mask);
 
@@ -112,8 +114,8 @@ class Call {
 py::object input_of(py::handle x, const char* op);
 
 // softcap=, score_mod= and sinks= of attention.
-void modification_arg(AttentionOptions& options, Call& call, const char* op, py::handle softcap, const ScoreProgramPtr& score_mod,
-                      py::handle sinks);
+void modification_arg(AttentionOptions& options, Call& call, const char* op, py::handle softcap,
+                      const ScoreProgramPtr& score_mod, py::handle sinks);
 
 // Runs body() without the GIL and gives back its result.
 template <typename Body>

@@ -147,8 +147,8 @@ HWY_NOINLINE void BackwardTile(const AttentionHead<T>& h, const AttentionGradien
     const ScoreCode& code = *h.program_slope;
     raw = h.registers + ScoreScratch<T>(code.per_head, code.per_query, code.chunks);
     slope = h.program_sums == nullptr ? raw : raw + kBackwardKeys * kPanel<T>;  // the scores are wanted again or not
-    masked =
-        ModifiedScoreTile<T, kVectors>(h, code, tile.tests, segments, queries, q0, count, j0, nk, raw, p.s, slope, p.temp);
+    masked = ModifiedScoreTile<T, kVectors>(h, code, tile.tests, segments, queries, q0, count, j0, nk, raw, p.s, slope,
+                                            p.temp);
   } else {
     masked = ScoreTile<T, kVectors>(h, tile.tests, segments, queries, q0, count, j0, nk, p.s, p.temp);
   }
@@ -233,8 +233,8 @@ HWY_NOINLINE void Backward(const AttentionHead<T>& h, const AttentionGradient<T>
   const Index n = h.query_length;
   p.query_rows = ProductRows<T>(h.q, h.q_row, n, h.d, p.d_pad, p.query_copy);
   p.d_out_rows = ProductRows<T>(g.d_out, g.d_out_row, n, h.d_v, p.dv_pad, p.d_out_copy);
-  const bool may_mask = h.causal || h.windowed || h.rule.count > 0 || h.mask != nullptr || h.bias != nullptr ||
-                        h.program != nullptr;
+  const bool may_mask =
+      h.causal || h.windowed || h.rule.count > 0 || h.mask != nullptr || h.bias != nullptr || h.program != nullptr;
   p.queries_finite = !may_mask || !HasNonFinite<T>(p.query_rows, p.d_pad, n, h.d);
   p.d_outs_finite = !may_mask || !HasNonFinite<T>(p.d_out_rows, p.dv_pad, n, h.d_v);
   for (Index block = 0; block < p.blocks; ++block) {

@@ -31,12 +31,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from . import callbacks, functional, losses, masks, models, nn, optim, schedules, score_mods, train
-from . import callbacks, functional, losses, masks, models, nn, optim, schedules, train
 from ._functional.attention_stats import AttentionStats, attention_row_weights, attention_stats
 from ._functional.kv_cache import KVCache
 from ._functional.packed import attention_packed
-from ._grad import enable_grad, no_grad
-from . import callbacks, functional, losses, masks, models, nn, optim, schedules, train
 from ._grad import enable_grad, grad, no_grad
 from ._info import (
     __version__,

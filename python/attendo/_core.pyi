@@ -216,7 +216,7 @@ def attention(
     scale: SupportsFloat | None = None,
     dropout: SupportsFloat = 0.0,
     generator: Generator | None = None,
-    q_offset: SupportsIndex | None = None,
+    q_offset: SupportsIndex | TensorLike | None = None,
     return_weights: bool = False,
     softcap: SupportsFloat | None = None,
     score_mod: ScoreProgram | None = None,
@@ -359,7 +359,7 @@ def attention_scored(
     scale: SupportsFloat | Tensor | None = None,
     dropout: SupportsFloat = 0.0,
     generator: Generator | None = None,
-    q_offset: SupportsIndex | None = None,
+    q_offset: SupportsIndex | TensorLike | None = None,
     return_weights: bool = False,
     softcap: SupportsFloat | None = None,
     score_mod: ScoreProgram | None = None,
@@ -441,6 +441,8 @@ class KVCache:
         mask: MaskLike | None = None,
         bias: TensorLike | None = None,
         scale: SupportsFloat | None = None,
+        softcap: SupportsFloat | None = None,
+        sinks: TensorLike | None = None,
     ) -> Any: ...
     def fork(self, entries: TensorLike | None = None) -> KVCache: ...
     def truncate(self, length: SupportsIndex) -> None: ...
@@ -473,6 +475,7 @@ def attention_packed(
     dropout: SupportsFloat = 0.0,
     generator: Generator | None = None,
     q_offset: SupportsIndex | TensorLike | None = None,
+    softcap: SupportsFloat | None = None,
 ) -> Tensor | FloatArray: ...
 
 # -- bind_attention_stats.cpp
@@ -486,6 +489,8 @@ def attention_stats(
     scale: SupportsFloat | None = None,
     q_offset: SupportsIndex | None = None,
     top_k: SupportsIndex = 5,
+    softcap: SupportsFloat | None = None,
+    score_mod: ScoreProgram | None = None,
 ) -> tuple[FloatArray, FloatArray, FloatArray, NDArray[np.int64], FloatArray, FloatArray | None]: ...
 def attention_row_weights(
     q: TensorLike,
@@ -495,9 +500,11 @@ def attention_row_weights(
     bias: TensorLike | None = None,
     scale: SupportsFloat | None = None,
     q_offset: SupportsIndex | None = None,
+    softcap: SupportsFloat | None = None,
+    score_mod: ScoreProgram | None = None,
 ) -> FloatArray: ...
 
-# -- bind_nn.cpp
+# -- bind_module.cpp
 
 class Module:
     def __init__(self) -> None: ...

@@ -8,6 +8,8 @@ from . import _core, _score_trace
 from ._core import Tensor
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
     from ._core import Generator
     from ._typing import MaskLike, ScoreLike, ScoreParams, TensorLike
     from .score_mods import ScoreMod
@@ -29,7 +31,7 @@ def attention(
     sinks: TensorLike | None = None,
     dropout: float = 0.0,
     generator: Generator | None = None,
-    q_offset: int | None = None,
+    q_offset: int | ArrayLike | None = None,
     score: ScoreLike = "scaled_dot",
     score_params: ScoreParams | None = None,
     qk_norm: Literal["rms", "l2"] | None = None,
@@ -50,7 +52,7 @@ def attention(
     sinks: TensorLike | None = None,
     dropout: float = 0.0,
     generator: Generator | None = None,
-    q_offset: int | None = None,
+    q_offset: int | ArrayLike | None = None,
     score: ScoreLike = "scaled_dot",
     score_params: ScoreParams | None = None,
     qk_norm: Literal["rms", "l2"] | None = None,
@@ -70,7 +72,7 @@ def attention(
     sinks: TensorLike | None = None,
     dropout: float = 0.0,
     generator: Generator | None = None,
-    q_offset: int | None = None,
+    q_offset: int | ArrayLike | None = None,
     score: ScoreLike = "scaled_dot",
     score_params: ScoreParams | None = None,
     qk_norm: Literal["rms", "l2"] | None = None,
@@ -110,8 +112,9 @@ def attention(
         Probability of dropping a weight, 0 or more and below 1. Needs ``generator``.
     generator : Generator, optional
         Where the random bits come from; the same state gives the same bits on any number of threads.
-    q_offset : int, optional
-        Position of the first query among the keys. Needed for a causal mask when L and S differ.
+    q_offset : int or array_like of int, shape (batch,), optional
+        Position of the first query among the keys, for each entry of the batch where they differ. Needed for
+        a causal mask when L and S differ.
     score : str or callable
         How well a query and a key match, with what ``score_params`` holds:
 
@@ -165,10 +168,10 @@ def attention(
         before them do not fit; when ``mask`` or ``bias`` does not broadcast to the weights; when scale is not
         finite or dropout is out of range or lacks ``generator``; when a causal mask over unequal lengths
         lacks ``q_offset``; when softcap is not a finite number above 0 or ``sinks`` has not one entry a head;
-        when whole numbers in ``score_mod`` grow larger than the dtype holds exactly; when ``score`` has no such
-        name, ``score_params`` are not what it takes or have another shape, a bandwidth is not positive, or a
-        function returns another shape; when ``qk_norm`` comes with ``score="cosine"``, or ``"l2"`` with the
-        default score and no scale.
+        when whole numbers in ``score_mod`` grow larger than the dtype holds exactly; when ``score`` has no
+        such name, ``score_params`` are not what it takes or have another shape, a bandwidth is not positive,
+        or a function returns another shape; when ``qk_norm`` comes with ``score="cosine"``, or ``"l2"`` with
+        the default score and no scale.
     TypeError
         When a dtype is not float32 or float64, dtypes differ, or ``mask`` is not bool; when ``score_mod`` is
         no function or does what cannot be traced; when ``score`` is neither a name nor a function, or the

@@ -43,8 +43,8 @@ from ._functional.luong import luong
 from ._functional.matmul import matmul
 from ._functional.max_pool2d import max_pool2d
 from ._functional.negative_sampling import negative_sampling
-from ._functional.performer import performer, performer_features
 from ._functional.nystrom import nystrom
+from ._functional.performer import performer, performer_features
 from ._functional.pooled import pooled
 from ._functional.reduce import max, mean, sum
 from ._functional.relative_bias import relative_bias, relative_shift
@@ -55,8 +55,8 @@ from ._functional.segment_recurrence import segment_recurrence
 from ._functional.shape import concatenate, reshape, slice, transpose
 from ._functional.softmax import log_softmax, softmax
 from ._functional.t5_bias import t5_bias, t5_buckets
-from ._functional.transformer_xl_attention import relative_sinusoid, transformer_xl_attention
 from ._functional.top_k_attention import top_k_attention
+from ._functional.transformer_xl_attention import relative_sinusoid, transformer_xl_attention
 
 __all__ = [
     "add",
@@ -73,13 +73,11 @@ __all__ = [
     "feed_forward",
     "gelu",
     "gru",
+    "int8_attention",
     "inverse_frequencies",
     "layer_norm",
     "linear",
     "linear_attention",
-    "int8_attention",
-    "layer_norm",
-    "linear",
     "linformer",
     "linformer_projection",
     "log",
@@ -94,14 +92,14 @@ __all__ = [
     "mean",
     "multiply",
     "negative_sampling",
+    "nystrom",
+    "performer",
+    "performer_features",
+    "pooled",
     "relative_bias",
     "relative_position",
     "relative_shift",
     "relative_sinusoid",
-    "performer",
-    "performer_features",
-    "nystrom",
-    "pooled",
     "relu",
     "reshape",
     "residual_norm",
@@ -116,8 +114,8 @@ __all__ = [
     "t5_bias",
     "t5_buckets",
     "tanh",
-    "transformer_xl_attention",
     "top_k_attention",
+    "transformer_xl_attention",
     "transpose",
 ]
 

@@ -361,7 +361,7 @@ A_CALL = [
     (lambda c, q, k, v: c.attend(q, k, v, scale=np.nan), "scale is nan"),
     (
         lambda c, q, k, v: c.attend(q, k, v, mask=~CAUSAL, lengths=[3, 20]),
-        "mask counts positions, which differ",
+        "q_offset has an entry for each of the batch, which goes with masks.causal",
     ),
 ]
 

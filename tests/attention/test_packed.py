@@ -84,11 +84,11 @@ TestPacked = op_tests(
         wrong(
             *X, offsets=[0, 4, 9], k_offsets=[0, 5, 9], causal=True, says="causal over 4 queries and 5 keys"
         ),
-        wrong(*X, offsets=[0, 9], q_offset=[1, 2], says="q_offset has 2 entries but there are 1 sequences"),
+        wrong(*X, offsets=[0, 9], q_offset=[1, 2], says="q_offset has shape (2,)"),
         wrong(*X, offsets=[0, 9], q_offset=[[1]], says="q_offset has shape (1, 1)"),
         wrong(*X, offsets=[0, 9], q_offset=[2**62], says="q_offset holds"),
         wrong(*X, offsets=[0, 9], q_offset=2**62, says="q_offset is"),
-        wrong(*X, offsets=[0, 9], q_offset=0.5, raises=TypeError, says="q_offset has dtype float64"),
+        wrong(*X, offsets=[0, 9], q_offset=0.5, raises=TypeError, says="q_offset is a float"),
         wrong(*X, offsets=[0, 9], scale=np.inf, says="scale is inf"),
         wrong(*X, offsets=[0, 9], scale="1", raises=TypeError, says="scale is a str"),
         wrong(*X, offsets=[0, 9], dropout=1.0, says="dropout is 1"),

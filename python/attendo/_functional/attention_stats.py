@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import _core
+from .. import _core, _score_trace
 from .._core import Tensor
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from .._typing import FloatArray, MaskLike, TensorLike
+    from ..score_mods import ScoreMod
 
 
 class AttentionStats:
@@ -49,7 +50,7 @@ class AttentionStats:
     ) -> None:
         self.entropy, self.maximum, self.lse = entropy, maximum, lse
         self.top_keys, self.top_weights, self.out = top_keys, top_weights, out
-        self._scores = scores  # q, k, mask, bias, scale, q_offset: what row_weights computes from
+        self._scores = scores  # q, k and options: what row_weights computes from
 
     def row_weights(self, rows: int | ArrayLike) -> FloatArray:
         """The weights of one query or of some, computed now.
@@ -75,8 +76,8 @@ class AttentionStats:
         --------
         See :func:`attendo.attention_stats`.
         """
-        q, k, mask, bias, scale, q_offset = self._scores
-        return _core.attention_row_weights(q, k, rows, mask, bias, scale, q_offset)
+        q, k, *options = self._scores
+        return _core.attention_row_weights(q, k, rows, *options)
 
     def _heads(self) -> list[tuple[str, FloatArray, FloatArray]]:
         # Name, entropies and maxima of each head of each batch entry.
@@ -125,6 +126,8 @@ def attention_stats(
     bias: TensorLike | None = None,
     scale: float | None = None,
     q_offset: int | None = None,
+    softcap: float | None = None,
+    score_mod: ScoreMod | None = None,
     top_k: int = 5,
 ) -> AttentionStats:
     r"""Entropy, maximum and largest weights of every row, in memory linear in L and S.
@@ -145,6 +148,8 @@ def attention_stats(
         Multiplies the scores; :math:`1/\sqrt{D}` when not given.
     q_offset : int, optional
         Position of the first query among the keys. Needed for a causal mask when L and S differ.
+    softcap, score_mod
+        As in :func:`attendo.attention`.
     top_k : int
         How many of the largest weights to keep of each row, 0 or more; all S where S is less.
 
@@ -196,9 +201,10 @@ def attention_stats(
 
     Source: cpp/attention/attention_stats.cpp
     """
-    results = _core.attention_stats(q, k, v, mask, bias, scale, q_offset, top_k)
+    program = None if score_mod is None else _score_trace.trace(score_mod)
+    results = _core.attention_stats(q, k, v, mask, bias, scale, q_offset, top_k, softcap, program)
     kept = tuple(map(_kept, (q, k, mask, bias)))
-    return AttentionStats(*results, (*kept, scale, q_offset))
+    return AttentionStats(*results, (*kept, scale, q_offset, softcap, program))
 
 
 def attention_row_weights(
@@ -210,12 +216,14 @@ def attention_row_weights(
     bias: TensorLike | None = None,
     scale: float | None = None,
     q_offset: int | None = None,
+    softcap: float | None = None,
+    score_mod: ScoreMod | None = None,
 ) -> FloatArray:
     r"""The weights of some queries only: a long sequence's are never all there at once.
 
     Parameters
     ----------
-    q, k, mask, bias, scale, q_offset
+    q, k, mask, bias, scale, q_offset, softcap, score_mod
         As in :func:`attendo.attention`.
     rows : int or array_like of int, shape (R,)
         Which queries; negative ones count from the end.
@@ -254,4 +262,5 @@ def attention_row_weights(
 
     Source: cpp/attention/attention_stats.cpp
     """
-    return _core.attention_row_weights(q, k, rows, mask, bias, scale, q_offset)
+    program = None if score_mod is None else _score_trace.trace(score_mod)
+    return _core.attention_row_weights(q, k, rows, mask, bias, scale, q_offset, softcap, program)

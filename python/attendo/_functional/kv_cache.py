@@ -115,6 +115,8 @@ class _KVCache:
         mask: "MaskLike | None" = None,
         bias: "TensorLike | None" = None,
         scale: float | None = None,
+        softcap: float | None = None,
+        sinks: "TensorLike | None" = None,
     ) -> Any:
         """Append the next positions, if k and v are given, and attend from the last L ones.
 
@@ -133,6 +135,10 @@ class _KVCache:
             Added to the scaled scores.
         scale : float, optional
             Multiplies the scores; one over the root of D when not given.
+        softcap : float, optional
+            c above 0: the scaled scores s become c tanh(s / c).
+        sinks : array_like or Tensor, shape (H,), optional
+            One more score for each head, of a key that has no value.
 
         Returns
         -------

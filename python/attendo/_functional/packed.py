@@ -25,6 +25,7 @@ def attention_packed(
     dropout: float = 0.0,
     generator: Generator | None = None,
     q_offset: int | ArrayLike | None = None,
+    softcap: float | None = None,
 ) -> Any:
     r"""Attention of a batch of sequences of unequal lengths, without padding.
 
@@ -55,6 +56,8 @@ def attention_packed(
     q_offset : int or array_like of int, shape (B,), optional
         Position of each sequence's first query among its keys. Needed for ``causal`` where a sequence has not
         as many queries as keys.
+    softcap : float, optional
+        c above 0: the scaled scores s become :math:`c \tanh(s / c)`.
 
     Returns
     -------
@@ -104,4 +107,6 @@ def attention_packed(
 
     Source: cpp/attention/packed.cpp
     """
-    return _core.attention_packed(q, k, v, offsets, k_offsets, causal, scale, dropout, generator, q_offset)
+    return _core.attention_packed(
+        q, k, v, offsets, k_offsets, causal, scale, dropout, generator, q_offset, softcap
+    )

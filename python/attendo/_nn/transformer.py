@@ -56,9 +56,9 @@ class _MultiHeadAttention:
     Raises
     ------
     ValueError
-        When d_model is not a positive multiple of num_heads and head_dim is not given, num_heads is no multiple
-        of num_kv_heads, a width is below 1 or dropout is out of range; at the call, when shapes do not fit, or
-        a causal mask over unequal lengths lacks ``q_offset``.
+        When d_model is not a positive multiple of num_heads and head_dim is not given, num_heads is no
+        multiple of num_kv_heads, a width is below 1 or dropout is out of range; at the call, when shapes do
+        not fit, or a causal mask over unequal lengths lacks ``q_offset``.
     TypeError
         When dtype is neither; at the call, when an input has another, or ``mask`` is not bool.
 
@@ -69,9 +69,9 @@ class _MultiHeadAttention:
         Q = x_q W_q^\top + b_q, \quad K = x_k W_k^\top + b_k, \quad V = x_v W_v^\top + b_v, \qquad
         y = [\mathrm{head}_0, \dots, \mathrm{head}_{H-1}]\, W_o^\top + b_o
 
-    where :math:`\mathrm{head}_h = \mathrm{softmax}(Q_h K_g^\top / \sqrt{D})\, V_g` on the D columns of head h and of
-    its key-value head g. The gradients of attention: :func:`attendo.attention`. Parameters, named and laid out
-    as in ``torch.nn.MultiheadAttention``, which has no Hkv, D and Dv of their own (there Hkv D = Hkv Dv = d):
+    where :math:`\mathrm{head}_h = \mathrm{softmax}(Q_h K_g^\top / \sqrt{D})\, V_g` on the D columns of head h
+    and of its key-value head g. The gradients of attention: :func:`attendo.attention`. Parameters, named and
+    laid out as in ``torch.nn.MultiheadAttention``, where H D = Hkv D = Hkv Dv = d:
 
     ==================  ====================  ========================================================
     ``in_proj_weight``  (HD + HkvD + HkvDv,   W_q, W_k and W_v, one below another, each drawn uniformly

@@ -28,8 +28,8 @@ from .activations import (
     tanh,
     tanh_backward,
 )
-from .alibi import alibi, alibi_backward, alibi_slopes
 from .additive import additive, additive_backward, project_rows, project_rows_backward
+from .alibi import alibi, alibi_backward, alibi_slopes
 from .arithmetic import (
     add,
     add_backward,
@@ -81,9 +81,9 @@ from .multi_head import (
 from .negative_sampling import negative_sampling, negative_sampling_backward
 from .nystrom import nystrom, nystrom_backward
 from .optimizers import adam_step, adamw_step, clip_grad_norm, sgd_step
+from .packed import packed, packed_backward
 from .performer import performer, performer_backward
 from .pooled import pooled, pooled_backward
-from .packed import packed, packed_backward
 from .positional_encoding import (
     positional_encoding,
     positional_encoding_backward,
@@ -111,8 +111,8 @@ from .scaled_dot_product import (
 )
 from .schedules import constant_schedule, cosine_schedule, noam_schedule, step_schedule
 from .score_program import score_program, score_program_backward
-from .segment_recurrence import segment_recurrence, segment_recurrence_backward
 from .scored import score_of, score_of_backward, scored, scored_backward
+from .segment_recurrence import segment_recurrence, segment_recurrence_backward
 from .shape import (
     concatenate,
     concatenate_backward,
@@ -140,11 +140,11 @@ __all__ = [
     "adamw_step",
     "add",
     "add_backward",
+    "additive",
+    "additive_backward",
     "alibi",
     "alibi_backward",
     "alibi_slopes",
-    "additive",
-    "additive_backward",
     "attention",
     "attention_backward",
     "attention_layer",
@@ -199,14 +199,14 @@ __all__ = [
     "general_backward",
     "gru",
     "gru_backward",
-    "inverse_frequencies",
     "int8_attention",
     "int8_attention_backward",
+    "inverse_frequencies",
     "kernel",
     "kernel_backward",
+    "kv_cache",
     "l2_normalize",
     "l2_normalize_backward",
-    "kv_cache",
     "layer_norm",
     "layer_norm_backward",
     "linear",
@@ -251,15 +251,6 @@ __all__ = [
     "padding_mask",
     "performer",
     "performer_backward",
-    "positional_encoding",
-    "positional_encoding_backward",
-    "relative_bias",
-    "relative_bias_backward",
-    "relative_position",
-    "relative_position_backward",
-    "relative_shift",
-    "relative_shift_backward",
-    "relative_sinusoid",
     "pooled",
     "pooled_backward",
     "positional_encoding",
@@ -268,29 +259,36 @@ __all__ = [
     "project_rows_backward",
     "qk_norm",
     "qk_norm_backward",
+    "relative_bias",
+    "relative_bias_backward",
+    "relative_position",
+    "relative_position_backward",
+    "relative_shift",
+    "relative_shift_backward",
+    "relative_sinusoid",
     "relu",
     "relu_backward",
     "reshape",
     "reshape_backward",
     "residual_norm",
     "residual_norm_backward",
-    "rotary",
-    "rotary_backward",
     "rms_normalize",
     "rms_normalize_backward",
+    "rotary",
+    "rotary_backward",
     "scaled_dot_product",
     "scaled_dot_product_backward",
     "scaled_dot_product_d_sinks",
     "scaled_dot_product_steps",
     "score_indices",
-    "score_program",
-    "score_program_backward",
-    "segment_recurrence",
-    "segment_recurrence_backward",
     "score_of",
     "score_of_backward",
+    "score_program",
+    "score_program_backward",
     "scored",
     "scored_backward",
+    "segment_recurrence",
+    "segment_recurrence_backward",
     "sgd_step",
     "sigmoid",
     "sigmoid_backward",

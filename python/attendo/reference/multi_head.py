@@ -151,8 +151,12 @@ def multi_head_layer(
     scale: float | None = None,
 ) -> tuple[Array, Array]:
     """multi_head with a layer's parameters -> out (..., L, d), weights (..., H, L, S)."""
-    weights, biases = _projections(parameters, num_heads, num_kv_heads or num_heads)
-    return multi_head(query, key, value, *weights, *biases, num_heads, mask, bias, num_kv_heads, scale)
+    (w_q, w_k, w_v, w_o), (b_q, b_k, b_v, b_o) = _projections(
+        parameters, num_heads, num_kv_heads or num_heads
+    )
+    return multi_head(
+        query, key, value, w_q, w_k, w_v, w_o, b_q, b_k, b_v, b_o, num_heads, mask, bias, num_kv_heads, scale
+    )
 
 
 def multi_head_layer_backward(
@@ -168,9 +172,28 @@ def multi_head_layer_backward(
     scale: float | None = None,
 ) -> tuple[Array, Array, Array, Parameters]:
     """-> d_query, d_key, d_value and the gradients of the parameters by name."""
-    weights, biases = _projections(parameters, num_heads, num_kv_heads or num_heads)
+    (w_q, w_k, w_v, w_o), (b_q, b_k, b_v, b_o) = _projections(
+        parameters, num_heads, num_kv_heads or num_heads
+    )
     d_query, d_key, d_value, d_w_q, d_w_k, d_w_v, d_w_o, d_b_q, d_b_k, d_b_v, d_b_o, _ = multi_head_backward(
-        d_out, query, key, value, *weights, *biases, num_heads, mask, bias, None, num_kv_heads, scale
+        d_out,
+        query,
+        key,
+        value,
+        w_q,
+        w_k,
+        w_v,
+        w_o,
+        b_q,
+        b_k,
+        b_v,
+        b_o,
+        num_heads,
+        mask,
+        bias,
+        None,
+        num_kv_heads,
+        scale,
     )
     d_parameters: Parameters = {"out_proj.weight": d_w_o}
     if "in_proj_weight" in parameters:
