@@ -88,7 +88,32 @@ def linear(rule: str, **options: Any) -> Callable[..., Run]:
 def window(q: Any, k: Any, v: Any, size: int) -> Run:
     import attendo as at
 
-    mask = at.masks.window(size // 2)  # type: ignore[attr-defined,unused-ignore]
+    mask = at.masks.window(size // 2)
+    return lambda: at.attention(q, k, v, mask=mask)
+
+
+def longformer(q: Any, k: Any, v: Any, size: int) -> Run:
+    """A window, and 16 positions that see all and are seen by all."""
+    import attendo as at
+
+    mask = at.masks.longformer(size // 2, range(16))
+    return lambda: at.attention(q, k, v, mask=mask)
+
+
+def bigbird(q: Any, k: Any, v: Any, random_blocks: int) -> Run:
+    """Blocks of 64: three beside each other, two for all, and some drawn at random."""
+    import attendo as at
+
+    mask = at.masks.bigbird(k.shape[-2], 64, num_random_blocks=random_blocks)
+    return lambda: at.attention(q, k, v, mask=mask)
+
+
+def block_sparse(q: Any, k: Any, v: Any, size: int) -> Run:
+    """Each block of positions sees itself."""
+    import attendo as at
+
+    size = min(size, k.shape[-2])
+    mask = at.masks.blocks(np.eye(-(-k.shape[-2] // size), dtype=bool), size)
     return lambda: at.attention(q, k, v, mask=mask)
 
 
@@ -132,10 +157,13 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("linear, plain", linear("linear"), causal=True, accuracy=False),
     Variant("linear, gated delta", linear("gated_delta"), causal=True, accuracy=False),
     Variant("window", window, "keys", POWERS, 256, needs=("masks.window",)),
+    Variant("Longformer", longformer, "keys", POWERS, 256, needs=("masks.longformer",)),
+    Variant("BigBird", bigbird, "random blocks", (0, 1, 2, 4, 8), 3, needs=("masks.bigbird",)),
+    Variant("block-sparse", block_sparse, "keys", POWERS, 256, needs=("masks.blocks",)),
     Variant("Nyström", nystrom, "landmarks", (8, *POWERS), 64, needs=("functional.nystrom",)),
     Variant("Linformer, means", linformer, "mixtures", POWERS, 256, needs=("functional.linformer",)),
     Variant("low rank", low_rank, "features", (8, 16, 32, 48, 64), 16, needs=("functional.low_rank",)),
-    Variant("int8 scores", int8, needs=("functional.int8_attention",), backward=False),
+    Variant("int8 scores", int8, needs=("functional.int8_attention",)),
     Variant("top k", top_k, "keys", (8, *POWERS), 64, needs=("functional.top_k_attention",)),
 )
 
@@ -346,9 +374,14 @@ def draw(found: dict[str, Any], folder: Path) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     names = list(dict.fromkeys(c["variant"] for c in [*found["accuracy"], *found["cost"]]))
-    colours = {name: f"C{i % 10}" for i, name in enumerate(names)}
-    styles = {name: ("o-", "s--", "^:")[i // 10 % 3] for i, name in enumerate(names)}
-    figure, panels = pyplot.subplots(1, len(KINDS), figsize=(15, 3.8), layout="constrained", sharey=True)
+    causal = {c["variant"] for c in found["cost"] if c["causal"]}
+    palette = pyplot.get_cmap("tab20")
+    colours = {name: palette(i % 20) for i, name in enumerate(names)}
+    markers = "os^vD<>pPX*"  # never one colour and one marker twice, for eyes that see fewer colours
+    styles = {
+        name: f"{markers[i % len(markers)]}{'--' if name in causal else '-'}" for i, name in enumerate(names)
+    }
+    figure, panels = pyplot.subplots(1, len(KINDS), figsize=(17, 3.8), layout="constrained", sharey=True)
     for axes, kind in zip(panels, KINDS, strict=True):
         for one in found["accuracy"]:
             if one["inputs"] != kind:
@@ -363,10 +396,11 @@ def draw(found: dict[str, Any], folder: Path) -> None:
         axes.set(title=f"{kind} inputs", xscale="log", yscale="log", xlabel="features, landmarks, keys …")
         axes.grid(alpha=0.3)
     panels[0].set_ylabel("relative error")
-    panels[-1].legend(fontsize=6, loc="lower left")
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, fontsize=8, loc="outside right center")
     figure.savefig(folder / PICTURES[0], dpi=110)
     pyplot.close(figure)
-    figure, panels = pyplot.subplots(1, 2, figsize=(11, 4.4), layout="constrained", sharey=True)
+    figure, panels = pyplot.subplots(1, 2, figsize=(13, 4.8), layout="constrained", sharey=True)
     for axes, way in zip(panels, ("forward", "backward"), strict=True):
         for one in found["cost"]:
             if way in one:
@@ -388,7 +422,8 @@ def draw(found: dict[str, Any], folder: Path) -> None:
         axes.minorticks_off()
         axes.grid(alpha=0.3)
     panels[0].set_ylabel("milliseconds")
-    panels[0].legend(fontsize=7)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, fontsize=8, loc="outside right center")
     figure.savefig(folder / PICTURES[1], dpi=110)
     pyplot.close(figure)
 

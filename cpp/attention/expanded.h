@@ -8,7 +8,9 @@
 
 #include <cmath>
 
+#include "attention/problem.h"
 #include "core/autograd.h"
+#include "kernels/rows.h"
 #include "ops/activations.h"
 #include "ops/arithmetic.h"
 #include "ops/matmul.h"
@@ -112,5 +114,101 @@ inline Tensors expanded_attention(const ExpandedAttention& e) {
   const Tensor out = sum_over_pairs(reshape(used, grouped), e.v, pairs);
   return {reshape(out, {batch, heads, length, e.v.dim(3)}), weights};
 }
+
+// ---- from a problem -------------------------------------------------------------------------------------------------
+
+namespace blocked {
+
+// body(b, h, l, j) for all of (B, H, L, S), as bool
+template <typename Body>
+Tensor for_pairs(const Problem& p, const Body& body) {
+  const Tensor out = Tensor::empty({p.batch, p.heads, p.length, p.keys}, DType::kBool);
+  bool* to = out.data<bool>();
+  parallel_ranges(p.batch * p.heads * p.length, rows_per_task(8 * p.keys), [&](Index begin, Index end) {
+    for (Index row = begin; row < end; ++row) {
+      const Index bh = row / p.length, b = bh / p.heads, h = bh % p.heads, l = row % p.length;
+      for (Index j = 0; j < p.keys; ++j) to[row * p.keys + j] = body(b, h, l, j);
+    }
+  });
+  return out;
+}
+
+inline Tensor allowed_pairs(const Problem& p) {
+  if (!p.left && !p.right && !p.key_lengths && !p.mask && !p.rule) return {};
+  const Tensor allowed = for_pairs(p, [&](Index b, Index h, Index l, Index j) {
+    const Index i = l + p.offset_of(b);
+    if (p.left && j < i - *p.left) return false;
+    if (p.right && j > i + *p.right) return false;
+    if (p.key_lengths && j >= p.key_lengths.data<std::int64_t>()[b]) return false;
+    if (!p.mask) return true;
+    const Index at = p.mask_batch[static_cast<size_t>(b)] + h * p.mask_layout.head + l * p.mask_layout.row;
+    return p.mask.data<bool>()[at + j * p.mask_col];
+  });
+  if (!p.rule) return allowed;
+  bool* to = allowed.data<bool>();
+  parallel_for(p.batch * p.heads, [&](Index bh) {
+    const kernels::MaskRule rule = p.rule->of(bh / p.heads, bh % p.heads, p.rule_row);
+    std::uint64_t bits[kernels::kRuleKeys];
+    for (Index l = 0; l < p.length; l += kernels::kRuleQueries) {
+      const Index rows = std::min(kernels::kRuleQueries, p.length - l);
+      for (Index j = 0; j < p.keys; j += kernels::kRuleKeys) {
+        const Index keys = std::min(kernels::kRuleKeys, p.keys - j);
+        kernels::evaluate_rule(rule, l, rows, j, keys, bits);
+        for (Index x = 0; x < keys; ++x) {
+          for (Index y = 0; y < rows; ++y) {
+            bool& pair = to[(bh * p.length + l + y) * p.keys + j + x];
+            pair = pair && (bits[x] >> y & 1) != 0;
+          }
+        }
+      }
+    }
+  });
+  return allowed;
+}
+
+inline Tensor kept_pairs(const Problem& p) {
+  if (p.dropout == 0) return {};
+  const std::uint32_t drop_below = drop_threshold(p.dropout);
+  return for_pairs(p, [&](Index b, Index h, Index l, Index j) {
+    const std::uint64_t stream = mix_seed(p.stream, static_cast<std::uint64_t>(b * p.heads + h));
+    const std::uint32_t key = kernels::row_key(stream, static_cast<std::uint64_t>(j));
+    return kernels::random_bits(key, static_cast<std::uint32_t>(l)) >= drop_below;
+  });
+}
+
+// What attention's node does, in differentiable operations. inputs: q, k, v, bias, sinks; `columns`: q, k and v as attend_heads has
+// them.
+inline Tensors expanded(const Problem& p, bool columns, const Tensors& inputs) {
+  auto heads_of = [&](const Tensor& x, const Layout& layout, Index heads, Index rows, Index d) {
+    if (!columns) return reshape(x, {p.batch, heads, rows, d});
+    const Tensor own = take(x, 2, layout.at, layout.at + heads * d);
+    return transpose(reshape(own, {p.batch, rows, heads, d}), {0, 2, 1, 3});
+  };
+  ExpandedAttention e;
+  e.q = heads_of(inputs[0], p.q_layout, p.heads, p.length, p.d);
+  e.k = heads_of(inputs[1], p.k_layout, p.kv_heads, p.keys, p.d);
+  e.v = heads_of(inputs[2], p.v_layout, p.kv_heads, p.keys, p.d_v);
+  e.scale = p.scale;
+  if (inputs[3]) {
+    e.bias = reshape(broadcast_to(inputs[3], p.weights_shape), {p.batch, p.heads, p.length, p.keys});
+  }
+  e.softcap = p.softcap;
+  e.sinks = inputs[4];
+  e.allowed = allowed_pairs(p);
+  e.kept = kept_pairs(p);
+  if (e.kept) e.keep_scale = keep_scale<double>(p.dropout);
+  Tensors results = expanded_attention(e);
+  if (columns) {
+    results[0] = reshape(transpose(results[0], {0, 2, 1, 3}), {p.batch, p.length, p.heads * p.d_v});
+  } else {
+    Shape shape = p.weights_shape;
+    shape[-1] = p.d_v;
+    results[0] = reshape(results[0], shape);
+  }
+  results[1] = reshape(results[1], p.weights_shape);
+  return results;
+}
+
+}  // namespace blocked
 
 }  // namespace attendo

@@ -8,9 +8,13 @@
 // Every sequence gives the bits it gives alone. Positions count from 0 in each.   Dao et al. 2022 (the "varlen" kernels).
 #include "attention/packed.h"
 
+#include "attention/drivers.h"
 #include "ops/shape.h"
 
 namespace attendo {
+
+using namespace blocked;
+
 namespace {
 
 constexpr const char* kName = "attention_packed";
@@ -39,6 +43,103 @@ std::vector<Index> starts_of(const char* name, const Tensor& offsets, const char
 }
 
 Tensor with_heads(const Tensor& x) { return x.rank() == 3 ? x : reshape(x, {1, x.dim(0), x.dim(1)}); }
+
+// ---- sequences one after the other ----------------------------------------------------------------------------------
+
+struct Sequences {
+  std::vector<Index> q, k;  // where each begins, and where the last one ends
+  Index count() const { return static_cast<Index>(q.size()) - 1; }
+};
+
+// body(sequence, its first query) for every sequence, a problem of its own within `all`; several a task while they are
+// small. A large one is cut into tasks as it would be alone, so that it gives the same bits.
+template <typename Body>
+void for_sequences(const Problem& all, const Sequences& s, const Body& body) {
+  std::vector<Index> first{0};  // sequence of each task
+  Index work = 0;
+  for (Index n = 0; n < s.count(); ++n) {
+    const auto i = static_cast<size_t>(n);
+    work += all.heads * (s.q[i + 1] - s.q[i]) * (s.k[i + 1] - s.k[i]) * (all.d + all.d_v) + 1;
+    if (work < kTaskWork && n + 1 < s.count()) continue;
+    first.push_back(n + 1);
+    work = 0;
+  }
+  parallel_for(static_cast<Index>(first.size()) - 1, [&](Index task) {
+    Problem one = all;
+    one.batch = 1;
+    one.q_offsets = Tensor();
+    for (Index n = first[static_cast<size_t>(task)]; n < first[static_cast<size_t>(task) + 1]; ++n) {
+      const auto i = static_cast<size_t>(n);
+      one.first_batch = n;
+      one.length = s.q[i + 1] - s.q[i], one.keys = s.k[i + 1] - s.k[i];
+      one.q_layout.at = s.q[i] * one.q_layout.row;
+      one.k_layout.at = s.k[i] * one.k_layout.row;
+      one.v_layout.at = s.k[i] * one.v_layout.row;
+      if (all.q_offsets) one.q_offset = all.q_offsets.data<std::int64_t>()[n];
+      body(one, s.q[i]);
+    }
+  });
+}
+
+// The statistics of the sequences' rows lie one sequence after the other.
+template <typename T>
+RowStatistics<T> rows_from(RowStatistics<T> rows, Index first) {
+  rows.max += first, rows.inverse += first;
+  return rows;
+}
+
+// q (H, total L, D), k (Hkv, total S, D), v (Hkv, total S, Dv) -> (H, total L, Dv): sequence n is the rows from q_starts[n]
+// to q_starts[n + 1] of q, and k_starts[n] to k_starts[n + 1] of k and v, each attention of its own.
+Tensor attend_sequences(const Tensor& q, const Tensor& k, const Tensor& v, const std::vector<Index>& q_starts,
+                        const std::vector<Index>& k_starts, const AttentionOptions& options) {
+  const Sequences s{q_starts, k_starts};
+  Problem p;
+  p.q = q, p.k = k, p.v = v;
+  p.batch = s.count(), p.heads = q.dim(0), p.kv_heads = k.dim(0);
+  p.length = q.dim(1), p.keys = k.dim(1), p.d = q.dim(2), p.d_v = v.dim(2);
+  p.q_layout = dense_layout(q), p.k_layout = dense_layout(k), p.v_layout = dense_layout(v);
+  p.out_layout = {0, 0, p.length * p.d_v, p.d_v};
+  p.weights_shape = {p.batch, p.heads, p.length, p.keys};
+  apply_options(p, options, p.heads);
+  const Tensor out = Tensor::empty({p.heads, p.length, p.d_v}, q.dtype());
+  const Tensor rows = Tensor::empty({2, p.heads * p.length}, q.dtype());
+  dispatch_float("attention", "q", q, [&](auto zero) {
+    using T = decltype(zero);
+    for_sequences(p, s, [&](const Problem& one, Index first) {
+      attention_forward<T>(out.data<T>() + first * p.d_v, rows_from<T>(rows, p.heads * first), nullptr, one);
+    });
+  });
+  if (!needs_grad({&p.q, &p.k, &p.v})) return out;
+  record("attention_packed", {p.q, p.k, p.v}, {out}, [p, s, rows, out = out.detach()](const Tensors& d) {
+    // Without query heads nothing below writes to d_k and d_v.
+    auto like = [&](const Tensor& x) {
+      return p.heads == 0 ? Tensor::zeros(x.shape(), x.dtype()) : Tensor::empty(x.shape(), x.dtype());
+    };
+    const Tensor d_q = like(p.q), d_k = like(p.k), d_v = like(p.v);
+    if (p.heads > 0) {
+      dispatch_float("attention", "q", p.q, [&](auto zero) {
+        using T = decltype(zero);
+        for_sequences(p, s, [&](const Problem& one, Index first) {
+          const Index at = first * p.d_v;
+          const Gradients<T> g{d_q.data<T>(),
+                               d_k.data<T>(),
+                               d_v.data<T>(),
+                               nullptr,
+                               d[0].data<T>() + at,
+                               out.data<T>() + at,
+                               rows_from<T>(rows, p.heads * first),
+                               nullptr,
+                               nullptr};
+          attention_backward<T>(g, one);
+        });
+      });
+    }
+    accumulate(p.q, d_q);
+    accumulate(p.k, d_k);
+    accumulate(p.v, d_v);
+  });
+  return out;
+}
 
 }  // namespace
 

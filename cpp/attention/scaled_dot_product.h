@@ -75,11 +75,6 @@ struct AttentionSizes {
 void attend_rows(const HeadRows& q, const HeadRows& k, const HeadRows& v, const HeadRows& out,
                  const AttentionSizes& sizes, const Shape& weights_shape, const AttentionOptions& options);
 
-// q (H, total L, D), k (Hkv, total S, D), v (Hkv, total S, Dv) -> (H, total L, Dv): sequence n is the rows from q_starts[n]
-// to q_starts[n + 1] of q, and k_starts[n] to k_starts[n + 1] of k and v, each attention of its own.
-Tensor attend_sequences(const Tensor& q, const Tensor& k, const Tensor& v, const std::vector<Index>& q_starts,
-                        const std::vector<Index>& k_starts, const AttentionOptions& options);
-
 // pass(head, b·H + h, first query, end) over blocks of queries of every head, from several threads: for what is read off the
 // scores of q (…, H, L, D) and k (…, Hkv, S, D) without attending. The head has no values.
 template <typename T>
