@@ -158,7 +158,7 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("linear, gated delta", linear("gated_delta"), causal=True, accuracy=False),
     Variant("window", window, "keys", POWERS, 256, needs=("masks.window",)),
     Variant("Longformer", longformer, "keys", POWERS, 256, needs=("masks.longformer",)),
-    Variant("BigBird", bigbird, "random blocks", (0, 1, 2, 4, 8), 3, needs=("masks.bigbird",)),
+    Variant("BigBird", bigbird, "random blocks", (1, 2, 3, 4, 8), 3, needs=("masks.bigbird",)),
     Variant("block-sparse", block_sparse, "keys", POWERS, 256, needs=("masks.blocks",)),
     Variant("Nyström", nystrom, "landmarks", (8, *POWERS), 64, needs=("functional.nystrom",)),
     Variant("Linformer, means", linformer, "mixtures", POWERS, 256, needs=("functional.linformer",)),
