@@ -178,11 +178,11 @@ HWY_NOINLINE void ForwardBlock(const AttentionHead<T>& h, Index q0, Index count,
     const Index j0 = tile.begin, nk = tile.count;
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) {
-      const auto from = hn::LoadU(d, tile_max + (j0 - key_begin) / kForwardKeys * kWidth + v * kLanes<T>);
+      const auto then = hn::LoadU(d, tile_max + (j0 - key_begin) / kForwardKeys * kWidth + v * kLanes<T>);
       // A row that saw no key by then: all its exponentials are 0.
-      const auto to = hn::IfThenElse(hn::Eq(m[v], lowest), from, m[v]);
+      const auto to = hn::IfThenElse(hn::Eq(m[v], lowest), then, m[v]);
       // Not above 0, but where a tile without an allowed key had 0 in its place.
-      const auto scale = Exp2<T>(hn::Min(from - to, hn::Zero(d)));
+      const auto scale = Exp2<T>(hn::Min(then - to, hn::Zero(d)));
       hn::Store(scale * hn::Load(d, inverse + v * kLanes<T>), d, factor + v * kLanes<T>);
     }
     for (Index i = 0; i < count; ++i) {
