@@ -40,7 +40,7 @@ struct Gradients {
   RowStatistics<T> rows;
   const T *weights, *d_weights;  // (B, H, L, S), or null
   T* d_sinks = nullptr;          // (H,), or null
-  Tensors d_tables;              // of the score program's tables that want one, zeroed
+  Tensors d_tables{};            // of the score program's tables that want one, zeroed
 };
 
 // D_i = Σ_c do_ic o_ic + Σ_j dP_ij P_ij

@@ -2,6 +2,7 @@
 //
 //   s = cap(scale q kᵀ) + b where allowed, else -inf      P = softmax(s), beside the sinks      o = drop(P) v
 //
+// A score program has no such form: it is refused.
 // q: (B, H, L, D).  k: (B, Hkv, S, D).  v: (B, Hkv, S, Dv).  s, P: (B, H, L, S): memory is that of several such arrays.
 // Rows of a pair (i, j) that is not allowed never meet: what is behind a mask may be NaN, in every derivative.
 #pragma once

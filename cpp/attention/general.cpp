@@ -4,7 +4,7 @@
 //
 //   backward   with dq'_i = Σ_j ds_ij k_j:   dq_i = W dq'_i      dW = Σ_i q_i dq'_iᵀ      dk_j = Σ_i ds_ij q_i W
 //
-// q: (…, H, L, Dq).  k: (…, Hkv, S, Dk).  W: (Dq, Dk), or one a head.   Luong et al. 2015, eq. 8.
+// q: (…, H, L, Dq).  k: (…, Hkv, S, Dk).  W: (Dq, Dk), or one a head.   Luong et al. 2015, §3.1.
 #include "attention/general.h"
 
 #include "attention/additive.h"

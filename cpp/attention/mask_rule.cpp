@@ -9,7 +9,7 @@
 // They change which scores exist, and have no gradient of their own. A conjunction of causal, window, lengths and one array
 // becomes options of attention, which cuts its loops by them; all else a rule that kernels/mask_rule asks of every tile.
 // Memory: linear in L and S, but for arrays given.
-// Beltagy et al. 2020, §3.1; Zaheer et al. 2020, §2; Child et al. 2019, §4.2; Raffel et al. 2020, §3.2.1 (prefix).
+// Beltagy et al. 2020, §3.1; Zaheer et al. 2020, §2; Child et al. 2019, §4.3; Raffel et al. 2020, §3.2.1 (prefix).
 #include "attention/mask_rule.h"
 
 #include <algorithm>

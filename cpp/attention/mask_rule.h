@@ -77,10 +77,10 @@ class MaskExpression {
   struct Term {  // in postfix order
     Kind kind;
     Index left = 0, right = 0;  // of a window; a stride or the side of a block is `left`
-    Tensor array;
-    std::shared_ptr<const std::vector<std::int32_t>> sums;  // of blocks, a head after the other
-    int a = -1, b = -1;                                     // operands
-    int depth = 1;                                          // answers that wait while it is found
+    Tensor array{};
+    std::shared_ptr<const std::vector<std::int32_t>> sums{};  // of blocks, a head after the other
+    int a = -1, b = -1;                                       // operands
+    int depth = 1;                                            // answers that wait while it is found
   };
 
   explicit MaskExpression(Term leaf) { terms_.push_back(std::move(leaf)); }

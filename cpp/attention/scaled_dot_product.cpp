@@ -10,7 +10,8 @@
 //              dq_i = scale Σ_j dS_ij f' k_j  dk_j = scale Σ_i dS_ij f' q_i   db_ij = dS_ij
 //              dz_h = -Σ_i D_i exp(z_h) / (exp(z_h) + Σ_j exp(s_ij))
 //
-// q: (B, H, L, D).  k: (B, Hkv, S, D).  v: (B, Hkv, S, Dv).  Head h reads kv head h / (H / Hkv).  Kept: o, and of each row its largest score and the sum of exponentials.
+// q: (B, H, L, D).  k: (B, Hkv, S, D).  v: (B, Hkv, S, Dv).  Head h reads kv head h / (H / Hkv).
+// Kept: o, and of each row its largest score and the sum of exponentials.
 // A query that may attend to nothing gives zeros and zero gradients.   Vaswani et al. 2017, eq. 1; Dao et al. 2022.
 #include "attention/scaled_dot_product.h"
 
@@ -46,7 +47,7 @@ AttentionResult attend(const Problem& p, const Shape& out_shape, bool return_wei
           weights = return_weights ? result.weights.detach() : Tensor()](const Tensors& d) {
            if (grad_enabled()) {
              return accumulate_through({p.q, p.k, p.v, p.bias, p.sinks}, d,
-                                       [&](const Tensors& inputs) { return expanded(p, shared, inputs); });
+                                       [&](const Tensors& now) { return expanded(p, shared, now); });
            }
            const Tensor d_out = d[0] ? d[0] : Tensor::zeros(out.shape(), out.dtype());
            const Tensor d_weights = d.size() > 1 ? d[1] : Tensor();

@@ -9,7 +9,7 @@
 // q: (…, H, L, Dq).  k: (…, Hkv, S, Dk).  v: (…, Hkv, S, Dv).  Products of queries and keys go to the blocked kernel, after
 // what has to be done to q and k. The other scores are made for some queries at a time and handed to it as its bias, with
 // queries and keys of no features: without a gradient memory is linear in L; with one, the scores are kept.
-//                                                    Articles 001 §3.2, 003 §3.1, 004 §3.2; Luong et al. 2015, eq. 8.
+//                                                    Articles 001 §3.2, 003 §3.1, 004 §3.2; Luong et al. 2015, §3.1.
 #include "attention/scored.h"
 
 #include <cmath>

@@ -16,7 +16,7 @@ struct MultiHeadOptions {
   Index kdim = 0, vdim = 0;           // features of the keys and values that come in
   double dropout = 0;
   bool bias = true;
-  std::optional<double> scale;
+  std::optional<double> scale{};
   DType dtype = DType::kFloat32;
 };
 

@@ -119,8 +119,11 @@ def grad(
 
     Arithmetic, reductions, shapes, activations, products, linear maps, softmax, norms, dropout, embedding,
     cross-entropy, convolution, pooling, LSTM and GRU have gradients of gradients, as has
-    :func:`attendo.attention`, and so have the layers made of them. Operations that have none, and tables with
-    ``sparse=True``, refuse by name: nothing is ever taken for a constant.
+    :func:`attendo.attention` with masks, bias, scale, softcap, sinks and dropout, and so have the layers made
+    of them. There are none for ``score_mod``, for the scores "general", "additive", "cosine" and "kernel",
+    ``qk_norm``, packed batches, relative positions and the cheaper attentions: what has none, and tables
+    with ``sparse=True``, refuses (the message names the operation inside it): nothing is ever taken for a
+    constant.
 
     :meth:`Tensor.backward` has no ``create_graph``: gradients on the tape that leaves keep would be cycles,
     which are never freed.

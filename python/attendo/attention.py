@@ -213,7 +213,7 @@ def attention(
     References
     ----------
     Vaswani et al. 2017, "Attention is all you need", eq. 1. Dao et al. 2022, "FlashAttention". Bahdanau et
-    al. 2015 (additive); Luong et al. 2015, eq. 8 (dot, general); Graves et al. 2014, eq. 6 (cosine); Tsai et
+    al. 2015 (additive); Luong et al. 2015, §3.1 (dot, general); Graves et al. 2014, eq. 6 (cosine); Tsai et
     al. 2019 (kernel); Henry et al. 2020 (``"l2"``); Zhang and Sennrich 2019 (``"rms"``). Soft-cap: Gemma Team
     2024, "Gemma 2", §2. score_mod: Dong et al. 2024, "Flex Attention". Sinks: Xiao et al. 2024, "Efficient
     Streaming Language Models with Attention Sinks". Articles 000 §3.2, 001 §3.2 and §4.1, 003 §3.1 and §4.1,

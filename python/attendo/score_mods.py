@@ -88,8 +88,8 @@ def alibi(slopes: Any) -> ScoreMod:
 def captured(array: Any) -> Any:
     """Make an array ready to be looked up in a score_mod.
 
-    Arrays and Tensors that a function reaches as a variable need no such thing. One inside of another object,
-    a list or an attribute, does: it is not seen.
+    Arrays and Tensors that a function reaches as a variable need no such thing, nor those in a list or dict
+    of up to 100. One that is an attribute of an object does: it is not seen.
 
     Parameters
     ----------
@@ -104,15 +104,16 @@ def captured(array: Any) -> Any:
     Raises
     ------
     TypeError
-        When it is neither an array nor a Tensor.
+        When no array can be made of it.
 
     Examples
     --------
+    >>> from types import SimpleNamespace
     >>> import numpy as np
     >>> import attendo as at
-    >>> tables = {"near": at.score_mods.captured(np.array([0.5, 0.25]))}
+    >>> tables = SimpleNamespace(near=at.score_mods.captured(np.array([0.5, 0.25])))
     >>> q = np.eye(2)
-    >>> at.attention(q, q, q, score_mod=lambda s, b, h, i, j: s + tables["near"][abs(i - j)]).round(2)
+    >>> at.attention(q, q, q, score_mod=lambda s, b, h, i, j: s + tables.near[abs(i - j)]).round(2)
     array([[0.72, 0.28],
            [0.28, 0.72]])
 
@@ -176,7 +177,7 @@ def relative(table: Any) -> ScoreMod:
     Parameters
     ----------
     table : ndarray or Tensor, shape (H, 2 R + 1) or (2 R + 1,)
-        What to add, for distances j - i from -R to R; those farther count as R. A Tensor that requires a
+        What to add, for distances j - i from -R to R; those farther count as -R or R. A Tensor that requires a
         gradient gets one.
 
     Returns

@@ -159,15 +159,15 @@ def linear_attention(
     The rules, the shape of ``state``, ``decay`` and ``beta``, the default of ``scale`` and which inputs a
     rule needs or forbids are those of the ONNX operator ``LinearAttention`` (opset 27), whose heads lie
     side by side in the features, where here they are an axis; there ``scale=0`` stands for the default, and
-    "gated_delta" is the default rule. Feature maps, ``normalize``, ``causal=False`` and lengths are not in
-    ONNX. PyTorch has no such function.
+    "gated_delta" is the default rule. Feature maps, ``normalize``, ``causal=False``, lengths
+    and a decay of one head for all are not in ONNX. PyTorch has no such function.
 
     It is not softmax attention with another cost: a state of D rows holds at most D keys apart. Where one
     of many keys must be found again exactly, it is worse at any length; docs/approximations.md has figures.
 
     References
     ----------
-    Katharopoulos et al. 2020, "Transformers are RNNs", eq. 9-12, 16-20 (normalized,
+    Katharopoulos et al. 2020, "Transformers are RNNs", eq. 7, 9-12, 16-20 (normalized,
     elu). Schlag et al. 2021, "Linear transformers are secretly fast weight programmers", eq. 24 (delta).
     Yang et al. 2024, "Gated linear attention transformers"; Yang et al. 2024, "Parallelizing linear
     transformers with the delta rule" (chunks); Yang et al. 2025, "Gated delta networks". Article 000 §8.2,

@@ -99,7 +99,7 @@ def low_rank(
     B^\top = 1` it is full attention.
 
     Where it is worse: the product of the weights with the values is not made cheaper, so that a quarter of
-    64 features is 1.3 to 1.5 times as fast, at any length, and no r is twice as fast; cost still grows with
+    64 features is 1.2 to 1.7 times as fast, at any length, and no r is twice as fast; cost still grows with
     L S. Queries and keys without structure (random ones) have no small rank: a quarter of the features left
     out changes the output by a third of its norm.
 

@@ -41,7 +41,7 @@ def performer(
         requires one.
     kernel : {"softmax", "relu"}
         What is estimated: softmax attention, or attention whose weights are products of :math:`\max(w \cdot
-        x, 0)`, which has no exponentials and is not softmax attention.
+        x, 0) / \sqrt m + 0.001`, which has no exponentials and is not softmax attention.
     orthogonal : bool
         Draw the features at right angles to each other, in blocks of D: the same mean, a smaller error.
     generator : Generator, optional

@@ -72,9 +72,10 @@ def pooled(
     -----
     .. math::
 
-        \alpha_i = \frac{e^{q_i \cdot k_i}}{\sum_j e^{q_j \cdot k_j}}, \qquad o = \sum_i \alpha_i v_i, \qquad
+        s_i = \text{scale}\; q_i \cdot k_i, \qquad \alpha_i = \frac{e^{s_i}}{\sum_j e^{s_j}}, \qquad
+        o = \sum_i \alpha_i v_i, \qquad
         d\alpha_i = do \cdot v_i, \quad ds_i = \alpha_i \Bigl(d\alpha_i - \sum_j \alpha_j d\alpha_j\Bigr),
-        \quad dq_i = ds_i k_i, \quad dk_i = ds_i q_i, \quad dv_i = \alpha_i do
+        \quad dq_i = \text{scale}\; ds_i k_i, \quad dk_i = \text{scale}\; ds_i q_i, \quad dv_i = \alpha_i do
 
     Cost: :math:`L (D + D_v)` multiply-adds. This is not self-attention, which compares every position with
     every other and has one output a position: :func:`attendo.attention`. The article gives this formula in

@@ -109,7 +109,8 @@ def relative_position(
         s_{ij} = \text{scale}\; q_i \cdot (k_j + a_{e(i,j)}), \qquad P_i = \mathrm{softmax}(s_i), \qquad
         o_i = \sum_j P_{ij}\, (v_j + a'_{e(i,j)})
 
-    and backwards, besides the gradients of :func:`attendo.attention`,
+    and backwards, besides the gradients of :func:`attendo.attention`, with
+    :math:`dP_{ij} = do_i \cdot (v_j + a'_{e(i,j)})` where there is a value table,
 
     .. math::
 

@@ -195,7 +195,7 @@ def strided(stride: SupportsIndex) -> Mask:
 
     References
     ----------
-    Child et al. 2019, "Generating long sequences with sparse transformers", §4.2; Beltagy et al. 2020, §3.1
+    Child et al. 2019, "Generating long sequences with sparse transformers", §4.3; Beltagy et al. 2020, §3.1
     (dilation).
 
     Examples

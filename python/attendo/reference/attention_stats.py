@@ -8,7 +8,7 @@ q: (..., H, L, D)  k: (..., Hkv, S, D)  mask and bias broadcast to (..., H, L, S
 entropy, maximum, lse: (..., H, L)  top_keys, top_weights: (..., H, L, min(top_k, S))
 A row that may attend nothing has entropy 0, maximum 0, lse -inf.  Where fewer than top_k keys may be
 attended, -1 and weight 0 stand for the rest.  No backward pass.
-Shannon 1948; Clark et al. 2019, §4.
+Shannon 1948; Clark et al. 2019, §3.3.
 """
 
 import numpy as np

@@ -4,7 +4,7 @@
   backward   with dq'_i = Σ_j ds_ij k_j:   dq_i = W dq'_i     dW = Σ_i q_i dq'_iᵀ     dk_j = Σ_i ds_ij Wᵀ q_i
 
 q: (..., H, L, Dq)  k: (..., Hkv, S, Dk)  W: (Dq, Dk) or (H, Dq, Dk)  s: (..., H, L, S).
-Luong et al. 2015, eq. 8.
+Luong et al. 2015, §3.1.
 """
 
 import numpy as np

@@ -8,7 +8,7 @@
 True = may attend.  causal, window, strided and global_tokens: (L, S).  lengths, prefix: (B, 1, 1, S).
 blocks: (L, S), or (H, L, S) with a layout for each head.  documents: (L, S), or (B, 1, L, S).
 They combine with & | ~.  Masks change which scores exist and have no gradient.
-Beltagy et al. 2020, §3.1 (window, global tokens); Zaheer et al. 2020 (blocks); Child et al. 2019, §4.2
+Beltagy et al. 2020, §3.1 (window, global tokens); Zaheer et al. 2020 (blocks); Child et al. 2019, §4.3
 (strided); Raffel et al. 2020, §3.2.1 (prefix).
 """
 

@@ -6,7 +6,7 @@
 
 q: (..., H, L, Dq)  k: (..., Hkv, S, Dk)  v: (..., Hkv, S, Dv)  out: (..., H, L, Dv)  P: (..., H, L, S).
 score: dot, scaled_dot, general (W), additive (W_q, W_k, v_a[, b] or v_a), cosine, kernel (h).
-Luong et al. 2015, eq. 8; articles 001 §3.2, 003 §3.1, 004 §3.2.
+Luong et al. 2015, §3.1; articles 001 §3.2, 003 §3.1, 004 §3.2.
 """
 
 import math
