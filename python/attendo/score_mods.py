@@ -177,8 +177,8 @@ def relative(table: Any) -> ScoreMod:
     Parameters
     ----------
     table : ndarray or Tensor, shape (H, 2 R + 1) or (2 R + 1,)
-        What to add, for distances j - i from -R to R; those farther count as -R or R. A Tensor that requires a
-        gradient gets one.
+        What to add, for distances j - i from -R to R; those farther count as -R or R. A Tensor that requires
+        a gradient gets one.
 
     Returns
     -------
