@@ -217,7 +217,7 @@ Tensor pair_scores(PairScore kind, const Tensor& q, const Tensor& k, const Tenso
     });
   }
   if (!needs_grad({&q, &k, &w})) return scores;
-  record("pair_scores", {q, k, w}, {scores}, [p](const Tensors& d) {
+  record("attention with score='additive' or 'kernel'", {q, k, w}, {scores}, [p](const Tensors& d) {
     const bool empty = d[0].size() == 0;
     const Tensor d_q = empty ? Tensor::zeros(p.q.shape(), p.q.dtype()) : Tensor::empty(p.q.shape(), p.q.dtype());
     const Tensor d_k = empty ? Tensor::zeros(p.k.shape(), p.k.dtype()) : Tensor::empty(p.k.shape(), p.k.dtype());
@@ -255,7 +255,7 @@ Tensor project_rows(const Tensor& x, const Tensor& weight, const Tensor& bias_in
     project_forward<T>(y.data<T>(), p);
   });
   if (!needs_grad({&p.x, &p.weight, &p.bias})) return y;
-  record("project_rows", {p.x, p.weight, p.bias}, {y}, [p](const Tensors& d) {
+  record("attention with score='general' or 'additive'", {p.x, p.weight, p.bias}, {y}, [p](const Tensors& d) {
     const Tensor d_x = p.x.requires_grad() ? Tensor::empty(p.x.shape(), p.x.dtype()) : Tensor();
     const Tensor d_weight = p.weight.requires_grad() ? Tensor::zeros(p.weight.shape(), p.x.dtype()) : Tensor();
     const Tensor d_bias = p.bias && p.bias.requires_grad() ? Tensor::zeros(p.bias.shape(), p.x.dtype()) : Tensor();

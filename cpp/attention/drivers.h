@@ -76,7 +76,8 @@ void sink_gradient(T* d_sinks, const T* delta, const RowStatistics<T>& rows, con
     for (Index b = 0; b < p.batch; ++b) {
       const Index first = (b * p.heads + h) * p.length;
       for (Index i = first; i < first + p.length; ++i) {
-        const T share = std::exp2(sink - rows.max[i]) * rows.inverse[i];
+        // A sink of -inf is none, and there may be nothing else: -inf - (-inf).
+        const T share = std::isinf(sink) && sink < 0 ? T(0) : std::exp2(sink - rows.max[i]) * rows.inverse[i];
         // All of it: the row attends to nothing else.
         if (share != T(0) && share != T(1)) sum -= static_cast<double>(share) * static_cast<double>(delta[i]);
       }

@@ -109,7 +109,7 @@ Tensor divide_by_last(const Tensor& x) {
     });
   });
   if (!needs_grad({&x})) return y;
-  record("divide_by_last", {x}, {y}, [x, y = y.detach(), n, rows](const Tensors& d) {
+  record("normalized linear attention", {x}, {y}, [x, y = y.detach(), n, rows](const Tensors& d) {
     const Tensor d_x = Tensor::empty(x.shape(), x.dtype());
     dispatch_float("linear_attention", "x", x, [&](auto zero) {
       using T = decltype(zero);

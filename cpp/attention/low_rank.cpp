@@ -104,7 +104,7 @@ Tensor project_features(const Tensor& x, const Tensor& basis, Index batch, Index
     if (p.rows > 0) project_forward<T>(y.data<T>(), p);
   });
   if (!needs_grad({&x, &basis})) return y;
-  record("low_rank_projection", {x, basis}, {y}, [p](const Tensors& d_outputs) {
+  record("low_rank", {x, basis}, {y}, [p](const Tensors& d_outputs) {
     Tensor d_x, d_basis;
     if (p.x.requires_grad()) d_x = Tensor::zeros(p.x.shape(), p.x.dtype());
     if (p.basis.requires_grad()) d_basis = Tensor::empty(p.basis.shape(), p.basis.dtype());

@@ -223,7 +223,7 @@ Tensor pseudo_inverse(const Tensor& a, Index iterations) {
     });
   });
   if (!keep) return z;
-  record("pseudo_inverse", {a}, {z}, [a, all, iterations, m, count, size](const Tensors& d) {
+  record("nystrom", {a}, {z}, [a, all, iterations, m, count, size](const Tensors& d) {
     const Tensor d_a = Tensor::empty(a.shape(), a.dtype());
     dispatch_float("nystrom", "q", a, [&](auto zero) {
       using T = decltype(zero);

@@ -73,7 +73,7 @@ Tensor row_dots(const RowDots& p) {
     row_dots_forward<T>(s.data<T>(), p);
   });
   if (!needs_grad({&p.q, &p.k, &p.w})) return s;
-  record("row_dots", {p.q, p.k, p.w}, {s}, [p](const Tensors& d) {
+  record("pooled", {p.q, p.k, p.w}, {s}, [p](const Tensors& d) {
     const Tensor d_q = Tensor::empty(p.q.shape(), p.q.dtype()), d_k = Tensor::empty(p.k.shape(), p.k.dtype());
     const Tensor d_w = p.w && p.w.requires_grad() ? Tensor::empty(p.w.shape(), p.w.dtype()) : Tensor();
     dispatch_float("pooled", "q", p.q, [&](auto zero) {

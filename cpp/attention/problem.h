@@ -231,6 +231,10 @@ inline void apply_options(Problem& p, const AttentionOptions& o, Index heads) {
   if (!(o.softcap >= 0) || !std::isfinite(o.softcap)) {
     value_error("attention: softcap is ", o.softcap, " but must be a finite number above 0");
   }
+  if (o.softcap > 0 && p.q.dtype() == DType::kFloat32 && !(o.softcap > 1e-37 && o.softcap < 1e37)) {
+    value_error("attention: softcap is ", o.softcap,
+                ", which float32 cannot divide by: give one between 1e-37 and 1e37");
+  }
   if (o.softcap > 0 || o.program) {
     const ScoreProgram program =
         o.softcap > 0 ? (o.program ? *o.program : ScoreProgram()).after_softcap(o.softcap) : *o.program;

@@ -129,7 +129,7 @@ Tensor row_norm(RowNorm s) {
     row_norm_forward<T>(y.data<T>(), s.rate.data<T>(), s);
   });
   if (!needs_grad({&s.x, &s.weight})) return y;
-  record("qk_norm", {s.x, s.weight}, {y}, [s](const Tensors& d) {
+  record("attention with qk_norm or score='cosine'", {s.x, s.weight}, {y}, [s](const Tensors& d) {
     const Tensor d_x = Tensor::empty(s.x.shape(), s.x.dtype());
     const Tensor d_weight =
         s.weight && s.weight.requires_grad() ? Tensor::empty(s.weight.shape(), s.x.dtype()) : Tensor();

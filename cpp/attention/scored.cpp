@@ -102,6 +102,12 @@ Tensor repeat_heads(const Tensor& x, Index heads) {
 void check_scale(const Tensor& scale, const Tensor& q) {
   check_float("attention", "scale", scale);
   check_same_dtype("attention", "scale", scale, "q", q);
+  dispatch_float("attention", "scale", scale, [&](auto zero) {
+    const auto* x = scale.data<decltype(zero)>();
+    for (Index n = 0; n < scale.size(); ++n) {
+      if (!std::isfinite(x[n])) value_error("attention: scale holds ", x[n], " but must hold finite numbers");
+    }
+  });
   const Index heads = head_count(q);
   if (scale.size() == 1 && scale.rank() <= 3) return;
   if (q.rank() >= 3 && scale.shape() == Shape{heads, 1, 1}) return;

@@ -63,6 +63,10 @@ void bind_attention_masks(py::module_& m) {
                              Index entry, Index head, Index side) {
         const MaskSizes sizes = sizes_of("mask", batch, heads, length, keys, q_offset);
         if (side < 1) value_error("mask: side is ", side, " but must be 1 or more");
+        constexpr Index kDrawn = Index{1} << 17;  // seconds
+        for (const auto& [name, n] : {std::pair{"length", length}, std::pair{"keys", keys}}) {
+          if (n > kDrawn) value_error("mask: ", name, " is ", n, " but at most ", kDrawn, " are drawn");
+        }
         return to_numpy(without_gil([&] { return mask.cell_counts("mask", sizes, entry, head, side); }), true);
       });
 }

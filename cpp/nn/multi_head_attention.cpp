@@ -9,6 +9,7 @@ namespace attendo::nn {
 namespace {
 
 constexpr const char* kOp = "MultiHeadAttention";
+constexpr Index kMost = Index{1} << 28;  // features: products of sizes stay far from overflow
 
 MultiHeadOptions filled_in(MultiHeadOptions o) {
   if (o.num_kv_heads == 0) o.num_kv_heads = o.num_heads;
@@ -27,6 +28,12 @@ MultiHeadOptions filled_in(MultiHeadOptions o) {
         std::pair{"head_dim", o.head_dim}, std::pair{"value_dim", o.value_dim}, std::pair{"kdim", o.kdim},
         std::pair{"vdim", o.vdim}}) {
     if (n < 1) value_error(kOp, ": ", name, " is ", n, " but must be 1 or more");
+    if (n > kMost) value_error(kOp, ": ", name, " is ", n, " but must be ", kMost, " or less");
+  }
+  for (const auto& [name, n] : {std::pair{"head_dim", o.head_dim}, std::pair{"value_dim", o.value_dim}}) {
+    if (o.num_heads * n <= kMost) continue;
+    value_error(kOp, ": num_heads is ", o.num_heads, " and ", name, " is ", n, ", more than ", kMost,
+                " features in all");
   }
   if (o.num_heads % o.num_kv_heads != 0) {
     value_error(kOp, ": num_heads is ", o.num_heads, " but must be a multiple of num_kv_heads, which is ",

@@ -15,6 +15,8 @@ RelativeMultiHeadAttention::RelativeMultiHeadAttention(Index d_model, Index num_
     value_error(op, ": d_model is ", d_model, " and num_heads is ", num_heads,
                 "; both must be positive and d_model a multiple of num_heads");
   }
+  constexpr Index kMost = Index{1} << 28;
+  if (d_model > kMost) value_error(op, ": d_model is ", d_model, " but must be ", kMost, " or less");
   if (d_model % 2 != 0) value_error(op, ": d_model is ", d_model, " but must be even: half are sines, half cosines");
   if (!(dropout >= 0 && dropout < 1)) value_error(op, ": dropout is ", dropout, " but must be 0 or more and below 1");
   make_parameter("in_proj_weight", {3 * d_model, d_model}, dtype);

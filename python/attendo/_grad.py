@@ -122,8 +122,7 @@ def grad(
     :func:`attendo.attention` with masks, bias, scale, softcap, sinks and dropout, and so have the layers made
     of them. There are none for ``score_mod``, for the scores "general", "additive", "cosine" and "kernel",
     ``qk_norm``, packed batches, relative positions and the cheaper attentions: what has none, and tables
-    with ``sparse=True``, refuses (the message names the operation inside it): nothing is ever taken for a
-    constant.
+    with ``sparse=True``, refuses by name: nothing is ever taken for a constant.
 
     :meth:`Tensor.backward` has no ``create_graph``: gradients on the tape that leaves keep would be cycles,
     which are never freed.

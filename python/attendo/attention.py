@@ -113,8 +113,9 @@ def attention(
     generator : Generator, optional
         Where the random bits come from; the same state gives the same bits on any number of threads.
     q_offset : int or array_like of int, shape (batch,), optional
-        Position of the first query among the keys, for each entry of the batch where they differ. Needed for
-        a causal mask when L and S differ.
+        Position of the first query among the keys. Needed for a causal mask when L and S differ. One for each
+        entry of the batch goes with ``causal``, ``window``, ``lengths``, ``prefix`` and one ``dense`` mask,
+        joined by ``&`` alone.
     score : str or callable
         How well a query and a key match, with what ``score_params`` holds:
 
@@ -206,9 +207,10 @@ def attention(
 
     ``"dot"``, ``"general"``, ``"cosine"`` and ``qk_norm`` cost one pass more over q and k. ``"additive"``,
     ``"kernel"`` and functions make the scores first, masked ones too, for some queries at a time: without a
-    gradient memory stays linear in L; with one the scores (H L S) are kept. ``"additive"`` costs :math:`H L S
-    A` times a division. With a dropout the bits drawn depend on those blocks, whose size follows from the
-    shapes.
+    gradient memory stays linear in L; with one the scores (H L S) are kept. What a function's own operations
+    make of a NaN in a masked key does not reach the output, but may reach the function's gradients.
+    ``"additive"`` costs :math:`H L S A` times a division. With a dropout the bits drawn depend on those
+    blocks, whose size follows from the shapes.
 
     References
     ----------

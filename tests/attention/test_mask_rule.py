@@ -345,3 +345,8 @@ def test_impossible_sizes_are_refused():
     for sizes in ((-1, 1, 1, 1), (1, 1, 2**50, 1), (2**39, 2**39, 2**39, 2**39)):
         with pytest.raises((ValueError, MemoryError)):
             masks.causal().dense(*sizes)
+
+
+def test_what_would_take_minutes_to_draw_is_refused():
+    with pytest.raises(ValueError, match="length is 1000000 but at most 131072 are drawn"):
+        at.masks.causal().text(10**6)

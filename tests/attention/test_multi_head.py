@@ -325,6 +325,11 @@ def test_multi_query_equals_multi_head_with_repeated_keys():
         ({"kdim": 0}, "kdim is 0"),
         ({"vdim": -4}, "vdim is -4"),
         ({"scale": float("nan")}, "scale is nan"),
+        (
+            {"head_dim": 2**62 + 1, "value_dim": 2},
+            "head_dim is 4611686018427387905 but must be 268435456 or less",
+        ),
+        ({"head_dim": 2**27}, "num_heads is 4 and head_dim is 134217728"),
     ],
 )
 def test_nonsensical_widths_are_refused(options, message):

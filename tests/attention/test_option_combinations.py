@@ -352,3 +352,26 @@ def test_masks_reach_scores_made_in_blocks(rule: bool) -> None:
     options: dict[str, Any] = {"mask": mask, "q_offset": -280}
     out = at.attention(q, k, v, score=lambda a, b: a @ b.swapaxes(-1, -2) * 3**-0.5, **options)
     assert_close(out, at.attention(q, k, v, **options))
+
+
+@pytest.mark.parametrize("score", ["scaled_dot", "cosine"])
+def test_a_sink_of_minus_infinity_is_none_backwards_too(score: str) -> None:
+    x = np.ones((1, 1, 2, 3))
+    sinks = at.tensor(np.array([-np.inf]), requires_grad=True)
+    mask = np.array([[True, True], [False, False]])
+    at.attention(x, x, x, sinks=sinks, mask=mask, score=score).sum().backward()
+    np.testing.assert_array_equal(sinks.grad.numpy(), [0.0])
+
+
+@pytest.mark.parametrize("softcap", [1e60, 1e-60])
+def test_a_softcap_beyond_the_dtype_is_refused(softcap: float) -> None:
+    x = np.zeros((1, 1, 2, 2), np.float32)
+    with pytest.raises(ValueError, match=r"softcap is 1e.*float32"):
+        at.attention(x, x, x, softcap=softcap)
+    assert not at.attention(*3 * (x.astype(np.float64),), softcap=softcap).any()
+
+
+def test_a_scale_that_is_no_number_is_refused() -> None:
+    x = np.zeros((1, 2, 2))
+    with pytest.raises(ValueError, match="scale holds nan"):
+        at.attention(x, x, x, scale=at.tensor(np.array(np.nan)))
