@@ -30,7 +30,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from . import callbacks, functional, losses, masks, models, nn, optim, schedules, score_mods, train
+from . import callbacks, functional, losses, masks, models, nn, optim, schedules, train
 from ._functional.attention_stats import AttentionStats, attention_row_weights, attention_stats
 from ._functional.kv_cache import KVCache
 from ._functional.packed import attention_packed
@@ -84,9 +84,9 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from . import reference, viz
+    from . import reference, score_mods, viz
 else:  # read on first use: nothing in them is needed to compute
-    __getattr__ = lazy_modules(__name__, ("reference", "viz"))
+    __getattr__ = lazy_modules(__name__, ("reference", "score_mods", "viz"))
 
 
 def __dir__() -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from . import _core, _score_trace
+from . import _core
 from ._core import Tensor
 
 if TYPE_CHECKING:
@@ -242,7 +242,11 @@ def attention(
 
     Source: cpp/attention/scaled_dot_product.cpp; other scores: cpp/attention/scored.cpp
     """
-    program = None if score_mod is None else _score_trace.trace(score_mod)
+    program = None
+    if score_mod is not None:
+        from . import _score_trace  # read on first use: most calls need none of it
+
+        program = _score_trace.trace(score_mod)
     plain = isinstance(score, str) and score == "scaled_dot"
     if not plain or score_params is not None or qk_norm is not None or isinstance(scale, Tensor):
         return _core.attention_scored(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import _core, _score_trace
+from .. import _core
 from .._core import Tensor
 
 if TYPE_CHECKING:
@@ -117,6 +117,14 @@ def _kept(x: Any) -> Any:
     return _core.tensor(x) if isinstance(x, np.ndarray) else x
 
 
+def _traced(score_mod: ScoreMod | None) -> Any:
+    if score_mod is None:
+        return None
+    from .. import _score_trace  # read on first use
+
+    return _score_trace.trace(score_mod)
+
+
 def attention_stats(
     q: TensorLike,
     k: TensorLike,
@@ -201,7 +209,7 @@ def attention_stats(
 
     Source: cpp/attention/attention_stats.cpp
     """
-    program = None if score_mod is None else _score_trace.trace(score_mod)
+    program = _traced(score_mod)
     results = _core.attention_stats(q, k, v, mask, bias, scale, q_offset, top_k, softcap, program)
     kept = tuple(map(_kept, (q, k, mask, bias)))
     return AttentionStats(*results, (*kept, scale, q_offset, softcap, program))
@@ -262,5 +270,5 @@ def attention_row_weights(
 
     Source: cpp/attention/attention_stats.cpp
     """
-    program = None if score_mod is None else _score_trace.trace(score_mod)
+    program = _traced(score_mod)
     return _core.attention_row_weights(q, k, rows, mask, bias, scale, q_offset, softcap, program)
