@@ -397,16 +397,4 @@ ScoreProgram::Derivatives ScoreProgram::differentiate(const std::vector<int>& wa
   return out;
 }
 
-ScoreProgramPtr relative_scores(const Tensor& table, RelativeAxes axes, Index low, Index high, Index q_offset) {
-  auto p = std::make_shared<ScoreProgram>();
-  std::vector<int> indices;
-  if (axes.batch) indices.push_back(p->batch());
-  if (axes.head) indices.push_back(p->head());
-  if (axes.query) indices.push_back(p->subtract(p->query(), p->integer(q_offset)));
-  const int distance = p->clip(p->subtract(p->key(), p->query()), p->integer(low), p->integer(high));
-  indices.push_back(p->subtract(distance, p->integer(low)));
-  p->set_result(p->add(p->score(), p->lookup(table, "table", indices)));
-  return p;
-}
-
 }  // namespace attendo

@@ -85,11 +85,4 @@ class ScoreProgram {
 
 using ScoreProgramPtr = std::shared_ptr<const ScoreProgram>;
 
-// s + table[b, h, i - q_offset, clip(j - i, low, high) - low], of the indices b, h and i those that are asked for:
-// table (B, H, L, high - low + 1) with all three. What relative positions need.
-struct RelativeAxes {
-  bool batch = false, head = true, query = false;
-};
-ScoreProgramPtr relative_scores(const Tensor& table, RelativeAxes axes, Index low, Index high, Index q_offset = 0);
-
 }  // namespace attendo

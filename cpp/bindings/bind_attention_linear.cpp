@@ -19,16 +19,6 @@ Index choice_arg(const char* op, const char* arg, Object value, const std::vecto
   throw ValueError(message);
 }
 
-// True when the options hold more of a mask than causal and the lengths.
-template <typename Options>
-bool has_other_mask(const Options& o) {
-  bool other = o.mask.defined();
-  if constexpr (requires { o.left.has_value() && o.right.has_value() && o.rule != nullptr; }) {
-    other = other || o.left.has_value() || o.right.has_value() || o.rule != nullptr;
-  }
-  return other;
-}
-
 // What a mask amounts to where the weights are never formed; any other mask is refused.
 AttentionOptions mask_of(const char* op, Object mask, const Tensor& q, const Tensor& k, const Tensor& v) {
   const Heads s = check_heads(op, q, k, v);

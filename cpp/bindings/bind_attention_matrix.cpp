@@ -35,7 +35,7 @@ AttentionOptions mask_of(const char* op, const Inputs& in, Object mask, Object q
 Tensor lengths_of(const char* op, const Inputs& in, Object mask, const char* why) {
   if (mask.is_none()) return {};
   const AttentionOptions options = mask_of(op, in, mask, py::int_(0));
-  if (options.causal || options.left || options.right || options.rule || options.mask) {
+  if (options.causal || has_other_mask(options)) {
     value_error(op, ": mask must be attendo.masks.lengths(...) or None: ", why);
   }
   return options.key_lengths;
@@ -45,7 +45,7 @@ Tensor lengths_of(const char* op, const Inputs& in, Object mask, const char* why
 AttentionOptions first_keys_of(const char* op, const Inputs& in, Object mask, Object q_offset) {
   const AttentionOptions options = mask_of(op, in, mask, q_offset);
   if (options.q_offsets) value_error(op, ": q_offset must be one number");
-  if (options.left || options.right || options.rule || options.mask) {
+  if (has_other_mask(options)) {
     value_error(op, ": mask must be attendo.masks.causal(), lengths(...), both with & between them, or None: others ",
                 "are not supported here");
   }

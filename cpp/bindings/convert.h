@@ -113,6 +113,9 @@ class Call {
 // What a module is called with: an array becomes a Tensor (a copy: the tape may keep it), all else stays.
 py::object input_of(py::handle x, const char* op);
 
+// True when the options hold more of a mask than causal and the lengths.
+inline bool has_other_mask(const AttentionOptions& o) { return o.mask || o.left || o.right || o.rule; }
+
 // softcap=, score_mod= and sinks= of attention.
 void modification_arg(AttentionOptions& options, Call& call, const char* op, py::handle softcap,
                       const ScoreProgramPtr& score_mod, py::handle sinks);

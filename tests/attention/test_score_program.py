@@ -368,11 +368,11 @@ OPTIONS = {
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("kv_heads", [4, 2, 1])
-@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize(
+    ("name", "kv_heads"),
+    [(name, 4) for name in OPTIONS] + [(name, n) for name in ("plain", "all", "causal") for n in (2, 1)],
+)
 def test_together_with(name, kv_heads, dtype):
-    if kv_heads != 4 and name not in ("plain", "all", "causal"):
-        pytest.skip("grouped heads with some of them")
     options = dict(OPTIONS[name])
     q, k, v = inputs(dtype, 2, 4, 100, 130, kv_heads)
     table = np.random.default_rng(8).standard_normal((4, 9)).astype(dtype)
