@@ -112,11 +112,11 @@ void KVCache::append(const Tensor& k, const Tensor& v, const Tensor& counts) {
   append({dense_rows(k, heads), dense_rows(v, heads), batch, heads, k.dim(-2), k.dim(-1), v.dim(-1)}, lead, counts);
 }
 
-void KVCache::append(const HeadColumns& k, const HeadColumns& v, const HeadShape& s) {
+void KVCache::append(const HeadColumns& k, const HeadColumns& v, const HeadShape& s, const Tensor& counts) {
   const Index batch = k.source.dim(0);
   append({column_rows(k, s.head_dim), column_rows(v, s.value_dim), batch, s.kv_heads, k.source.dim(1), s.head_dim,
           s.value_dim},
-         {batch, s.kv_heads}, Tensor());
+         {batch, s.kv_heads}, counts);
 }
 
 void KVCache::append(const Rows& rows, const Shape& lead, const Tensor& counts) {
@@ -319,12 +319,13 @@ Tensor KVCache::attend(const Tensor& q, const AttentionOptions& options, const T
   return out;
 }
 
-Tensor KVCache::attend(const HeadColumns& q, const HeadShape& s, const AttentionOptions& options) const {
+Tensor KVCache::attend(const HeadColumns& q, const HeadShape& s, const AttentionOptions& options,
+                       const Tensor& fresh) const {
   const Index batch = q.source.dim(0), length = q.source.dim(1);
-  check_rows(length);
+  check_rows(fresh ? 0 : length);
   const Tensor out = Tensor::empty({batch, length, s.heads * s.value_dim}, q.source.dtype());
   run(column_rows(q, s.head_dim), column_rows({out, 0}, s.value_dim), s.heads, length,
-      {batch, s.heads, length, longest_}, options, Tensor());
+      {batch, s.heads, length, longest_}, options, fresh);
   return out;
 }
 

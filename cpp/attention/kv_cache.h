@@ -15,14 +15,15 @@ class KVCache {
   // batch entry; undefined: all.
   void append(const Tensor& k, const Tensor& v, const Tensor& counts = {});
   // The same from projections (B, T, ·) with heads side by side.
-  void append(const HeadColumns& k, const HeadColumns& v, const HeadShape& shape);
+  void append(const HeadColumns& k, const HeadColumns& v, const HeadShape& shape, const Tensor& counts = {});
 
   // q (…, H, L, D), the last L positions, each attending to itself and those before it -> (…, H, L, Dv). mask and bias are
   // over all positions, 0 to length - 1; causal is understood. fresh: int64 (batch,), of how many of the L rows the positions
   // are the last ones, where entries differ; the rows behind them give zeros.
   Tensor attend(const Tensor& q, const AttentionOptions& options, const Tensor& fresh = {}) const;
   // q: columns of (B, L, ·) -> (B, L, H·value_dim)
-  Tensor attend(const HeadColumns& q, const HeadShape& shape, const AttentionOptions& options) const;
+  Tensor attend(const HeadColumns& q, const HeadShape& shape, const AttentionOptions& options,
+                const Tensor& fresh = {}) const;
 
   // Batch entries in another order, some more than once, some not at all: copies, with room for as much.
   KVCache fork(const std::vector<Index>& entries) const;
@@ -33,6 +34,7 @@ class KVCache {
 
   Index length() const { return longest_; }  // of the longest batch entry, all positions ever appended
   const std::vector<Index>& lengths() const { return lengths_; }
+  bool ragged() const;                    // batch entries differ in length
   Index first() const { return first_; }  // the first position still held
   Index capacity() const { return k_ ? k_.dim(2) : capacity_; }
   Index window() const { return window_; }
@@ -52,7 +54,6 @@ class KVCache {
            const AttentionOptions& options, const Tensor& fresh) const;
   void check_rows(Index length) const;
   Tensor held(const Tensor& x) const;
-  bool ragged() const;
 
   Index capacity_, window_;
   Tensor k_, v_;  // (batch, Hkv, capacity, D or Dv)

@@ -5,12 +5,15 @@
 //   out = [head_1 … head_H] W_oᵀ + b_o
 //
 // x_q: (B, L, E).  x_k: (B, S, Ek).  x_v: (B, S, Ev).  W_q: (H D, E).  W_k: (Hkv D, Ek).  W_v: (Hkv Dv, Ev).  W_o: (E, H Dv).
+// Between projection and attention a model may normalise the heads of Q and K (Qwen 3) and turn them by their positions.
 // Hkv = H is the paper's, Hkv < H grouped-query and Hkv = 1 multi-query attention. The gradient is that of its parts.
 // Where the inputs are one tensor its projections are one product, and no head is ever moved: attention reads it in place.
 //                    Vaswani et al. 2017, §3.2.2; Shazeer 2019 (multi-query); Ainslie et al. 2023 (grouped); article 003 §4.3.
 #include "attention/multi_head.h"
 
 #include "ops/linear.h"
+#include "ops/rms_norm.h"
+#include "ops/shape.h"
 
 namespace attendo {
 namespace {
@@ -29,10 +32,17 @@ void check_input(const char* name, const Tensor& x, Index features, const Tensor
   }
 }
 
+// Heads (B, N, H·D), each normalised by itself.
+Tensor normalized_heads(const Tensor& x, const Tensor& weight, double eps) {
+  const Index d = weight.dim(0);
+  const Tensor heads = reshape(x, {x.dim(0), x.dim(1), x.dim(2) / d, d});
+  return reshape(rms_norm(heads, weight, eps), x.shape());
+}
+
 }  // namespace
 
-AttentionResult multi_head(const Tensor& query, const Tensor& key, const Tensor& value, const MultiHeadWeights& w,
-                           const HeadShape& shape, const AttentionOptions& options, bool return_weights) {
+ProjectedHeads project_heads(const Tensor& query, const Tensor& key, const Tensor& value, const MultiHeadWeights& w,
+                             const HeadShape& shape, const HeadTransforms& transforms) {
   const bool stacked = w.in_weight.defined();
   const Tensor& first = stacked ? w.in_weight : w.q_weight;
   check_input("query", query, first.dim(1), query, first);
@@ -49,21 +59,38 @@ AttentionResult multi_head(const Tensor& query, const Tensor& key, const Tensor&
     if (begin == 0 && end == v_end) return linear(x, w.in_weight, w.in_bias);
     return linear(x, w.in_weight.rows(begin, end), bias(begin, end));
   };
-  HeadColumns q, k, v;
+  ProjectedHeads p;
   if (!stacked) {
-    q = {linear(query, w.q_weight, bias(0, q_end)), 0};
-    k = {linear(key, w.k_weight, bias(q_end, k_end)), 0};
-    v = {linear(value, w.v_weight, bias(k_end, v_end)), 0};
+    p.q = {linear(query, w.q_weight, bias(0, q_end)), 0};
+    p.k = {linear(key, w.k_weight, bias(q_end, k_end)), 0};
+    p.v = {linear(value, w.v_weight, bias(k_end, v_end)), 0};
+  } else if (transforms.any()) {  // which take queries and keys apart
+    p.q = {project(query, 0, q_end), 0}, p.k = {project(key, q_end, k_end), 0}, p.v = {project(value, k_end, v_end), 0};
   } else if (query.same_as(key) && key.same_as(value)) {
     const Tensor qkv = project(query, 0, v_end);
-    q = {qkv, 0}, k = {qkv, q_end}, v = {qkv, k_end};
+    p.q = {qkv, 0}, p.k = {qkv, q_end}, p.v = {qkv, k_end};
   } else if (key.same_as(value)) {
     const Tensor kv = project(key, q_end, v_end);
-    q = {project(query, 0, q_end), 0}, k = {kv, 0}, v = {kv, k_end - q_end};
+    p.q = {project(query, 0, q_end), 0}, p.k = {kv, 0}, p.v = {kv, k_end - q_end};
   } else {
-    q = {project(query, 0, q_end), 0}, k = {project(key, q_end, k_end), 0}, v = {project(value, k_end, v_end), 0};
+    p.q = {project(query, 0, q_end), 0}, p.k = {project(key, q_end, k_end), 0}, p.v = {project(value, k_end, v_end), 0};
   }
-  AttentionResult result = attend_heads(q, k, v, shape, options, return_weights);
+  if (transforms.q_norm) {
+    p.q.source = normalized_heads(p.q.source, transforms.q_norm, transforms.norm_eps);
+    p.k.source = normalized_heads(p.k.source, transforms.k_norm, transforms.norm_eps);
+  }
+  if (transforms.q_rotary) {
+    p.q.source = rotary_heads(p.q.source, shape.head_dim, *transforms.q_rotary);
+    p.k.source = rotary_heads(p.k.source, shape.head_dim, *transforms.k_rotary);
+  }
+  return p;
+}
+
+AttentionResult multi_head(const Tensor& query, const Tensor& key, const Tensor& value, const MultiHeadWeights& w,
+                           const HeadShape& shape, const AttentionOptions& options, bool return_weights,
+                           const HeadTransforms& transforms) {
+  const ProjectedHeads p = project_heads(query, key, value, w, shape, transforms);
+  AttentionResult result = attend_heads(p.q, p.k, p.v, shape, options, return_weights);
   result.out = linear(result.out, w.out_weight, w.out_bias);
   return result;
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "attention/rotary.h"
 #include "attention/scaled_dot_product.h"
 
 namespace attendo {
@@ -15,8 +16,24 @@ struct MultiHeadWeights {
   Tensor out_bias;            // (E,) or undefined
 };
 
+// What happens to the heads of queries and keys before they meet.
+struct HeadTransforms {
+  Tensor q_norm, k_norm;  // (D,): weights of the RMS norm of every head, or undefined
+  double norm_eps = 1e-6;
+  std::optional<RotaryOptions> q_rotary, k_rotary;  // both or neither
+  bool any() const { return q_norm.defined() || q_rotary.has_value(); }
+};
+
+// The heads' queries (B, L, H D), keys (B, S, Hkv D) and values (B, S, Hkv Dv), as columns of what is projected together.
+struct ProjectedHeads {
+  HeadColumns q, k, v;
+};
+ProjectedHeads project_heads(const Tensor& query, const Tensor& key, const Tensor& value, const MultiHeadWeights& w,
+                             const HeadShape& shape, const HeadTransforms& transforms);
+
 // query (B, L, E), key (B, S, Ek), value (B, S, Ev) -> out (B, L, E), weights (B, H, L, S)
 AttentionResult multi_head(const Tensor& query, const Tensor& key, const Tensor& value, const MultiHeadWeights& w,
-                           const HeadShape& shape, const AttentionOptions& options, bool return_weights);
+                           const HeadShape& shape, const AttentionOptions& options, bool return_weights,
+                           const HeadTransforms& transforms = {});
 
 }  // namespace attendo

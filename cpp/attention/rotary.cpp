@@ -21,9 +21,16 @@ namespace {
 struct Problem {
   Index batch = 1, heads = 1, length = 0, d = 0, pairs = 0;
   bool interleaved = false;
-  bool by_batch = false;  // one row of the table for each (batch, position), else for each position
-  Tensor table;           // (2, rows, pairs): cosines, sines
+  bool side_by_side = false;  // x is (B, L, H·D), not (…, H, L, D)
+  bool by_batch = false;      // one row of the table for each (batch, position), else for each position
+  Tensor table;               // (2, rows, pairs): cosines, sines
   Index table_rows() const { return by_batch ? batch * length : length; }
+  // The row of the table for row (b, h, i), or (b, i, h), of x.
+  Index table_row(Index row) const {
+    if (side_by_side) return by_batch ? row / heads : row / heads % length;
+    const Index i = row % length;
+    return by_batch ? row / (heads * length) * length + i : i;
+  }
 };
 
 template <typename T>
@@ -54,8 +61,7 @@ void rotary_turn(T* y, const T* x, T sign, const Problem& p) {
   const T* sin = cos + p.table_rows() * p.pairs;
   parallel_ranges(rows, rows_per_task(4 * p.d), [&](Index begin, Index end) {
     for (Index row = begin; row < end; ++row) {
-      const Index position = row % p.length;
-      const Index at = p.by_batch ? row / (p.heads * p.length) * p.length + position : position;
+      const Index at = p.table_row(row);
       turn_row(y + row * p.d, x + row * p.d, cos + at * p.pairs, sin + at * p.pairs, sign, p);
     }
   });
@@ -97,7 +103,7 @@ void copy_table(const RotaryOptions& o, bool by_position, const Problem& p) {
 
 Shape lead_of(const Tensor& x) { return x.shape().slice(0, std::max(0, x.rank() - 3)); }
 
-void check_positions(const RotaryOptions& o, const Tensor& x, Problem& p) {
+void check_positions(const RotaryOptions& o, const Shape& lead, const Tensor& x, Problem& p) {
   constexpr Index kFar = Index{1} << 52;
   if (o.offset < -kFar || o.offset > kFar) value_error("rotary: offset is ", o.offset, ", which is out of range");
   if (!o.positions) return;
@@ -105,7 +111,7 @@ void check_positions(const RotaryOptions& o, const Tensor& x, Problem& p) {
   if (o.positions.dtype() != DType::kInt64) {
     type_error("rotary: positions has dtype ", dtype_name(o.positions.dtype()), " but must be integers");
   }
-  Shape all = lead_of(x);
+  Shape all = lead;
   all.push_back(p.length);
   p.by_batch = all.rank() > 1 && o.positions.shape() == all;
   if (!p.by_batch && !(o.positions.shape() == Shape{p.length})) {
@@ -115,7 +121,7 @@ void check_positions(const RotaryOptions& o, const Tensor& x, Problem& p) {
 }
 
 // True where the rows of cos and sin are chosen by position.
-bool check_caches(const RotaryOptions& o, const Tensor& x, Problem& p) {
+bool check_caches(const RotaryOptions& o, const Shape& lead, const Tensor& x, Problem& p) {
   if (!o.cos || !o.sin) value_error("rotary: ", o.cos ? "sin" : "cos", " is missing; cos and sin go together");
   const std::pair<const char*, const Tensor*> caches[] = {{"cos", &o.cos}, {"sin", &o.sin}};
   for (const auto& [name, cache] : caches) {
@@ -127,8 +133,8 @@ bool check_caches(const RotaryOptions& o, const Tensor& x, Problem& p) {
   check_shape("rotary", "sin", o.sin, o.cos.shape());
   if (!o.frequencies.empty()) value_error("rotary: frequencies are given as well as cos and sin; give one of them");
   const Index pairs = o.cos.dim(-1);
-  if (2 * pairs > x.dim(-1)) {
-    value_error("rotary: cos has ", pairs, " columns, one a pair, but x has ", x.dim(-1), " features");
+  if (2 * pairs > p.d) {
+    value_error("rotary: cos has ", pairs, " columns, one a pair, but x has ", p.d, " features");
   }
   if (o.rotary_dim != kAllFeatures && o.rotary_dim != 2 * pairs) {
     value_error("rotary: cos has ", pairs, " columns but rotary_dim is ", o.rotary_dim, ", which has ",
@@ -136,7 +142,7 @@ bool check_caches(const RotaryOptions& o, const Tensor& x, Problem& p) {
   }
   p.pairs = pairs;
   if (o.cos.rank() > 2) {
-    Shape all = lead_of(x);
+    Shape all = lead;
     all.push_back(p.length);
     all.push_back(pairs);
     check_shape("rotary", "cos", o.cos, all);
@@ -157,7 +163,7 @@ bool check_caches(const RotaryOptions& o, const Tensor& x, Problem& p) {
   return true;
 }
 
-void check_rotary_dim(const RotaryOptions& o, const Tensor& x, Problem& p) {
+void check_rotary_dim(const RotaryOptions& o, Problem& p) {
   const Index r = o.rotary_dim == kAllFeatures
                       ? (o.frequencies.empty() ? p.d : 2 * static_cast<Index>(o.frequencies.size()))
                       : o.rotary_dim;
@@ -165,7 +171,7 @@ void check_rotary_dim(const RotaryOptions& o, const Tensor& x, Problem& p) {
     value_error("rotary: x has ", p.d, " features, which are not pairs; give rotary_dim, how many of them to turn");
   }
   if (r < 0 || r % 2 != 0) value_error("rotary: rotary_dim is ", r, " but must be even and 0 or more");
-  if (r > x.dim(-1)) value_error("rotary: rotary_dim is ", r, " but x has ", x.dim(-1), " features");
+  if (r > p.d) value_error("rotary: rotary_dim is ", r, " but x has ", p.d, " features");
   if (!o.frequencies.empty() && static_cast<Index>(o.frequencies.size()) != r / 2) {
     value_error("rotary: frequencies has ", o.frequencies.size(), " entries but rotary_dim is ", r, ", which has ",
                 r / 2, " pairs");
@@ -189,21 +195,14 @@ Tensor turned(const Tensor& x, int sign, const Problem& p) {
   return y;
 }
 
-}  // namespace
-
-Tensor rotary(const Tensor& x, const RotaryOptions& options) {
-  check_float("rotary", "x", x);
-  check_min_rank("rotary", "x", x, 2, "(..., length, features)");
+// p has the sizes of x. lead: the axes before heads and positions.
+Tensor rotary(const Tensor& x, const Shape& lead, const RotaryOptions& options, Problem p) {
   check_base("rotary", options.base);
-  Problem p;
   p.interleaved = options.interleaved;
-  p.length = x.dim(-2), p.d = x.dim(-1);
-  if (x.rank() >= 3) p.heads = x.dim(-3);
-  p.batch = lead_of(x).size();
-  check_positions(options, x, p);
+  check_positions(options, lead, x, p);
   const bool cached = options.cos || options.sin;
-  const bool by_position = cached && check_caches(options, x, p);
-  if (!cached) check_rotary_dim(options, x, p);
+  const bool by_position = cached && check_caches(options, lead, x, p);
+  if (!cached) check_rotary_dim(options, p);
   p.table = Tensor::empty({2, p.table_rows(), p.pairs}, x.dtype());
   dispatch_float("rotary", "x", x, [&](auto zero) {
     using T = decltype(zero);
@@ -216,6 +215,31 @@ Tensor rotary(const Tensor& x, const RotaryOptions& options) {
     }
   });
   return turned(x, 1, p);
+}
+
+}  // namespace
+
+Tensor rotary(const Tensor& x, const RotaryOptions& options) {
+  check_float("rotary", "x", x);
+  check_min_rank("rotary", "x", x, 2, "(..., length, features)");
+  const Shape lead = lead_of(x);
+  Problem p;
+  p.length = x.dim(-2), p.d = x.dim(-1);
+  if (x.rank() >= 3) p.heads = x.dim(-3);
+  p.batch = lead.size();
+  return rotary(x, lead, options, p);
+}
+
+Tensor rotary_heads(const Tensor& x, Index head_dim, const RotaryOptions& options) {
+  check_float("rotary", "x", x);
+  check_rank("rotary", "x", x, 3, "(batch, length, features)");
+  if (head_dim < 1 || x.dim(2) % head_dim != 0) {
+    value_error("rotary: x has ", x.dim(2), " features, which are not heads of ", head_dim);
+  }
+  Problem p;
+  p.side_by_side = true;
+  p.batch = x.dim(0), p.length = x.dim(1), p.heads = x.dim(2) / head_dim, p.d = head_dim;
+  return rotary(x, {p.batch}, options, p);
 }
 
 // ---- frequencies ----------------------------------------------------------------------------------------------------

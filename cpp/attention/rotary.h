@@ -20,6 +20,8 @@ struct RotaryOptions {
 
 // x (…, H, L, D) -> the same, each pair of features turned by position · frequency.
 Tensor rotary(const Tensor& x, const RotaryOptions& options);
+// The same of x (B, L, H·D), heads side by side as projections leave them. positions: (L,) or (B, L).
+Tensor rotary_heads(const Tensor& x, Index head_dim, const RotaryOptions& options);
 
 // How the frequencies are changed for contexts longer than those of the training.
 struct FrequencyScaling {

@@ -1,6 +1,5 @@
 #include "bindings/convert.h"
 #include "models/cnn_attention.h"
-#include "models/decoder_lm.h"
 #include "models/transformer.h"
 #include "models/word2vec.h"
 
@@ -10,15 +9,8 @@ namespace {
 using Object = const py::object&;
 using models::CnnAttention;
 using models::CnnAttentionOptions;
-using models::DecoderLM;
-using models::DecoderLMOptions;
 using models::Transformer;
 using models::TransformerOptions;
-
-void check_signals() {
-  const py::gil_scoped_acquire gil;
-  if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-}
 
 Tensor ids_of(Object ids, const char* name) { return to_tensor(ids, "Transformer", name, Want::kAny, Memory::kCopy); }
 
@@ -216,68 +208,11 @@ void bind_word2vec(py::module_& m) {
           py::arg("word_id"), py::arg("k") = 10, "Ids and cosines of the nearest words.");
 }
 
-void bind_decoder_lm(py::module_& m) {
-  const auto none = py::none();
-  auto ids_of_lm = [](Object ids) { return to_tensor(ids, "DecoderLM", "ids", Want::kAny, Memory::kCopy); };
-  py::classh<DecoderLM, nn::Module, PyLayer<DecoderLM>>(
-      m, "DecoderLM", "A causal stack that predicts the next token of each position.", collectable())
-      .def(layer_init<DecoderLM>(+[](Object vocab_size, Object d_model, Object num_heads, Object num_layers,
-                                     Object max_len, Object dff, Object dropout, const std::string& activation,
-                                     bool norm_first, const std::string& positions, bool tie_weights, Object dtype,
-                                     Object seed) {
-             const char* op = "DecoderLM";
-             DecoderLMOptions o;
-             o.vocab_size = index_arg(op, "vocab_size", vocab_size);
-             o.d_model = index_arg(op, "d_model", d_model), o.num_heads = index_arg(op, "num_heads", num_heads);
-             o.num_layers = index_arg(op, "num_layers", num_layers), o.max_len = index_arg(op, "max_len", max_len);
-             o.dff = dff.is_none() ? 4 * std::min(o.d_model, Index{1} << 60) : index_arg(op, "dff", dff);
-             o.dropout = number_arg(op, "dropout", dropout);
-             o.activation = activation, o.norm_first = norm_first;
-             o.positions = positions, o.tie_weights = tie_weights;
-             o.dtype = dtype_arg(op, dtype);
-             return Made{std::tuple(o), seed_arg(op, seed)};
-           }),
-           py::arg("vocab_size"), py::arg("d_model"), py::arg("num_heads"), py::arg("num_layers"), py::arg("max_len"),
-           py::kw_only(), py::arg("dff") = none, py::arg("dropout") = 0.0, py::arg("activation") = "relu",
-           py::arg("norm_first") = false, py::arg("positions") = "sinusoidal", py::arg("tie_weights") = false,
-           py::arg("dtype") = "float32", py::arg("seed") = none)
-      .def_property_readonly(
-          "config",
-          [](const DecoderLM& self) {
-            const DecoderLMOptions& o = self.options();
-            py::dict d;
-            d["vocab_size"] = o.vocab_size, d["d_model"] = o.d_model, d["num_heads"] = o.num_heads;
-            d["num_layers"] = o.num_layers, d["max_len"] = o.max_len, d["dff"] = o.dff, d["dropout"] = o.dropout;
-            d["activation"] = o.activation, d["norm_first"] = o.norm_first, d["positions"] = o.positions;
-            d["tie_weights"] = o.tie_weights, d["dtype"] = dtype_name(o.dtype);
-            return d;
-          },
-          "The constructor's arguments.")
-      .def(
-          "forward",
-          [ids_of_lm](DecoderLM& self, Object ids) {
-            const Tensor x = ids_of_lm(ids);
-            return without_gil([&] { return self(x); });
-          },
-          py::arg("ids"))
-      .def(
-          "generate",
-          [ids_of_lm](DecoderLM& self, Object ids, Object max_new_tokens) {
-            const Tensor x = ids_of_lm(ids);
-            const Index count = index_arg("generate", "max_new_tokens", max_new_tokens);
-            const nn::ModeGuard mode(self, false);
-            return to_numpy(without_gil([&] { return self.generate(x, count, check_signals); }), true);
-          },
-          py::arg("ids"), py::kw_only(), py::arg("max_new_tokens"),
-          "Greedy continuation: ids (B, S + max_new_tokens), the given ones first.");
-}
-
 }  // namespace
 
 void bind_models(py::module_& m) {
   bind_transformer(m);
   bind_cnn(m);
-  bind_decoder_lm(m);
   bind_word2vec(m);
 }
 

@@ -49,11 +49,6 @@ py::dict history_dict(const History& h) {
   return d;
 }
 
-void check_signals() {
-  const py::gil_scoped_acquire gil;
-  if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-}
-
 void bind_losses(py::module_& m) {
   py::classh<Loss>(m, "Loss", "A number for a batch.")
       .def(

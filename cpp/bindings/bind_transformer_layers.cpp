@@ -1,4 +1,5 @@
 #include "bindings/convert.h"
+#include "bindings/layer_options.h"
 #include "nn/decoder_layer.h"
 #include "nn/positional_encoding.h"
 
@@ -18,15 +19,20 @@ AttentionOptions attention_options(const char* op, Object mask, Object bias, Obj
   return options;
 }
 
-nn::LayerOptions layer_options(const char* op, Object d_model, Object num_heads, Object dff, Object dropout,
-                               const std::string& activation, bool norm_first, Object dtype) {
-  return {index_arg(op, "d_model", d_model),
-          index_arg(op, "num_heads", num_heads),
-          index_arg(op, "dff", dff),
-          number_arg(op, "dropout", dropout),
-          activation,
-          norm_first,
-          dtype_arg(op, dtype)};
+auto layer_arguments(const char* op, Object d_model, Object num_heads, Object dff, const py::kwargs& rest) {
+  nn::LayerOptions o;
+  o.d_model = index_arg(op, "d_model", d_model), o.num_heads = index_arg(op, "num_heads", num_heads);
+  o.dff = index_arg(op, "dff", dff);
+  Keywords keywords(op, rest);
+  take_layer_options(keywords, o);
+  bool turned = false;
+  keywords.take("rotary", turned);
+  nn::Rotary rotary;
+  take_rotary(keywords, rotary);
+  if (turned) o.rotary = rotary;
+  const auto seed = keywords.take_seed();
+  keywords.end();
+  return std::pair(o, seed);
 }
 
 py::list list_of(const Tensors& tensors) {
@@ -42,31 +48,33 @@ void bind_transformer_layers(py::module_& m) {
   using nn::MultiHeadAttention;
   py::classh<MultiHeadAttention, Module, PyLayer<MultiHeadAttention>>(
       m, "MultiHeadAttention", "Attention in several heads, with input and output projections.", collectable())
-      .def(layer_init<MultiHeadAttention>(+[](Object d, Object h, Object kv_heads, Object head_dim, Object value_dim,
-                                              Object kdim, Object vdim, Object dropout, bool bias, Object scale,
-                                              Object dtype, Object seed) {
+      .def(layer_init<MultiHeadAttention>(+[](Object d, Object h, const py::kwargs& rest) {
              const char* op = "MultiHeadAttention";
-             // None is the usual (0 below); a 0 that was given is refused like any other.
-             auto width = [op](const char* name, Object value) {
-               if (value.is_none()) return Index{0};
-               const Index n = index_arg(op, name, value);
-               if (n < 1) value_error(op, ": ", name, " is ", n, " but must be 1 or more");
-               return n;
-             };
              nn::MultiHeadOptions o;
              o.d_model = index_arg(op, "d_model", d), o.num_heads = index_arg(op, "num_heads", h);
-             o.num_kv_heads = width("num_kv_heads", kv_heads);
-             o.head_dim = width("head_dim", head_dim), o.value_dim = width("value_dim", value_dim);
-             o.kdim = width("kdim", kdim), o.vdim = width("vdim", vdim);
-             o.dropout = number_arg(op, "dropout", dropout), o.bias = bias;
-             if (!scale.is_none()) o.scale = number_arg(op, "scale", scale);
-             o.dtype = dtype_arg(op, dtype);
-             return Made{std::tuple(o), seed_arg(op, seed)};
+             Keywords keywords(op, rest);
+             keywords.take_size("num_kv_heads", o.num_kv_heads);
+             keywords.take_size("head_dim", o.head_dim);
+             keywords.take_size("value_dim", o.value_dim);
+             keywords.take_size("kdim", o.kdim);
+             keywords.take_size("vdim", o.vdim);
+             keywords.take("dropout", o.dropout);
+             keywords.take("bias", o.bias);
+             keywords.take("out_bias", o.out_bias);
+             keywords.take("scale", o.scale);
+             keywords.take("qk_norm", o.qk_norm);
+             keywords.take("qk_norm_eps", o.qk_norm_eps);
+             bool turned = false;
+             keywords.take("rotary", turned);
+             nn::Rotary rotary;
+             take_rotary(keywords, rotary);
+             if (turned) o.rotary = rotary;
+             keywords.take("dtype", o.dtype);
+             const auto seed = keywords.take_seed();
+             keywords.end();
+             return Made{std::tuple(o), seed};
            }),
-           py::arg("d_model"), py::arg("num_heads"), py::kw_only(), py::arg("num_kv_heads") = none,
-           py::arg("head_dim") = none, py::arg("value_dim") = none, py::arg("kdim") = none, py::arg("vdim") = none,
-           py::arg("dropout") = 0.0, py::arg("bias") = true, py::arg("scale") = none, py::arg("dtype") = "float32",
-           py::arg("seed") = none)
+           py::arg("d_model"), py::arg("num_heads"))
       .def_property_readonly("num_kv_heads", [](const MultiHeadAttention& self) { return self.options().num_kv_heads; })
       .def_property_readonly("head_dim", [](const MultiHeadAttention& self) { return self.options().head_dim; })
       .def_property_readonly("value_dim", [](const MultiHeadAttention& self) { return self.options().value_dim; })
@@ -126,26 +134,23 @@ void bind_transformer_layers(py::module_& m) {
   py::classh<nn::FeedForward, Module, PyLayer<nn::FeedForward>>(m, "FeedForward",
                                                                 "Linear, activation, dropout, linear.", collectable())
       .def(layer_init<nn::FeedForward>(+[](Object d, Object dff, Object dropout, const std::string& activation,
-                                           Object dtype, Object seed) {
-             return Made{
-                 std::tuple(index_arg("FeedForward", "d_model", d), index_arg("FeedForward", "dff", dff),
-                            number_arg("FeedForward", "dropout", dropout), activation, dtype_arg("FeedForward", dtype)),
-                 seed_arg("FeedForward", seed)};
+                                           bool bias, Object dtype, Object seed) {
+             return Made{std::tuple(index_arg("FeedForward", "d_model", d), index_arg("FeedForward", "dff", dff),
+                                    number_arg("FeedForward", "dropout", dropout), activation,
+                                    dtype_arg("FeedForward", dtype), bias),
+                         seed_arg("FeedForward", seed)};
            }),
            py::arg("d_model"), py::arg("dff"), py::kw_only(), py::arg("dropout") = 0.0, py::arg("activation") = "relu",
-           py::arg("dtype") = "float32", py::arg("seed") = none)
+           py::arg("bias") = true, py::arg("dtype") = "float32", py::arg("seed") = none)
       .def("forward", call_tensor<nn::FeedForward>("FeedForward"), py::arg("x"));
 
   py::classh<nn::EncoderLayer, Module, PyLayer<nn::EncoderLayer>>(
       m, "EncoderLayer", "Self-attention and a feed-forward network, each with residual and norm.", collectable())
-      .def(layer_init<nn::EncoderLayer>(+[](Object d, Object h, Object dff, Object dropout,
-                                            const std::string& activation, bool norm_first, Object dtype, Object seed) {
-             return Made{std::tuple(layer_options("EncoderLayer", d, h, dff, dropout, activation, norm_first, dtype)),
-                         seed_arg("EncoderLayer", seed)};
+      .def(layer_init<nn::EncoderLayer>(+[](Object d, Object h, Object dff, const py::kwargs& rest) {
+             const auto [options, seed] = layer_arguments("EncoderLayer", d, h, dff, rest);
+             return Made{std::tuple(options), seed};
            }),
-           py::arg("d_model"), py::arg("num_heads"), py::arg("dff"), py::kw_only(), py::arg("dropout") = 0.0,
-           py::arg("activation") = "relu", py::arg("norm_first") = false, py::arg("dtype") = "float32",
-           py::arg("seed") = none)
+           py::arg("d_model"), py::arg("num_heads"), py::arg("dff"))
       .def(
           "forward",
           [](nn::EncoderLayer& self, Object x, Object mask, bool return_weights) -> py::object {
@@ -157,15 +162,11 @@ void bind_transformer_layers(py::module_& m) {
           },
           py::arg("x"), py::arg("mask") = none, py::kw_only(), py::arg("return_weights") = true);
   py::classh<nn::Encoder, Module, PyLayer<nn::Encoder>>(m, "Encoder", "A stack of encoder layers.", collectable())
-      .def(layer_init<nn::Encoder>(+[](Object n, Object d, Object h, Object dff, Object dropout,
-                                       const std::string& activation, bool norm_first, Object dtype, Object seed) {
-             return Made{std::tuple(index_arg("Encoder", "num_layers", n),
-                                    layer_options("Encoder", d, h, dff, dropout, activation, norm_first, dtype)),
-                         seed_arg("Encoder", seed)};
+      .def(layer_init<nn::Encoder>(+[](Object n, Object d, Object h, Object dff, const py::kwargs& rest) {
+             const auto [options, seed] = layer_arguments("Encoder", d, h, dff, rest);
+             return Made{std::tuple(index_arg("Encoder", "num_layers", n), options), seed};
            }),
-           py::arg("num_layers"), py::arg("d_model"), py::arg("num_heads"), py::arg("dff"), py::kw_only(),
-           py::arg("dropout") = 0.0, py::arg("activation") = "relu", py::arg("norm_first") = false,
-           py::arg("dtype") = "float32", py::arg("seed") = none)
+           py::arg("num_layers"), py::arg("d_model"), py::arg("num_heads"), py::arg("dff"))
       .def(
           "forward",
           [](nn::Encoder& self, Object x, Object mask, bool return_weights) -> py::object {
@@ -187,14 +188,11 @@ void bind_transformer_layers(py::module_& m) {
   };
   py::classh<nn::DecoderLayer, Module, PyLayer<nn::DecoderLayer>>(
       m, "DecoderLayer", "Causal self-attention, attention to the memory, a feed-forward network.", collectable())
-      .def(layer_init<nn::DecoderLayer>(+[](Object d, Object h, Object dff, Object dropout,
-                                            const std::string& activation, bool norm_first, Object dtype, Object seed) {
-             return Made{std::tuple(layer_options("DecoderLayer", d, h, dff, dropout, activation, norm_first, dtype)),
-                         seed_arg("DecoderLayer", seed)};
+      .def(layer_init<nn::DecoderLayer>(+[](Object d, Object h, Object dff, const py::kwargs& rest) {
+             const auto [options, seed] = layer_arguments("DecoderLayer", d, h, dff, rest);
+             return Made{std::tuple(options), seed};
            }),
-           py::arg("d_model"), py::arg("num_heads"), py::arg("dff"), py::kw_only(), py::arg("dropout") = 0.0,
-           py::arg("activation") = "relu", py::arg("norm_first") = false, py::arg("dtype") = "float32",
-           py::arg("seed") = none)
+           py::arg("d_model"), py::arg("num_heads"), py::arg("dff"))
       .def(
           "forward",
           [=](nn::DecoderLayer& self, Object x, Object memory, Object mask, Object memory_mask,
@@ -210,15 +208,11 @@ void bind_transformer_layers(py::module_& m) {
           py::arg("x"), py::arg("memory"), py::arg("mask") = none, py::arg("memory_mask") = none, py::kw_only(),
           py::arg("return_weights") = true);
   py::classh<nn::Decoder, Module, PyLayer<nn::Decoder>>(m, "Decoder", "A stack of decoder layers.", collectable())
-      .def(layer_init<nn::Decoder>(+[](Object n, Object d, Object h, Object dff, Object dropout,
-                                       const std::string& activation, bool norm_first, Object dtype, Object seed) {
-             return Made{std::tuple(index_arg("Decoder", "num_layers", n),
-                                    layer_options("Decoder", d, h, dff, dropout, activation, norm_first, dtype)),
-                         seed_arg("Decoder", seed)};
+      .def(layer_init<nn::Decoder>(+[](Object n, Object d, Object h, Object dff, const py::kwargs& rest) {
+             const auto [options, seed] = layer_arguments("Decoder", d, h, dff, rest);
+             return Made{std::tuple(index_arg("Decoder", "num_layers", n), options), seed};
            }),
-           py::arg("num_layers"), py::arg("d_model"), py::arg("num_heads"), py::arg("dff"), py::kw_only(),
-           py::arg("dropout") = 0.0, py::arg("activation") = "relu", py::arg("norm_first") = false,
-           py::arg("dtype") = "float32", py::arg("seed") = none)
+           py::arg("num_layers"), py::arg("d_model"), py::arg("num_heads"), py::arg("dff"))
       .def(
           "forward",
           [=](nn::Decoder& self, Object x, Object memory, Object mask, Object memory_mask,

@@ -321,4 +321,9 @@ std::shared_ptr<nn::Module> module_arg(const char* op, const char* arg, py::hand
   return py::cast<std::shared_ptr<nn::Module>>(object);
 }
 
+void check_signals() {
+  const py::gil_scoped_acquire gil;
+  if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+}
+
 }  // namespace attendo::bindings

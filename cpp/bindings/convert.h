@@ -199,6 +199,9 @@ auto layer_init(Parsed (*parse)(Arguments...)) {
       });
 }
 
+// Ctrl-C, between two steps of something long: throws what Python raises.
+void check_signals();
+
 void bind_core(py::module_& m);
 void bind_ops(py::module_& m);
 void bind_attention(py::module_& m);
@@ -217,6 +220,7 @@ void bind_attention_packed(py::module_& m);
 void bind_attention_stats(py::module_& m);
 void bind_recurrent(py::module_& m);
 void bind_models(py::module_& m);
+void bind_decoder_lm(py::module_& m);
 void bind_train(py::module_& m);
 
 }  // namespace attendo::bindings

@@ -30,5 +30,6 @@ PYBIND11_MODULE(_core, m) {
   bind_attention_layers(m);
   bind_recurrent(m);
   bind_models(m);
+  bind_decoder_lm(m);
   bind_train(m);
 }

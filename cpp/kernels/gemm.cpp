@@ -5,6 +5,7 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include "kernels/activation-inl.h"
 #include "kernels/rows.h"
 #include "kernels/tile-inl.h"
 
@@ -13,6 +14,24 @@ namespace attendo::kernels {
 namespace HWY_NAMESPACE {
 namespace {
 
+template <typename T>
+HWY_INLINE Vector<T> Activate(Activation f, Vector<T> z) {
+  if (f == Activation::kRelu) return Relu<T>(z);
+  if (f == Activation::kGelu) return Gelu<T>(z);
+  if (f == Activation::kGeluTanh) return GeluTanh<T>(z);
+  if (f == Activation::kSilu) return Silu<T>(z);
+  return z;
+}
+
+// y f'(gate)
+template <typename T>
+HWY_INLINE Vector<T> TimesSlope(Activation f, Vector<T> y, Vector<T> gate) {
+  if (f == Activation::kRelu) return hn::IfThenElseZero(hn::Gt(gate, hn::Zero(Tag<T>())), y);
+  if (f == Activation::kGeluTanh) return y * GeluTanhSlope<T>(gate);
+  if (f == Activation::kSilu) return y * SiluSlope<T>(gate);
+  return y * GeluSlope<T>(gate);
+}
+
 // The epilogue of `count` finished elements of row i from column j on.
 template <typename T>
 HWY_INLINE Vector<T> FinishVector(const GemmTask<T>& t, Index i, Index j, Index count, Vector<T> z) {
@@ -20,9 +39,7 @@ HWY_INLINE Vector<T> FinishVector(const GemmTask<T>& t, Index i, Index j, Index 
   const Tag<T> d;
   const Index at = (t.row + i) * t.columns + t.column + j;
   if (e.before != nullptr) StoreTail<T>(z, e.before + at, count);
-  auto y = z;
-  if (e.activation == Activation::kRelu) y = Relu<T>(y);
-  if (e.activation == Activation::kGelu) y = Gelu<T>(y);
+  auto y = Activate<T>(e.activation, z);
   if (e.dropout) {
     const auto element = static_cast<std::uint64_t>(at);
     y = Drop<T>(y, row_key(e.stream, element / kRandomRow), static_cast<std::uint32_t>(element % kRandomRow),
@@ -30,11 +47,7 @@ HWY_INLINE Vector<T> FinishVector(const GemmTask<T>& t, Index i, Index j, Index 
   } else if (e.keep_scale != T(1)) {
     y = y * hn::Set(d, e.keep_scale);
   }
-  if (e.gate != nullptr) {
-    const auto gate = LoadTail<T>(e.gate + at, count, T(0));
-    y = e.gate_activation == Activation::kRelu ? hn::IfThenElseZero(hn::Gt(gate, hn::Zero(d)), y)
-                                               : y * GeluSlope<T>(gate);
-  }
+  if (e.gate != nullptr) y = TimesSlope<T>(e.gate_activation, y, LoadTail<T>(e.gate + at, count, T(0)));
   return y;
 }
 

@@ -6,7 +6,10 @@
 
 namespace attendo::kernels {
 
-enum class Activation : unsigned char { kNone, kRelu, kGelu };
+enum class Activation : unsigned char { kNone, kRelu, kGelu, kGeluTanh, kSilu };
+
+// True where f' is taken from f's input: relu needs its output alone.
+static inline bool needs_input(Activation f) { return f != Activation::kNone && f != Activation::kRelu; }
 
 // What happens to the finished sums z[i, j] while they are still in the cache. Row i of an (m, n) array begins at i·n.
 //
@@ -25,7 +28,7 @@ struct Epilogue {
   T keep_scale = 1;  // multiplies, also without dropout
 
   bool active() const {
-    return activation == Activation::kGelu || before != nullptr || gate != nullptr || dropout || keep_scale != T(1);
+    return needs_input(activation) || before != nullptr || gate != nullptr || dropout || keep_scale != T(1);
   }
 };
 

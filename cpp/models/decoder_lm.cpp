@@ -3,8 +3,9 @@
 //   x = √d E[ids] + P      y = the layers of x, attention causal      logits = y Wᵀ + b      tied: y Eᵀ
 //
 // ids: (B, S).  x, y: (B, S, d).  E: (V, d).  logits: (B, S, V).
-// Padding behind a row's end needs no mask: no earlier position sees it.
-//                                     Radford et al. 2018; Vaswani et al. 2017, §3; tied: Press and Wolf 2017.
+// Padding behind a row's end needs no mask: no earlier position sees it. By its options it is GPT-2 (learned positions, layer
+// norm first, tied) or Llama, Mistral, Qwen (rotary positions, RMS norm, SwiGLU, grouped heads, no biases).
+//              Radford et al. 2018, 2019; Touvron et al. 2023; Vaswani et al. 2017, §3; tied: Press and Wolf 2017.
 #include "models/decoder_lm.h"
 
 #include <cmath>
@@ -17,37 +18,41 @@
 namespace attendo::models {
 
 DecoderLM::DecoderLM(const DecoderLMOptions& o) : o_(o) {
+  nn::LayerOptions& layer = o_.layer;
   const std::pair<const char*, Index> positive[] = {{"vocab_size", o.vocab_size},
-                                                    {"d_model", o.d_model},
-                                                    {"num_heads", o.num_heads},
+                                                    {"d_model", layer.d_model},
+                                                    {"num_heads", layer.num_heads},
                                                     {"max_len", o.max_len},
-                                                    {"dff", o.dff}};
+                                                    {"dff", layer.dff}};
   for (const auto& [name, value] : positive) {
     if (value < 1) value_error("DecoderLM: ", name, " is ", value, " but must be 1 or more");
   }
-  if (o.d_model % o.num_heads != 0) {
-    value_error("DecoderLM: d_model is ", o.d_model, " but must be a multiple of num_heads, which is ", o.num_heads);
+  if (layer.head_dim == 0 && layer.d_model % layer.num_heads != 0) {
+    value_error("DecoderLM: d_model is ", layer.d_model, " but must be a multiple of num_heads, which is ",
+                layer.num_heads);
   }
-  if (o.positions != "sinusoidal" && o.positions != "learned") {
-    value_error("DecoderLM: positions is '", o.positions, "' but must be 'sinusoidal' or 'learned'");
+  if (o.window < 0) value_error("DecoderLM: window is ", o.window, " but must be 1 or more");
+  const Index d = layer.d_model;
+  if (o.positions == "sinusoidal") {
+    position_ = std::make_shared<nn::SinusoidalPositionalEncoding>(d, o.max_len, layer.dtype);
+  } else if (o.positions == "learned") {
+    position_ = std::make_shared<nn::LearnedPositionalEncoding>(d, o.max_len, layer.dtype);
+  } else if (o.positions == "rotary") {
+    layer.rotary = o.rotary;
+  } else if (o.positions != "none") {
+    value_error("DecoderLM: positions is '", o.positions, "' but must be 'sinusoidal', 'learned', 'rotary' or 'none'");
   }
   // √d E is then of the size of the positional encoding, and tied logits begin with a variance of 1.
-  const double deviation = 1.0 / std::sqrt(static_cast<double>(o.d_model));
-  embedding_ = std::make_shared<nn::Embedding>(o.vocab_size, o.d_model, kNoPadding, o.dtype, deviation);
-  if (o.positions == "learned") {
-    position_ = std::make_shared<nn::LearnedPositionalEncoding>(o.d_model, o.max_len, o.dtype);
-  } else {
-    position_ = std::make_shared<nn::SinusoidalPositionalEncoding>(o.d_model, o.max_len, o.dtype);
-  }
-  dropout_ = std::make_shared<nn::Dropout>(o.dropout);
-  const nn::LayerOptions layer{o.d_model, o.num_heads, o.dff, o.dropout, o.activation, o.norm_first, o.dtype};
+  const double deviation = 1.0 / std::sqrt(static_cast<double>(d));
+  embedding_ = std::make_shared<nn::Embedding>(o.vocab_size, d, kNoPadding, layer.dtype, deviation);
+  dropout_ = std::make_shared<nn::Dropout>(layer.dropout);
   decoder_ = std::make_shared<nn::Encoder>(o.num_layers, layer);
   register_module("embedding", embedding_);
-  register_module("position", position_);
+  if (position_) register_module("position", position_);
   register_module("dropout", dropout_);
   register_module("decoder", decoder_);
   if (!o.tie_weights) {
-    generator_ = std::make_shared<nn::Linear>(o.d_model, o.vocab_size, true, o.dtype);
+    generator_ = std::make_shared<nn::Linear>(d, o.vocab_size, o.head_bias, layer.dtype);
     register_module("generator", generator_);
   }
 }
@@ -67,19 +72,27 @@ void DecoderLM::check_ids(const Tensor& ids) const {
 }
 
 Tensor DecoderLM::embed(const Tensor& ids, Index offset) {
-  const Tensor x = scale((*embedding_)(ids), std::sqrt(static_cast<double>(o_.d_model)));
-  return (*dropout_)((*position_)(x, offset));
+  Tensor x = (*embedding_)(ids);
+  if (o_.scale_embeddings) x = scale(x, std::sqrt(static_cast<double>(o_.layer.d_model)));
+  return (*dropout_)(position_ ? (*position_)(x, offset) : x);
 }
 
 Tensor DecoderLM::logits(const Tensor& x) {
   return generator_ ? (*generator_)(x) : linear(x, embedding_->weight(), Tensor());
 }
 
-Tensor DecoderLM::operator()(const Tensor& ids) {
+AttentionOptions DecoderLM::causal() const {
+  AttentionOptions options;
+  options.causal = true;
+  if (o_.window > 0) options.left = o_.window - 1;
+  return options;
+}
+
+LMOutput DecoderLM::outputs(const Tensor& ids, nn::Wanted wanted) {
   check_ids(ids);
-  AttentionOptions causal;
-  causal.causal = true;
-  return logits((*decoder_)(embed(ids, 0), causal, false).out);
+  nn::StackResult r = (*decoder_)(embed(ids, 0), causal(), wanted);
+  if (wanted.hidden) r.hidden.back() = r.out;  // the last one is behind the last norm, as it is for the logits
+  return {logits(r.out), r.out, std::move(r.hidden), std::move(r.weights)};
 }
 
 Tensor DecoderLM::generate(const Tensor& ids, Index max_new_tokens, const std::function<void()>& interrupted) {
@@ -101,10 +114,10 @@ Tensor DecoderLM::generate(const Tensor& ids, Index max_new_tokens, const std::f
   while (before + tokens.dim(1) < length) {
     interrupted();
     const Index count = tokens.dim(1);
-    const Tensor x = decoder_->step(embed(tokens, before), caches);
+    const Tensor x = decoder_->step(embed(tokens, before), caches, causal());
     before += count;
-    tokens =
-        argmax_last(logits(slice(x, {{0, batch, 1, false}, {count - 1, count, 1, false}, {0, o_.d_model, 1, false}})));
+    tokens = argmax_last(
+        logits(slice(x, {{0, batch, 1, false}, {count - 1, count, 1, false}, {0, o_.layer.d_model, 1, false}})));
     for (Index b = 0; b < batch; ++b) row[b * length + before] = tokens.data<std::int64_t>()[b];
   }
   return out;

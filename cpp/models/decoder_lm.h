@@ -6,13 +6,21 @@
 namespace attendo::models {
 
 struct DecoderLMOptions {
-  Index vocab_size = 0, d_model = 0, num_heads = 0, num_layers = 0, max_len = 0, dff = 0;
-  double dropout = 0;
-  std::string activation = "relu";
-  bool norm_first = false;
-  std::string positions = "sinusoidal";
+  Index vocab_size = 0, num_layers = 0, max_len = 0;
+  nn::LayerOptions layer;
+  std::string positions = "sinusoidal";  // or 'learned', 'rotary', 'none'
+  nn::Rotary rotary{};                   // with positions 'rotary'
   bool tie_weights = false;
-  DType dtype = DType::kFloat32;
+  bool head_bias = true;         // of the layer to the vocabulary, where the weights are not tied
+  bool scale_embeddings = true;  // by √d
+  Index window = 0;              // keys that a position sees, itself included; 0: all before it
+};
+
+// What a model of one stack gives: logits, and on request what led to them.
+struct LMOutput {
+  Tensor logits, last_hidden;  // last_hidden (B, S, d): what the logits are made of
+  Tensors hidden;              // (B, S, d) each: the embeddings, and every layer's output
+  Tensors attentions;          // (B, H, S, S) each
 };
 
 class DecoderLM : public nn::Module {
@@ -20,7 +28,8 @@ class DecoderLM : public nn::Module {
   explicit DecoderLM(const DecoderLMOptions& o);
 
   // ids (B, S) int64 -> logits (B, S, vocab_size)
-  Tensor operator()(const Tensor& ids);
+  Tensor operator()(const Tensor& ids) { return outputs(ids, {}).logits; }
+  LMOutput outputs(const Tensor& ids, nn::Wanted wanted);
   // Greedy, on a key-value cache: ids (B, S) -> (B, S + max_new_tokens). `interrupted` is asked between steps.
   Tensor generate(const Tensor& ids, Index max_new_tokens, const std::function<void()>& interrupted);
 
@@ -32,10 +41,11 @@ class DecoderLM : public nn::Module {
   void check_ids(const Tensor& ids) const;
   Tensor embed(const Tensor& ids, Index offset);
   Tensor logits(const Tensor& x);
+  AttentionOptions causal() const;
 
   DecoderLMOptions o_;
   std::shared_ptr<nn::Embedding> embedding_;
-  std::shared_ptr<nn::PositionalEncoding> position_;
+  std::shared_ptr<nn::PositionalEncoding> position_;  // null where no table is added
   std::shared_ptr<nn::Dropout> dropout_;
   std::shared_ptr<nn::Encoder> decoder_;   // a decoder without a memory is an encoder with causal attention
   std::shared_ptr<nn::Linear> generator_;  // null when the weights are tied

@@ -3,52 +3,61 @@
 //   post-norm   a = norm1(x + drop(attn(x)))            y = norm2(a + drop(ffn(a)))
 //   pre-norm    a = x + drop(attn(norm1(x)))            y = a + drop(ffn(norm2(a)))
 //
-// x, y: (B, L, d_model).  A pre-norm stack ends with one more norm.   Vaswani et al. 2017, §3.1; Xiong et al. 2020; 003 §5.2.
+// x, y: (B, L, d_model).  A pre-norm stack ends with one more norm. Norm, activation, biases, heads and rotary positions are
+// options: BERT and ViT are such layers as well as GPT-2 and Llama.                                    Vaswani et al. 2017, §3.1; Xiong et al. 2020; 003 §5.2.
 #include "nn/encoder_layer.h"
 
 #include "ops/arithmetic.h"
 
 namespace attendo::nn {
 
+MultiHeadOptions LayerOptions::attention() const {
+  MultiHeadOptions a;
+  a.d_model = d_model, a.num_heads = num_heads, a.num_kv_heads = num_kv_heads, a.head_dim = head_dim;
+  a.dropout = dropout, a.bias = qkv_bias.value_or(bias), a.out_bias = bias;
+  a.scale = scale, a.qk_norm = qk_norm, a.qk_norm_eps = norm_eps, a.rotary = rotary, a.dtype = dtype;
+  return a;
+}
+
 EncoderLayer::EncoderLayer(const LayerOptions& o)
     : norm_first_(o.norm_first),
-      self_attn_(std::make_shared<MultiHeadAttention>(o.d_model, o.num_heads, o.dropout, true, o.dtype)),
-      feed_forward_(std::make_shared<FeedForward>(o.d_model, o.dff, o.dropout, o.activation, o.dtype)),
-      norm1_(std::make_shared<LayerNorm>(o.d_model, 1e-5, o.dtype)),
-      norm2_(std::make_shared<LayerNorm>(o.d_model, 1e-5, o.dtype)),
+      self_attn_(std::make_shared<MultiHeadAttention>(o.attention())),
+      feed_forward_(std::make_shared<FeedForward>(o.d_model, o.dff, o.dropout, o.activation, o.dtype, o.bias)),
+      norm1_(o.make_norm()),
+      norm2_(o.make_norm()),
       dropout1_(std::make_shared<Dropout>(o.dropout)),
       dropout2_(std::make_shared<Dropout>(o.dropout)) {
   register_module("self_attn", self_attn_);
   register_module("feed_forward", feed_forward_);
-  register_module("norm1", norm1_);
-  register_module("norm2", norm2_);
+  register_module("norm1", norm1_.module());
+  register_module("norm2", norm2_.module());
   register_module("dropout1", dropout1_);
   register_module("dropout2", dropout2_);
 }
 
 AttentionResult EncoderLayer::operator()(const Tensor& x, const AttentionOptions& options, bool return_weights) {
-  check_input("EncoderLayer", "x", x, 3, self_attn_->d_model(), self_attn_->weights().in_weight.dtype());
+  check_input("EncoderLayer", "x", x, 3, self_attn_->d_model(), self_attn_->dtype());
   AttentionResult result;
   if (norm_first_) {
-    const Tensor n = (*norm1_)(x);
+    const Tensor n = norm1_(x);
     result = (*self_attn_)(n, n, n, options, return_weights);
-    const ResidualNorm a = residual_norm(x, result.out, *norm2_, *dropout1_, true);
+    const ResidualNorm a = norm2_(x, result.out, *dropout1_, true);
     result.out = add(a.sum, (*dropout2_)((*feed_forward_)(a.out)));
   } else {
     result = (*self_attn_)(x, x, x, options, return_weights);
-    const Tensor a = residual_norm(x, result.out, *norm1_, *dropout1_).out;
-    result.out = residual_norm(a, (*feed_forward_)(a), *norm2_, *dropout2_).out;
+    const Tensor a = norm1_(x, result.out, *dropout1_).out;
+    result.out = norm2_(a, (*feed_forward_)(a), *dropout2_).out;
   }
   return result;
 }
 
-Tensor EncoderLayer::step(const Tensor& x, KVCache& cache) {
+Tensor EncoderLayer::step(const Tensor& x, KVCache& cache, const AttentionOptions& options, const Tensor& counts) {
   if (norm_first_) {
-    const Tensor a = add(x, self_attn_->step((*norm1_)(x), cache));
-    return add(a, (*feed_forward_)((*norm2_)(a)));
+    const Tensor a = add(x, self_attn_->step(norm1_(x), cache, options, counts));
+    return add(a, (*feed_forward_)(norm2_(a)));
   }
-  const Tensor a = (*norm1_)(add(x, self_attn_->step(x, cache)));
-  return (*norm2_)(add(a, (*feed_forward_)(a)));
+  const Tensor a = norm1_(add(x, self_attn_->step(x, cache, options, counts)));
+  return norm2_(add(a, (*feed_forward_)(a)));
 }
 
 void check_num_layers(const char* stack, Index num_layers) {
@@ -65,20 +74,22 @@ Encoder::Encoder(Index num_layers, const LayerOptions& o) {
   }
   register_module("layers", std::make_shared<ModuleList>(modules));
   if (o.norm_first) {
-    norm_ = std::make_shared<LayerNorm>(o.d_model, 1e-5, o.dtype);
-    register_module("norm", norm_);
+    norm_ = o.make_norm();
+    register_module("norm", norm_.module());
   }
 }
 
-StackResult Encoder::operator()(const Tensor& x, const AttentionOptions& options, bool return_weights) {
+StackResult Encoder::operator()(const Tensor& x, const AttentionOptions& options, Wanted wanted) {
   StackResult result;
   result.out = x;
   for (const auto& layer : layers_) {
-    AttentionResult one = (*layer)(result.out, options, return_weights);
+    if (wanted.hidden) result.hidden.push_back(result.out);
+    AttentionResult one = (*layer)(result.out, options, wanted.weights);
     result.out = one.out;
-    if (return_weights) result.weights.push_back(one.weights);
+    if (wanted.weights) result.weights.push_back(one.weights);
   }
-  if (norm_) result.out = (*norm_)(result.out);
+  if (wanted.hidden) result.hidden.push_back(result.out);
+  if (norm_) result.out = norm_(result.out);
   return result;
 }
 
@@ -86,10 +97,11 @@ std::vector<KVCache> Encoder::start(Index capacity) const {
   return std::vector<KVCache>(layers_.size(), KVCache(capacity));
 }
 
-Tensor Encoder::step(const Tensor& x, std::vector<KVCache>& caches) {
+Tensor Encoder::step(const Tensor& x, std::vector<KVCache>& caches, const AttentionOptions& options,
+                     const Tensor& counts) {
   Tensor y = x;
-  for (size_t i = 0; i < layers_.size(); ++i) y = layers_[i]->step(y, caches[i]);
-  return norm_ ? (*norm_)(y) : y;
+  for (size_t i = 0; i < layers_.size(); ++i) y = layers_[i]->step(y, caches[i], options, counts);
+  return norm_ ? norm_(y) : y;
 }
 
 }  // namespace attendo::nn

@@ -11,6 +11,30 @@ namespace {
 constexpr const char* kOp = "MultiHeadAttention";
 constexpr Index kMost = Index{1} << 28;  // features: products of sizes stay far from overflow
 
+void check_rotary(Rotary& r, Index head_dim) {
+  if (!r.frequencies.empty()) r.dim = 2 * static_cast<Index>(r.frequencies.size());
+  if (r.dim == 0) r.dim = head_dim;
+  if (r.dim < 2 || r.dim % 2 != 0 || r.dim > head_dim) {
+    value_error(kOp, ": rotary_dim is ", r.dim, " but must be even, 2 or more and at most head_dim, which is ",
+                head_dim);
+  }
+  if (!(r.base > 0) || !std::isfinite(r.base)) {
+    value_error(kOp, ": rotary_base is ", r.base, " but must be positive and finite");
+  }
+  for (const double f : r.frequencies) {
+    if (!std::isfinite(f)) value_error(kOp, ": rotary_frequencies holds ", f, " but must hold finite numbers");
+  }
+  if (r.frequencies.empty()) r.frequencies = inverse_frequencies(r.dim, r.base, {});
+}
+
+// (B, count): `count` positions from first[b] on.
+template <typename Int>
+Tensor positions_from(const Int* first, Index batch, Index count) {
+  const Tensor positions = Tensor::empty({batch, count}, DType::kInt64);
+  for (Index i = 0; i < batch * count; ++i) positions.data<std::int64_t>()[i] = first[i / count] + i % count;
+  return positions;
+}
+
 MultiHeadOptions filled_in(MultiHeadOptions o) {
   if (o.num_kv_heads == 0) o.num_kv_heads = o.num_heads;
   if (o.head_dim == 0) {
@@ -42,6 +66,9 @@ MultiHeadOptions filled_in(MultiHeadOptions o) {
   if (!(o.dropout >= 0 && o.dropout < 1)) {
     value_error(kOp, ": dropout is ", o.dropout, " but must be 0 or more and below 1");
   }
+  if (!o.out_bias) o.out_bias = o.bias;
+  if (!(o.qk_norm_eps >= 0)) value_error(kOp, ": qk_norm_eps is ", o.qk_norm_eps, " but must be 0 or more");
+  if (o.rotary) check_rotary(*o.rotary, o.head_dim);
   if (o.scale && !std::isfinite(*o.scale)) value_error(kOp, ": scale is ", *o.scale, " but must be a finite number");
   return o;
 }
@@ -63,7 +90,11 @@ MultiHeadAttention::MultiHeadAttention(MultiHeadOptions options) : options_(fill
     make_parameter("v_proj_weight", {v, o.vdim}, o.dtype);
   }
   if (o.bias) make_parameter("in_proj_bias", {q + k + v}, o.dtype);
-  out_proj_ = std::make_shared<Linear>(o.num_heads * o.value_dim, o.d_model, o.bias, o.dtype);
+  if (o.qk_norm) {
+    make_parameter("q_norm", {o.head_dim}, o.dtype);
+    make_parameter("k_norm", {o.head_dim}, o.dtype);
+  }
+  out_proj_ = std::make_shared<Linear>(o.num_heads * o.value_dim, o.d_model, *o.out_bias, o.dtype);
   register_module("out_proj", out_proj_);
   reset_own(generator());
 }
@@ -86,6 +117,10 @@ void MultiHeadAttention::reset_own(Generator& generator) {
     init_xavier(w.in_weight.rows(q + k, q + k + v), o.d_model, v, generator);
   }
   if (w.in_bias) std::fill_n(w.in_bias.raw(), w.in_bias.bytes(), std::byte{0});
+  const HeadTransforms t = transforms({}, {});
+  for (const Tensor& norm : {t.q_norm, t.k_norm}) {
+    if (norm) std::copy_n(Tensor::full(norm.shape(), norm.dtype(), 1).raw(), norm.bytes(), norm.raw());
+  }
 }
 
 MultiHeadWeights MultiHeadAttention::weights() const {
@@ -105,6 +140,24 @@ MultiHeadWeights MultiHeadAttention::weights() const {
   return w;
 }
 
+HeadTransforms MultiHeadAttention::transforms(const RotaryOptions& q_positions,
+                                              const RotaryOptions& k_positions) const {
+  HeadTransforms t;
+  if (options_.qk_norm) {
+    const auto& own = own_parameters();
+    t.q_norm = own[own.size() - 2].second, t.k_norm = own[own.size() - 1].second;
+    t.norm_eps = options_.qk_norm_eps;
+  }
+  if (options_.rotary) {
+    t.q_rotary = q_positions, t.k_rotary = k_positions;
+    for (RotaryOptions* one : {&*t.q_rotary, &*t.k_rotary}) {
+      one->frequencies = options_.rotary->frequencies;
+      one->interleaved = options_.rotary->interleaved;
+    }
+  }
+  return t;
+}
+
 HeadShape MultiHeadAttention::shape() const {
   return {options_.num_heads, options_.num_kv_heads, options_.head_dim, options_.value_dim};
 }
@@ -116,18 +169,48 @@ AttentionResult MultiHeadAttention::operator()(const Tensor& query, const Tensor
     options.generator = &generator();
   }
   if (!options.scale) options.scale = options_.scale;
-  return multi_head(query, key, value, weights(), shape(), options, return_weights);
+  RotaryOptions q_positions;
+  if (options.q_offsets) {
+    q_positions.positions =
+        positions_from(options.q_offsets.data<std::int64_t>(), options.q_offsets.size(), query.dim(1));
+  } else {
+    q_positions.offset = options.q_offset;
+  }
+  return multi_head(query, key, value, weights(), shape(), options, return_weights, transforms(q_positions, {}));
 }
 
-Tensor MultiHeadAttention::step(const Tensor& x, KVCache& cache) const {
+Tensor MultiHeadAttention::step(const Tensor& x, KVCache& cache, AttentionOptions options, const Tensor& counts) const {
   const MultiHeadWeights w = weights();
   const HeadShape s = shape();
-  const Index k_at = s.heads * s.head_dim, v_at = k_at + s.kv_heads * s.head_dim;
-  const Tensor qkv = linear(x, w.in_weight, w.in_bias);  // (B, T, H D + Hkv D + Hkv Dv)
-  cache.append({qkv, k_at}, {qkv, v_at}, s);
-  AttentionOptions options;
-  options.scale = options_.scale;
-  return linear(cache.attend({qkv, 0}, s, options), w.out_weight, w.out_bias);
+  const Index batch = x.dim(0), count = x.dim(1);
+  RotaryOptions rotary;
+  if (cache.ragged()) {
+    rotary.positions = positions_from(cache.lengths().data(), batch, count);
+  } else {
+    rotary.offset = cache.length();
+  }
+  const ProjectedHeads p = project_heads(x, x, x, w, s, transforms(rotary, rotary));
+  cache.append(p.k, p.v, s, counts);
+  if (!options.scale) options.scale = options_.scale;
+  return linear(cache.attend(p.q, s, options, counts), w.out_weight, w.out_bias);
+}
+
+Tensor MultiHeadAttention::project_memory(const Tensor& memory) const {
+  const MultiHeadWeights w = weights();
+  const HeadShape s = shape();
+  const Index q_end = s.heads * s.head_dim, v_end = q_end + s.kv_heads * (s.head_dim + s.value_dim);
+  return linear(memory, w.in_weight.rows(q_end, v_end), w.in_bias ? w.in_bias.rows(q_end, v_end) : Tensor());
+}
+
+Tensor MultiHeadAttention::attend_memory(const Tensor& x, const Tensor& projected, AttentionOptions options) const {
+  const MultiHeadWeights w = weights();
+  const HeadShape s = shape();
+  const Index q_end = s.heads * s.head_dim;
+  const Tensor q = linear(x, w.in_weight.rows(0, q_end), w.in_bias ? w.in_bias.rows(0, q_end) : Tensor());
+  if (!options.scale) options.scale = options_.scale;
+  const AttentionResult r =
+      attend_heads({q, 0}, {projected, 0}, {projected, s.kv_heads * s.head_dim}, s, options, false);
+  return linear(r.out, w.out_weight, w.out_bias);
 }
 
 Tensors MultiHeadAttention::forward(const Tensors& inputs) {
@@ -145,6 +228,8 @@ std::string MultiHeadAttention::extra_repr() const {
   if (o.value_dim != o.head_dim) text += concat(", value_dim=", o.value_dim);
   if (o.kdim != o.d_model) text += concat(", kdim=", o.kdim);
   if (o.vdim != o.d_model) text += concat(", vdim=", o.vdim);
+  if (o.qk_norm) text += ", qk_norm=True";
+  if (o.rotary) text += ", rotary=True";
   return text + concat(", dropout=", o.dropout);
 }
 

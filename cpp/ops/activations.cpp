@@ -6,16 +6,21 @@
 //             dx = dy ((1 + tanh u) / 2 + x (1 - tanh² u) u' / 2),  u' = √(2/π)(1 + 0.134145 x²)
 //   tanh      y = tanh x                                     dx = dy (1 - y²)
 //   sigmoid   y = 1 / (1 + exp(-x))                          dx = dy y (1 - y)
+//   silu      y = x σ(x)                                     dx = dy (σ(x) + x σ'(x))
+//   gelu≈     y = x σ(1.702 x)                               dx = dy (σ(u) + u σ'(u)),  u = 1.702 x
+//   softplus  y = log(1 + exp(x))                            dx = dy σ(x)
 //
 // With the tape on, dx is made of these functions, exp and Φ (Φ' = φ), and has a gradient in turn.
 //
-// Hendrycks and Gimpel 2016 (gelu, eq. 2); articles 000 §5.2, 004 §2.1.
+// Hendrycks and Gimpel 2016 (gelu, eq. 2; gelu≈, §2); Elfwing et al. 2018 (silu); Dugas et al. 2001 (softplus);
+// articles 000 §5.2, 004 §2.1.
 #include "ops/activations.h"
 
 #include <cmath>
 #include <numbers>
 
 #include "core/parallel.h"
+#include "kernels/gates.h"
 #include "kernels/rows.h"
 #include "ops/arithmetic.h"
 #include "ops/shape.h"
@@ -72,6 +77,16 @@ void sigmoid_forward(T* y, const T* x, Index n) {
 template <typename T>
 void sigmoid_backward(T* d_x, const T* d_y, const T* y, Index n) {
   for (Index i = 0; i < n; ++i) d_x[i] = d_y[i] * y[i] * (T(1) - y[i]);
+}
+
+template <typename T>
+void softplus_forward(T* y, const T* x, Index n) {
+  for (Index i = 0; i < n; ++i) y[i] = (x[i] < T(0) ? T(0) : x[i]) + std::log1p(std::exp(-std::abs(x[i])));
+}
+template <typename T>
+void softplus_backward(T* d_x, const T* d_y, const T* x, Index n) {
+  kernels::row_kernels<T>().sigmoid(d_x, x, n);
+  for (Index i = 0; i < n; ++i) d_x[i] *= d_y[i];
 }
 
 enum class Keep { kInput, kOutput };  // what the backward function reads
@@ -141,6 +156,11 @@ Tensor gelu_tanh_slope(const Tensor& d_y, const Tensor& x) {
   return multiply(d_y, add(scale(add_scalar(t, 1), 0.5), multiply(one_minus(multiply(t, t)), d_u)));
 }
 
+Tensor silu_slope(const Tensor& d_y, const Tensor& x) {
+  const Tensor s = sigmoid(x);
+  return multiply(d_y, multiply(s, add_scalar(multiply(x, one_minus(s)), 1)));
+}
+
 }  // namespace
 
 Tensor relu(const Tensor& x) {
@@ -190,6 +210,37 @@ Tensor sigmoid(const Tensor& x) {
         const Tensor out = sigmoid(in);
         return multiply(d_y, multiply(out, one_minus(out)));
       });
+}
+
+Tensor silu(const Tensor& x) {
+  return elementwise(
+      "silu", x, Keep::kInput,
+      [](auto* y, const auto* in, Index n) {
+        kernels::gate_kernels<std::remove_reference_t<decltype(*y)>>().silu(y, in, n);
+      },
+      [](auto* d_x, const auto* d_y, const auto* in, Index n) {
+        kernels::gate_kernels<std::remove_reference_t<decltype(*d_x)>>().silu_backward(d_x, d_y, in, n);
+      },
+      silu_slope);
+}
+
+Tensor quick_gelu(const Tensor& x) {
+  return elementwise(
+      "quick_gelu", x, Keep::kInput,
+      [](auto* y, const auto* in, Index n) {
+        kernels::gate_kernels<std::remove_reference_t<decltype(*y)>>().quick_gelu(y, in, n);
+      },
+      [](auto* d_x, const auto* d_y, const auto* in, Index n) {
+        kernels::gate_kernels<std::remove_reference_t<decltype(*d_x)>>().quick_gelu_backward(d_x, d_y, in, n);
+      },
+      [](const Tensor& d_y, const Tensor& in) { return silu_slope(d_y, scale(in, 1.702)); });
+}
+
+Tensor softplus(const Tensor& x) {
+  return elementwise(
+      "softplus", x, Keep::kInput, [](auto* y, const auto* in, Index n) { softplus_forward(y, in, n); },
+      [](auto* d_x, const auto* d_y, const auto* in, Index n) { softplus_backward(d_x, d_y, in, n); },
+      [](const Tensor& d_y, const Tensor& in) { return multiply(d_y, sigmoid(in)); });
 }
 
 }  // namespace attendo

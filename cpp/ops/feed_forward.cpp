@@ -1,10 +1,10 @@
 // The position-wise feed-forward network
 //
-//   forward    z = x W₁ᵀ + b₁      h = drop(f(z))      y = h W₂ᵀ + b₂      f = relu, gelu or nothing
+//   forward    z = x W₁ᵀ + b₁      h = drop(f(z))      y = h W₂ᵀ + b₂      f = relu, gelu, silu or nothing
 //   backward   dz = drop(dy W₂) f'(z)      dW₂ = dyᵀ h      dW₁ = dzᵀ x      dx = dz W₁      db₁, db₂: sums of dz, dy
 //
 // x, dx: (rows, in).  W₁: (hidden, in).  z, h: (rows, hidden).  W₂: (out, hidden).  y: (rows, out).
-// Kept: h, and z for gelu. Activation and dropout, forward and backward, are done on the sums of the products while these
+// Kept: h, and z but for relu. Activation and dropout, forward and backward, are done on the sums of the products while these
 // are in the cache: the hidden layer is the widest array of a Transformer, and nothing passes over it once more.
 //                                                                          Vaswani et al. 2017, eq. 2; article 003 §5.2.
 #include "ops/feed_forward.h"
@@ -110,7 +110,7 @@ Tensor feed_forward(const Tensor& x, const Tensor& weight1, const Tensor& bias1,
   Shape shape = x.shape();
   shape[-1] = s.width;
   s.hidden = Tensor::empty(shape, x.dtype());
-  if (tracked && activation == Activation::kGelu) s.before = Tensor::empty(shape, x.dtype());
+  if (tracked && needs_input(activation)) s.before = Tensor::empty(shape, x.dtype());
   shape[-1] = s.out;
   Tensor y = Tensor::empty(shape, x.dtype());
   dispatch_float("feed_forward", "x", x, [&](auto zero) {

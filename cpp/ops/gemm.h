@@ -8,6 +8,7 @@ namespace attendo {
 
 using kernels::Activation;
 using kernels::Epilogue;
+using kernels::needs_input;
 
 // c (m, n) = a (m, k) · b (k, n)  (+ c)  (+ bias)  (then the epilogue); any strides for a and b, rows of c contiguous.
 template <typename T>

@@ -1,14 +1,15 @@
 // A linear layer
 //
-//   forward    z = x Wᵀ + b     y = f(z),  f = nothing, relu or gelu
+//   forward    z = x Wᵀ + b     y = f(z),  f = nothing, relu, gelu (either form) or silu
 //   backward   dz = dy f'(z)    dx = dz W      dW = dzᵀ x      db = Σ_rows dz
 //
-// x, dx: (rows, in).  W, dW: (out, in).  b, db: (out,).  y, z, dy, dz: (rows, out).  Kept: y for relu, z for gelu.
+// x, dx: (rows, in).  W, dW: (out, in).  b, db: (out,).  y, z, dy, dz: (rows, out).  Kept: y for relu, z for the others.
 //   Article 000 §5.2, 003 §4.3.
 #include "ops/linear.h"
 
 #include "core/grad.h"
 #include "core/parallel.h"
+#include "kernels/gates.h"
 #include "kernels/rows.h"
 #include "ops/activations.h"
 #include "ops/matmul.h"
@@ -71,15 +72,31 @@ constexpr Index kGrain = 1 << 15;
 template <typename T>
 void activation_backward(T* d_z, const T* d_y, const T* kept, Activation activation, Index n) {
   parallel_ranges(n, kGrain, [=](Index begin, Index end) {
-    if (activation == Activation::kGelu) {
-      kernels::row_kernels<T>().gelu_backward(d_z + begin, d_y + begin, kept + begin, end - begin);
-      return;
+    const auto& rows = kernels::row_kernels<T>();
+    switch (activation) {
+      case Activation::kGelu: return rows.gelu_backward(d_z + begin, d_y + begin, kept + begin, end - begin);
+      case Activation::kGeluTanh: return rows.gelu_tanh_backward(d_z + begin, d_y + begin, kept + begin, end - begin);
+      case Activation::kSilu:
+        return kernels::gate_kernels<T>().silu_backward(d_z + begin, d_y + begin, kept + begin, end - begin);
+      case Activation::kRelu:
+      case Activation::kNone: break;
     }
     for (Index i = begin; i < end; ++i) {
       const T g = d_y[i];  // read whatever y is: a load behind a condition keeps the loop from being vectorised
       d_z[i] = kept[i] > T(0) ? g : T(0);
     }
   });
+}
+
+Tensor activate(const Tensor& z, Activation activation) {
+  switch (activation) {
+    case Activation::kRelu: return relu(z);
+    case Activation::kGelu: return gelu(z);
+    case Activation::kGeluTanh: return gelu(z, true);
+    case Activation::kSilu: return silu(z);
+    case Activation::kNone: break;
+  }
+  return z;
 }
 
 }  // namespace
@@ -110,7 +127,7 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Activat
   shape[-1] = out;
   const bool tracked = needs_grad({&x, &weight, &bias});
   Tensor y = Tensor::empty(shape, x.dtype()), before;
-  if (tracked && activation == Activation::kGelu) before = Tensor::empty(shape, x.dtype());
+  if (tracked && needs_input(activation)) before = Tensor::empty(shape, x.dtype());
   dispatch_float("linear", "x", x, [&](auto zero) {
     using T = decltype(zero);
     Epilogue<T> epilogue;
@@ -125,7 +142,7 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Activat
            if (grad_enabled() && activation != Activation::kNone) {
              return accumulate_through({x, weight, bias}, d, [activation](const Tensors& p) -> Tensors {
                const Tensor z = linear(p[0], p[1], p[2]);
-               return {activation == Activation::kRelu ? relu(z) : gelu(z)};
+               return {activate(z, activation)};
              });
            }
            if (grad_enabled()) {

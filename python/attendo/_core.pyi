@@ -20,8 +20,11 @@ from ._typing import (
     Shape,
     TensorLike,
 )
+from .models._output import ModelOutput
 
-_Activation: TypeAlias = Literal["relu", "gelu"]
+_Activation: TypeAlias = Literal[
+    "relu", "gelu", "gelu_tanh", "silu", "glu", "reglu", "geglu", "geglu_tanh", "swiglu"
+]
 
 # -- bind_core.cpp
 
@@ -657,7 +660,15 @@ class MultiHeadAttention(Module):
         vdim: SupportsIndex | None = None,
         dropout: SupportsFloat = 0.0,
         bias: bool = True,
+        out_bias: bool | None = None,
         scale: SupportsFloat | None = None,
+        qk_norm: bool = False,
+        qk_norm_eps: SupportsFloat = 1e-6,
+        rotary: bool = False,
+        rotary_base: SupportsFloat = 10000.0,
+        rotary_dim: SupportsIndex | None = None,
+        rotary_frequencies: ArrayLike | None = None,
+        rotary_interleaved: bool = False,
         dtype: FloatDType = "float32",
         seed: SupportsIndex | None = None,
     ) -> None: ...
@@ -726,6 +737,7 @@ class FeedForward(Module):
         *,
         dropout: SupportsFloat = 0.0,
         activation: _Activation = "relu",
+        bias: bool = True,
         dtype: FloatDType = "float32",
         seed: SupportsIndex | None = None,
     ) -> None: ...
@@ -742,6 +754,19 @@ class EncoderLayer(Module):
         dropout: SupportsFloat = 0.0,
         activation: _Activation = "relu",
         norm_first: bool = False,
+        norm: Literal["layer", "rms"] = "layer",
+        norm_eps: SupportsFloat = 1e-5,
+        bias: bool = True,
+        qkv_bias: bool | None = None,
+        num_kv_heads: SupportsIndex | None = None,
+        head_dim: SupportsIndex | None = None,
+        attention_scale: SupportsFloat | None = None,
+        qk_norm: bool = False,
+        rotary: bool = False,
+        rotary_base: SupportsFloat = 10000.0,
+        rotary_dim: SupportsIndex | None = None,
+        rotary_frequencies: ArrayLike | None = None,
+        rotary_interleaved: bool = False,
         dtype: FloatDType = "float32",
         seed: SupportsIndex | None = None,
     ) -> None: ...
@@ -766,6 +791,19 @@ class Encoder(Module):
         dropout: SupportsFloat = 0.0,
         activation: _Activation = "relu",
         norm_first: bool = False,
+        norm: Literal["layer", "rms"] = "layer",
+        norm_eps: SupportsFloat = 1e-5,
+        bias: bool = True,
+        qkv_bias: bool | None = None,
+        num_kv_heads: SupportsIndex | None = None,
+        head_dim: SupportsIndex | None = None,
+        attention_scale: SupportsFloat | None = None,
+        qk_norm: bool = False,
+        rotary: bool = False,
+        rotary_base: SupportsFloat = 10000.0,
+        rotary_dim: SupportsIndex | None = None,
+        rotary_frequencies: ArrayLike | None = None,
+        rotary_interleaved: bool = False,
         dtype: FloatDType = "float32",
         seed: SupportsIndex | None = None,
     ) -> None: ...
@@ -789,6 +827,19 @@ class DecoderLayer(Module):
         dropout: SupportsFloat = 0.0,
         activation: _Activation = "relu",
         norm_first: bool = False,
+        norm: Literal["layer", "rms"] = "layer",
+        norm_eps: SupportsFloat = 1e-5,
+        bias: bool = True,
+        qkv_bias: bool | None = None,
+        num_kv_heads: SupportsIndex | None = None,
+        head_dim: SupportsIndex | None = None,
+        attention_scale: SupportsFloat | None = None,
+        qk_norm: bool = False,
+        rotary: bool = False,
+        rotary_base: SupportsFloat = 10000.0,
+        rotary_dim: SupportsIndex | None = None,
+        rotary_frequencies: ArrayLike | None = None,
+        rotary_interleaved: bool = False,
         dtype: FloatDType = "float32",
         seed: SupportsIndex | None = None,
     ) -> None: ...
@@ -825,6 +876,19 @@ class Decoder(Module):
         dropout: SupportsFloat = 0.0,
         activation: _Activation = "relu",
         norm_first: bool = False,
+        norm: Literal["layer", "rms"] = "layer",
+        norm_eps: SupportsFloat = 1e-5,
+        bias: bool = True,
+        qkv_bias: bool | None = None,
+        num_kv_heads: SupportsIndex | None = None,
+        head_dim: SupportsIndex | None = None,
+        attention_scale: SupportsFloat | None = None,
+        qk_norm: bool = False,
+        rotary: bool = False,
+        rotary_base: SupportsFloat = 10000.0,
+        rotary_dim: SupportsIndex | None = None,
+        rotary_frequencies: ArrayLike | None = None,
+        rotary_interleaved: bool = False,
         dtype: FloatDType = "float32",
         seed: SupportsIndex | None = None,
     ) -> None: ...
@@ -1245,8 +1309,23 @@ class DecoderLM(Module):
         dropout: SupportsFloat = 0.0,
         activation: _Activation = "relu",
         norm_first: bool = False,
-        positions: Literal["sinusoidal", "learned"] = "sinusoidal",
+        positions: Literal["sinusoidal", "learned", "rotary", "none"] = "sinusoidal",
         tie_weights: bool = False,
+        num_kv_heads: SupportsIndex | None = None,
+        head_dim: SupportsIndex | None = None,
+        attention_scale: SupportsFloat | None = None,
+        bias: bool = True,
+        qkv_bias: bool | None = None,
+        qk_norm: bool = False,
+        norm: Literal["layer", "rms"] = "layer",
+        norm_eps: SupportsFloat = 1e-5,
+        rotary_base: SupportsFloat = 10000.0,
+        rotary_dim: SupportsIndex | None = None,
+        rotary_frequencies: ArrayLike | None = None,
+        rotary_interleaved: bool = False,
+        head_bias: bool = True,
+        scale_embeddings: bool = True,
+        window: SupportsIndex | None = None,
         dtype: FloatDType = "float32",
         seed: SupportsIndex | None = None,
     ) -> None: ...
@@ -1254,6 +1333,9 @@ class DecoderLM(Module):
     def config(self) -> dict[str, Any]: ...
     def forward(self, ids: TensorLike) -> Tensor: ...
     __call__ = forward
+    def outputs(
+        self, ids: TensorLike, *, hidden_states: bool = False, attentions: bool = False
+    ) -> ModelOutput: ...
     def generate(self, ids: TensorLike, *, max_new_tokens: SupportsIndex) -> NDArray[np.int64]: ...
 
 class CnnAttention(Module):

@@ -301,7 +301,7 @@ def test_wrong_generations(given, count, error, says):
         ({"dff": 0}, ValueError, "dff is 0"),
         ({"dropout": 1.0}, ValueError, "is 1 but must be 0 or more and below 1"),
         ({"activation": "tanh"}, ValueError, "activation is 'tanh'"),
-        ({"positions": "none"}, ValueError, "positions is 'none' but must be 'sinusoidal' or 'learned'"),
+        ({"positions": "alibi"}, ValueError, "positions is 'alibi' but must be 'sinusoidal', 'learned'"),
         ({"dtype": "float16"}, TypeError, "dtype is 'float16'"),
         ({"d_model": 8.0}, TypeError, "d_model is a float"),
         ({"vocab_size": 2**45}, (MemoryError, ValueError), "memory|vocab_size|bad_alloc"),

@@ -61,7 +61,12 @@ def test_dropout_is_for_training():
     [
         ((0, 8), {}, ValueError, "is 0 but must be 1 or more"),
         ((8, 0), {}, ValueError, "is 0 but must be 1 or more"),
-        ((8, 8), {"activation": "swish"}, ValueError, "activation is 'swish' but must be 'relu' or 'gelu'"),
+        (
+            (8, 8),
+            {"activation": "swish"},
+            ValueError,
+            "activation is 'swish' but must be 'relu', 'gelu'",
+        ),
         ((8, 8), {"dropout": 1.5}, ValueError, "p is 1.5|dropout is 1.5"),
         ((8, "8"), {}, TypeError, "dff is a str"),
     ],

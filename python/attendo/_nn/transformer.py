@@ -18,6 +18,8 @@ from .._core import (
 from .._pages import page
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
     from .._typing import FloatArray, FloatDType, MaskLike, TensorLike
 
 
@@ -46,8 +48,25 @@ class _MultiHeadAttention:
         Probability of dropping a weight in training mode, 0 or more and below 1.
     bias : bool
         Biases in the projections.
+    out_bias : bool, optional
+        A bias in the last projection; as ``bias`` when not given.
     scale : float, optional
         Multiplies the scores; :math:`1/\sqrt{D}` when not given.
+    qk_norm : bool
+        RMS norm of every head of queries and keys, with trained weights ``q_norm`` and ``k_norm`` (D,).
+    qk_norm_eps : float
+        Its epsilon.
+    rotary : bool
+        Queries and keys are turned by their positions: :func:`attendo.functional.rotary`. Keys stand at 0,
+        1, ..., queries from ``q_offset`` on.
+    rotary_base : float
+        Of the frequencies.
+    rotary_dim : int, optional
+        Features of a head that are turned, an even number; all when not given.
+    rotary_frequencies : array_like, shape (rotary_dim / 2,), optional
+        In place of base and dim: see :func:`attendo.functional.inverse_frequencies`.
+    rotary_interleaved : bool
+        Pairs are neighbours (2k, 2k + 1), not (k, k + rotary_dim / 2).
     dtype : {"float32", "float64"}
         Of the parameters; the inputs must have it too.
     seed : int, optional
@@ -90,7 +109,7 @@ class _MultiHeadAttention:
     References
     ----------
     Vaswani et al. 2017, §3.2.2. Shazeer 2019, "Fast transformer decoding" (multi-query). Ainslie et al. 2023,
-    "GQA". Articles 000 §2.1, 002 §2.1, 003 §4.3.
+    "GQA". Su et al. 2021 (rotary). Qwen 3 (norm of queries and keys). Articles 000 §2.1, 002 §2.1, 003 §4.3.
 
     Examples
     --------
@@ -119,7 +138,15 @@ class _MultiHeadAttention:
         vdim: int | None = None,
         dropout: float = 0.0,
         bias: bool = True,
+        out_bias: bool | None = None,
         scale: float | None = None,
+        qk_norm: bool = False,
+        qk_norm_eps: float = 1e-6,
+        rotary: bool = False,
+        rotary_base: float = 10000.0,
+        rotary_dim: int | None = None,
+        rotary_frequencies: "ArrayLike | None" = None,
+        rotary_interleaved: bool = False,
         dtype: "FloatDType" = "float32",
         seed: int | None = None,
     ) -> None: ...
@@ -303,8 +330,11 @@ class _FeedForward:
         Features in between.
     dropout : float
         Probability of dropping one of those in training mode, 0 or more and below 1.
-    activation : {"relu", "gelu"}
-        The function f.
+    activation : {"relu", "gelu", "gelu_tanh", "silu", "glu", "reglu", "geglu", "geglu_tanh", "swiglu"}
+        The function f; the names in glu have a gate, whose function is sigmoid, relu, gelu (exact or by tanh)
+        or silu.
+    bias : bool
+        Biases in both layers.
     dtype : {"float32", "float64"}
         Of the parameters; the input must have it too.
     seed : int, optional
@@ -313,21 +343,25 @@ class _FeedForward:
     Raises
     ------
     ValueError
-        When a size is below 1, dropout out of range or activation neither; at the call, when x's last axis is
-        not d_model.
+        When a size is below 1, dropout out of range or activation is none of these; at the call, when x's
+        last axis is not d_model.
     TypeError
         When dtype is neither; at the call, when x has another.
 
     Notes
     -----
-    .. math:: y = f(x W_1^\top + b_1)\, W_2^\top + b_2
+    .. math::
 
-    Parameters: those of two :class:`Linear` layers, ``linear1`` and ``linear2``. Cost: :math:`2\, d\, d_{ff}`
-    multiply-adds a position.
+        y = f(x W_1^\top + b_1)\, W_2^\top + b_2 \qquad
+        \text{with a gate: } y = (a \otimes f(g))\, W_2^\top + b_2, \quad [a\ g] = x W_1^\top + b_1
+
+    With a gate ``linear1`` is twice as wide, :math:`2 d_{ff}`: the first half makes a, the second g.
+    Parameters: those of two :class:`Linear` layers, ``linear1`` and ``linear2``. Cost:
+    :math:`2\, d\, d_{ff}` multiply-adds a position, half as many again with a gate.
 
     References
     ----------
-    Vaswani et al. 2017, eq. 2. Article 003 §5.2.
+    Vaswani et al. 2017, eq. 2. Shazeer 2020, "GLU variants improve Transformer". Article 003 §5.2.
 
     Examples
     --------
@@ -346,7 +380,8 @@ class _FeedForward:
         dff: int,
         *,
         dropout: float = 0.0,
-        activation: Literal["relu", "gelu"] = "relu",
+        activation: str = "relu",
+        bias: bool = True,
         dtype: "FloatDType" = "float32",
         seed: int | None = None,
     ) -> None: ...
@@ -366,10 +401,23 @@ class _EncoderLayer:
     dropout : float
         Probability, in training mode, 0 or more and below 1: of the weights, inside the feed-forward network,
         and of what each part adds.
-    activation : {"relu", "gelu"}
+    activation : {"relu", "gelu", "gelu_tanh", "silu", "glu", "reglu", "geglu", "geglu_tanh", "swiglu"}
         Of the feed-forward network.
     norm_first : bool
         Norm before each part (pre-norm), not after it (post-norm, as published).
+    norm : {"layer", "rms"}
+        Layer norm or RMS norm.
+    norm_eps : float
+        Its epsilon.
+    bias : bool
+        Biases in the linear layers.
+    qkv_bias : bool, optional
+        In those before attention; as ``bias`` when not given.
+    num_kv_heads, head_dim : int, optional
+    attention_scale : float, optional
+    qk_norm, rotary : bool
+    rotary_base, rotary_dim, rotary_frequencies, rotary_interleaved
+        Of self-attention: see :class:`MultiHeadAttention`, whose ``scale`` is ``attention_scale`` here.
     dtype : {"float32", "float64"}
         Of the parameters; the input must have it too.
     seed : int, optional
@@ -379,7 +427,8 @@ class _EncoderLayer:
     ------
     ValueError
         When d_model is not a positive multiple of num_heads, dff is below 1, dropout out of range or
-        activation neither; at the call, when x is not (B, L, d_model) or the mask does not fit.
+        activation or norm is none of theirs; at the call, when x is not (B, L, d_model) or the mask does
+        not fit.
     TypeError
         When dtype is neither; at the call, when x has another, or ``mask`` is not bool.
 
@@ -418,8 +467,21 @@ class _EncoderLayer:
         dff: int,
         *,
         dropout: float = 0.0,
-        activation: Literal["relu", "gelu"] = "relu",
+        activation: str = "relu",
         norm_first: bool = False,
+        norm: Literal["layer", "rms"] = "layer",
+        norm_eps: float = 1e-5,
+        bias: bool = True,
+        qkv_bias: bool | None = None,
+        num_kv_heads: int | None = None,
+        head_dim: int | None = None,
+        attention_scale: float | None = None,
+        qk_norm: bool = False,
+        rotary: bool = False,
+        rotary_base: float = 10000.0,
+        rotary_dim: int | None = None,
+        rotary_frequencies: "ArrayLike | None" = None,
+        rotary_interleaved: bool = False,
         dtype: "FloatDType" = "float32",
         seed: int | None = None,
     ) -> None: ...
@@ -453,7 +515,7 @@ class _Encoder:
     ----------
     num_layers : int
         0 or more.
-    d_model, num_heads, dff, dropout, activation, norm_first, dtype, seed
+    d_model, num_heads, dff, dropout, activation, norm_first, ..., dtype, seed
         As of an :class:`EncoderLayer`.
 
     Raises
@@ -489,8 +551,21 @@ class _Encoder:
         dff: int,
         *,
         dropout: float = 0.0,
-        activation: Literal["relu", "gelu"] = "relu",
+        activation: str = "relu",
         norm_first: bool = False,
+        norm: Literal["layer", "rms"] = "layer",
+        norm_eps: float = 1e-5,
+        bias: bool = True,
+        qkv_bias: bool | None = None,
+        num_kv_heads: int | None = None,
+        head_dim: int | None = None,
+        attention_scale: float | None = None,
+        qk_norm: bool = False,
+        rotary: bool = False,
+        rotary_base: float = 10000.0,
+        rotary_dim: int | None = None,
+        rotary_frequencies: "ArrayLike | None" = None,
+        rotary_interleaved: bool = False,
         dtype: "FloatDType" = "float32",
         seed: int | None = None,
     ) -> None: ...
@@ -524,7 +599,7 @@ class _DecoderLayer:
 
     Parameters
     ----------
-    d_model, num_heads, dff, dropout, activation, norm_first, dtype, seed
+    d_model, num_heads, dff, dropout, activation, norm_first, ..., dtype, seed
         As of an :class:`EncoderLayer`.
 
     Raises
@@ -570,8 +645,21 @@ class _DecoderLayer:
         dff: int,
         *,
         dropout: float = 0.0,
-        activation: Literal["relu", "gelu"] = "relu",
+        activation: str = "relu",
         norm_first: bool = False,
+        norm: Literal["layer", "rms"] = "layer",
+        norm_eps: float = 1e-5,
+        bias: bool = True,
+        qkv_bias: bool | None = None,
+        num_kv_heads: int | None = None,
+        head_dim: int | None = None,
+        attention_scale: float | None = None,
+        qk_norm: bool = False,
+        rotary: bool = False,
+        rotary_base: float = 10000.0,
+        rotary_dim: int | None = None,
+        rotary_frequencies: "ArrayLike | None" = None,
+        rotary_interleaved: bool = False,
         dtype: "FloatDType" = "float32",
         seed: int | None = None,
     ) -> None: ...
@@ -616,7 +704,7 @@ class _Decoder:
     ----------
     num_layers : int
         0 or more.
-    d_model, num_heads, dff, dropout, activation, norm_first, dtype, seed
+    d_model, num_heads, dff, dropout, activation, norm_first, ..., dtype, seed
         As of an :class:`EncoderLayer`.
 
     Raises
@@ -653,8 +741,21 @@ class _Decoder:
         dff: int,
         *,
         dropout: float = 0.0,
-        activation: Literal["relu", "gelu"] = "relu",
+        activation: str = "relu",
         norm_first: bool = False,
+        norm: Literal["layer", "rms"] = "layer",
+        norm_eps: float = 1e-5,
+        bias: bool = True,
+        qkv_bias: bool | None = None,
+        num_kv_heads: int | None = None,
+        head_dim: int | None = None,
+        attention_scale: float | None = None,
+        qk_norm: bool = False,
+        rotary: bool = False,
+        rotary_base: float = 10000.0,
+        rotary_dim: int | None = None,
+        rotary_frequencies: "ArrayLike | None" = None,
+        rotary_interleaved: bool = False,
         dtype: "FloatDType" = "float32",
         seed: int | None = None,
     ) -> None: ...

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from .._core import CnnAttention, DecoderLM, Tensor, Transformer, Word2Vec
 from .._pages import page
+from . import _decoder_lm  # noqa: F401  (its page)
+from ._output import ModelOutput
 
 if TYPE_CHECKING:
     import numpy as np
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
 
     from .._typing import FloatArray, FloatDType, Pair, TensorLike
 
-__all__ = ["CnnAttention", "DecoderLM", "Transformer", "Word2Vec"]
+__all__ = ["CnnAttention", "DecoderLM", "ModelOutput", "Transformer", "Word2Vec"]
 
 
 def __dir__() -> list[str]:
@@ -189,153 +191,6 @@ class _Transformer:
         ------
         ValueError
             When an id or max_len is out of range.
-        KeyboardInterrupt
-            On Ctrl-C, between two steps.
-        """
-
-
-@page(DecoderLM, "attendo.models")
-class _DecoderLM:
-    r"""A decoder-only language model: each position of a sequence predicts the token after it.
-
-    Parameters
-    ----------
-    vocab_size : int
-        Ids are below this.
-    d_model : int
-        Features d of the model, a multiple of num_heads.
-    num_heads : int
-        Attention heads, 1 or more.
-    num_layers : int
-        0 or more.
-    max_len : int
-        Positions of the longest sequence.
-    dff : int, optional
-        Features inside the feed-forward networks, 4 d where it is left out.
-    dropout : float
-        Probability, in training mode, 0 or more and below 1: of embeddings, attention weights, features
-        inside the feed-forward networks, and what each part adds.
-    activation : {"relu", "gelu"}
-        Of the feed-forward networks.
-    norm_first : bool
-        Pre-norm layers, with a last norm after the stack, not post-norm ones.
-    positions : {"sinusoidal", "learned"}
-        The positional encoding: a formula, or a table that is trained.
-    tie_weights : bool
-        The logits are products with the embeddings themselves, with no weight or bias of their own.
-    dtype : {"float32", "float64"}
-        Of all parameters.
-    seed : int, optional
-        Decides the parameters.
-
-    Attributes
-    ----------
-    config : dict
-        The arguments above but for the seed: what ``save`` writes beside the parameters.
-
-    Raises
-    ------
-    ValueError
-        When a size is out of range, d_model is not a multiple of num_heads, or activation or positions is
-        none of theirs; at the call, when an id is not of the vocabulary or a sequence is longer than max_len.
-    TypeError
-        When dtype is neither; at the call, when ids are not integers.
-
-    Notes
-    -----
-    .. math::
-
-        \text{logits} = \mathrm{layers}\bigl(\sqrt d\, E[ids] + PE\bigr)\, W^\top + b, \qquad
-        \text{tied: } W = E,\ b = 0
-
-    The layers are those of :class:`attendo.nn.Encoder`, their attention causal. The logits at position t are
-    for the token after ``ids[:, t]``: train on ``ids[:, :-1]`` and ``ids[:, 1:]``. Padding behind the end of
-    a row needs no mask, only a loss that leaves it out. The names in ``state_dict()``, D being each of
-    ``decoder.layers.0``, ...:
-
-    =================================  ======================================================================
-    ``embedding.weight``               (vocab_size, d), drawn with deviation :math:`1/\sqrt d`
-    ``position.weight``                (max_len, d), with ``positions="learned"``
-    D ``.self_attn.*``                 a :class:`attendo.nn.MultiHeadAttention`
-    D ``.feed_forward.linear1, 2.*``   two :class:`attendo.nn.Linear`
-    D ``.norm1, norm2.*``              two :class:`attendo.nn.LayerNorm`
-    ``decoder.norm.*``                 with ``norm_first``
-    ``generator.weight, bias``         (vocab_size, d) and (vocab_size,), without ``tie_weights``
-    =================================  ======================================================================
-
-    References
-    ----------
-    Radford et al. 2018; Vaswani et al. 2017, §3; tied weights: Press and Wolf 2017.
-
-    Examples
-    --------
-    Count to nine, and begin again.
-
-    >>> import numpy as np
-    >>> import attendo as at
-    >>> ids = (np.random.default_rng(0).integers(0, 10, size=(256, 1)) + np.arange(9)) % 10
-    >>> model = at.models.DecoderLM(10, 32, 2, 1, max_len=16, seed=0)
-    >>> trainer = at.train.Trainer(model, at.losses.CrossEntropy(), at.optim.Adam(lr=3e-3))
-    >>> history = trainer.fit(ids[:, :-1], ids[:, 1:], epochs=10, progress=False)
-    >>> model.generate([[7, 8]], max_new_tokens=4)
-    array([[7, 8, 9, 0, 1, 2]])
-
-    Source: cpp/models/decoder_lm.cpp
-    """
-
-    def __init__(
-        self,
-        vocab_size: int,
-        d_model: int,
-        num_heads: int,
-        num_layers: int,
-        max_len: int,
-        *,
-        dff: int | None = None,
-        dropout: float = 0.0,
-        activation: Literal["relu", "gelu"] = "relu",
-        norm_first: bool = False,
-        positions: Literal["sinusoidal", "learned"] = "sinusoidal",
-        tie_weights: bool = False,
-        dtype: "FloatDType" = "float32",
-        seed: int | None = None,
-    ) -> None: ...
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """The constructor's arguments but for the seed."""
-
-    def forward(self, ids: "TensorLike") -> Tensor:
-        """Logits of each position's next token.
-
-        Parameters
-        ----------
-        ids : array_like of int, shape (B, S)
-
-        Returns
-        -------
-        Tensor, shape (B, S, vocab_size)
-        """
-
-    def generate(self, ids: "TensorLike", *, max_new_tokens: int) -> "NDArray[np.int64]":
-        """Continue sequences with the likeliest token at each step, the keys and values of earlier ones kept.
-
-        Parameters
-        ----------
-        ids : array_like of int, shape (B, S)
-            What the sequences begin with, one token or more.
-        max_new_tokens : int
-            Tokens to add, 0 or more; S + max_new_tokens is at most the model's max_len.
-
-        Returns
-        -------
-        ndarray of int64, shape (B, S + max_new_tokens)
-            The given tokens and the new ones.
-
-        Raises
-        ------
-        ValueError
-            When ids has no positions, an id is not of the vocabulary, or max_new_tokens is out of range.
         KeyboardInterrupt
             On Ctrl-C, between two steps.
         """
