@@ -5,11 +5,11 @@ Nothing is ever unpickled or executed: a file can name one of attendo's own mode
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 from . import _core
 from ._core import Module
+from ._files import written_whole
 
 # json, pathlib and safetensors are imported where a file is read or written: nothing else needs them.
 if TYPE_CHECKING:
@@ -54,22 +54,13 @@ def save(self: Module, path: PathLike) -> None:
     (True, False)
     """
     import json
-    from pathlib import Path
 
     from safetensors.numpy import save as dump
 
     config = {"format": _FORMAT, "class": type(self).__name__, "config": getattr(self, "config", None)}
-    target = Path(path)
-    partial = target.with_name(target.name + ".partial")
     data = dump(self.state_dict(), metadata={_KEY: json.dumps(config)})
-    try:
-        with open(partial, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
+    with written_whole(path) as file:
+        file.write(data)
 
 
 def _read(path: PathLike) -> tuple[dict[str, NDArray[np.generic]], dict[str, Any]]:

@@ -7,6 +7,7 @@ from .._core import CnnAttention, DecoderLM, Tensor, Transformer, Word2Vec
 from .._pages import page
 from . import _decoder_lm  # noqa: F401  (its page)
 from ._output import ModelOutput
+from ._pretrained import load_pretrained
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from .._typing import FloatArray, FloatDType, Pair, TensorLike
 
 __all__ = ["CnnAttention", "DecoderLM", "ModelOutput", "Transformer", "Word2Vec"]
+__all__ = ["CnnAttention", "DecoderLM", "Transformer", "Word2Vec", "load_pretrained"]
 
 
 def __dir__() -> list[str]:

@@ -1,0 +1,1 @@
+"""Checkpoints of other programs: Hugging Face folders, and PyTorch's state dicts."""
