@@ -20,6 +20,7 @@ array([[1.  , 0.  , 0.  ],
 :mod:`nn`                 layers, and :class:`nn.Module` to write your own
 :mod:`models`             whole networks: the Transformer
 :mod:`train`              the Trainer, with :mod:`losses`, :mod:`optim`, :mod:`schedules` and :mod:`callbacks`
+:mod:`interop`            checkpoints of other programs
 :mod:`viz`                pictures of attention and training
 :mod:`reference`          every formula in plain NumPy
 :func:`load`              a model that ``model.save`` wrote
@@ -64,6 +65,7 @@ __all__ = [
     "get_num_threads",
     "grad",
     "info",
+    "interop",
     "load",
     "load_state_dict",
     "losses",
@@ -84,9 +86,9 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from . import reference, score_mods, viz
+    from . import interop, reference, score_mods, viz
 else:  # read on first use: nothing in them is needed to compute
-    __getattr__ = lazy_modules(__name__, ("reference", "score_mods", "viz"))
+    __getattr__ = lazy_modules(__name__, ("interop", "reference", "score_mods", "viz"))
 
 
 def __dir__() -> list[str]:

@@ -184,8 +184,9 @@ def _open_shards(call: str, folder: Path) -> dict[str, Stored]:
     if wrong is not None:
         raise ValueError(f"{call}: {where}: the file of {wrong!r} is {listed[wrong]!r} but must be a name")
     tensors: dict[str, Stored] = {}
-    for shard in sorted(set(listed.values())):
-        for name, tensor in open_file(call, file_in(call, folder, shard)).items():
+    shards = {shard: file_in(call, folder, shard) for shard in sorted(set(listed.values()))}
+    for shard, path in shards.items():
+        for name, tensor in open_file(call, path).items():
             if listed.get(name) != shard:
                 other = listed.get(name, "nowhere")
                 raise ValueError(f"{call}: {where} says that {name!r} is in {other}, but it is in {shard}")
