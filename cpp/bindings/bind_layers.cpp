@@ -132,8 +132,9 @@ void bind_layers(py::module_& m) {
       "_activation",
       [](const std::string& name) -> std::shared_ptr<nn::ActivationLayer> {
         const std::pair<const char*, nn::ActivationLayer::Function> known[] = {
-            {"ReLU", relu},       {"GELU", [](const Tensor& x) { return gelu(x); }},       {"Tanh", tanh},
-            {"Sigmoid", sigmoid}, {"Softmax", [](const Tensor& x) { return softmax(x); }},
+            {"ReLU", relu}, {"GELU", [](const Tensor& x) { return gelu(x); }},
+            {"Tanh", tanh}, {"Sigmoid", sigmoid},
+            {"SiLU", silu}, {"Softmax", [](const Tensor& x) { return softmax(x); }},
         };
         for (const auto& [key, function] : known) {
           if (name == key) return std::make_shared<nn::ActivationLayer>(name, function);

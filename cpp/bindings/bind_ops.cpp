@@ -25,16 +25,19 @@ using Unary = Tensor (*)(const Tensor&);
 using Binary = Tensor (*)(const Tensor&, const Tensor&);
 using Reduce = Tensor (*)(const Tensor&, const Axes&, bool);
 
-// None, 'relu' or 'gelu'.
+// None, 'relu', 'gelu', 'gelu_tanh' or 'silu'.
 Activation activation_arg(const char* function, Object activation) {
   if (activation.is_none()) return Activation::kNone;
   if (!PyUnicode_Check(activation.ptr())) {
     type_error(function, ": activation is a ", Py_TYPE(activation.ptr())->tp_name,
-               " but must be 'relu', 'gelu' or None");
+               " but must be 'relu', 'gelu', 'gelu_tanh', 'silu' or None");
   }
   if (activation.equal(py::str("relu"))) return Activation::kRelu;
   if (activation.equal(py::str("gelu"))) return Activation::kGelu;
-  value_error(function, ": activation is ", std::string(py::repr(activation)), " but must be 'relu', 'gelu' or None");
+  if (activation.equal(py::str("gelu_tanh"))) return Activation::kGeluTanh;
+  if (activation.equal(py::str("silu"))) return Activation::kSilu;
+  value_error(function, ": activation is ", std::string(py::repr(activation)),
+              " but must be 'relu', 'gelu', 'gelu_tanh', 'silu' or None");
 }
 
 void def_unary(py::module_& m, const char* name, Unary function) {
@@ -90,6 +93,9 @@ void bind_ops(py::module_& m) {
   def_unary(m, "relu", relu);
   def_unary(m, "tanh", tanh);
   def_unary(m, "sigmoid", sigmoid);
+  def_unary(m, "silu", silu);
+  def_unary(m, "quick_gelu", quick_gelu);
+  def_unary(m, "softplus", softplus);
   def_unary(m, "exp", exp);
   def_unary(m, "log", log);
   def_unary(m, "sqrt", sqrt);

@@ -218,6 +218,7 @@ void bind_attention_masks(py::module_& m);
 void bind_attention_cache(py::module_& m);
 void bind_attention_packed(py::module_& m);
 void bind_attention_stats(py::module_& m);
+void bind_norms(py::module_& m);
 void bind_recurrent(py::module_& m);
 void bind_models(py::module_& m);
 void bind_decoder_lm(py::module_& m);

@@ -12,25 +12,25 @@ namespace attendo::kernels {
 namespace HWY_NAMESPACE {
 namespace {
 
-#define ATTENDO_ACTIVATION(Name)                                                                      \
-  template <typename T>                                                                               \
-  HWY_NOINLINE void Name##Flat(T* y, const T* x, Index n) {                                           \
-    const Tag<T> d;                                                                                   \
-    Index i = 0;                                                                                      \
-    for (; i + kLanes<T> <= n; i += kLanes<T>) hn::StoreU(Name<T>(hn::LoadU(d, x + i)), d, y + i);    \
-    if (i < n) StoreTail<T>(Name<T>(LoadTail<T>(x + i, n - i, T(0))), y + i, n - i);                  \
-  }                                                                                                   \
-  template <typename T>                                                                               \
-  HWY_NOINLINE void Name##Backward(T* dx, const T* dy, const T* x, Index n) {                         \
-    const Tag<T> d;                                                                                   \
-    Index i = 0;                                                                                      \
-    for (; i + kLanes<T> <= n; i += kLanes<T>) {                                                      \
-      hn::StoreU(hn::LoadU(d, dy + i) * Name##Slope<T>(hn::LoadU(d, x + i)), d, dx + i);              \
-    }                                                                                                 \
-    if (i < n) {                                                                                      \
-      const auto slope = Name##Slope<T>(LoadTail<T>(x + i, n - i, T(0)));                             \
-      StoreTail<T>(LoadTail<T>(dy + i, n - i, T(0)) * slope, dx + i, n - i);                          \
-    }                                                                                                 \
+#define ATTENDO_ACTIVATION(Name)                                                                   \
+  template <typename T>                                                                            \
+  HWY_NOINLINE void Name##Flat(T* y, const T* x, Index n) {                                        \
+    const Tag<T> d;                                                                                \
+    Index i = 0;                                                                                   \
+    for (; i + kLanes<T> <= n; i += kLanes<T>) hn::StoreU(Name<T>(hn::LoadU(d, x + i)), d, y + i); \
+    if (i < n) StoreTail<T>(Name<T>(LoadTail<T>(x + i, n - i, T(0))), y + i, n - i);               \
+  }                                                                                                \
+  template <typename T>                                                                            \
+  HWY_NOINLINE void Name##Backward(T* dx, const T* dy, const T* x, Index n) {                      \
+    const Tag<T> d;                                                                                \
+    Index i = 0;                                                                                   \
+    for (; i + kLanes<T> <= n; i += kLanes<T>) {                                                   \
+      hn::StoreU(hn::LoadU(d, dy + i) * Name##Slope<T>(hn::LoadU(d, x + i)), d, dx + i);           \
+    }                                                                                              \
+    if (i < n) {                                                                                   \
+      const auto slope = Name##Slope<T>(LoadTail<T>(x + i, n - i, T(0)));                          \
+      StoreTail<T>(LoadTail<T>(dy + i, n - i, T(0)) * slope, dx + i, n - i);                       \
+    }                                                                                              \
   }
 ATTENDO_ACTIVATION(Silu)
 ATTENDO_ACTIVATION(QuickGelu)

@@ -120,7 +120,7 @@ class Flatten : public Module {
   std::string type_name() const override { return "Flatten"; }
 };
 
-// relu, gelu, tanh, sigmoid, softmax as layers.
+// relu, gelu, tanh, sigmoid, silu, softmax as layers.
 class ActivationLayer : public Module {
  public:
   using Function = Tensor (*)(const Tensor&);

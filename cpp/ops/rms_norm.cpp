@@ -46,10 +46,9 @@ void rms_norm_backward(T* d_x, T* d_weight, const T* d_y, const RmsNormSaved& s)
     for (Index first = shard * shards.rows; first < end; first += kBlock) {
       const Index rows = std::min(kBlock, end - first);
       std::fill_n(block.get(), n, T(0));
-      kernels::rms_norm_kernels<T>().backward(d_x == nullptr ? nullptr : d_x + first * n,
-                                              d_weight == nullptr ? nullptr : block.get(), d_y + first * n,
-                                              s.x.data<T>() + first * n, s.rstd.data<T>() + first,
-                                              data_or_null<T>(s.weight), rows, n);
+      kernels::rms_norm_kernels<T>().backward(
+          d_x == nullptr ? nullptr : d_x + first * n, d_weight == nullptr ? nullptr : block.get(), d_y + first * n,
+          s.x.data<T>() + first * n, s.rstd.data<T>() + first, data_or_null<T>(s.weight), rows, n);
       for (Index i = 0; i < n; ++i) total[i] += block.get()[i];
     }
   });
@@ -91,8 +90,8 @@ Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps) {
   if (!needs_grad({&x, &weight})) return y;
   record("rms_norm", {x, weight}, {y}, Twice::kYes, [s = std::move(s)](const Tensors& d) {
     if (grad_enabled()) {
-      return accumulate_through(
-          {s.x, s.weight}, d, [&s](const Tensors& p) -> Tensors { return {expanded(p[0], p[1], s.eps)}; });
+      return accumulate_through({s.x, s.weight}, d,
+                                [&s](const Tensors& p) -> Tensors { return {expanded(p[0], p[1], s.eps)}; });
     }
     dispatch_float("rms_norm", "x", s.x, [&](auto zero) {
       using T = decltype(zero);

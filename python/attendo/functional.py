@@ -22,7 +22,7 @@ Tensor([[1., 2.],
        [0., 0.]])
 """
 
-from ._functional.activations import gelu, relu, sigmoid, tanh
+from ._functional.activations import gelu, quick_gelu, relu, sigmoid, silu, softplus, tanh
 from ._functional.alibi import alibi, alibi_slopes
 from ._functional.arithmetic import add, divide, exp, log, multiply, sqrt, subtract
 from ._functional.batch_norm import batch_norm
@@ -31,6 +31,7 @@ from ._functional.cross_entropy import cross_entropy
 from ._functional.dropout import dropout
 from ._functional.embedding import embedding
 from ._functional.feed_forward import feed_forward
+from ._functional.glu import geglu, glu, swiglu
 from ._functional.gru import gru
 from ._functional.int8_attention import int8_attention
 from ._functional.layer_norm import layer_norm
@@ -50,6 +51,7 @@ from ._functional.reduce import max, mean, sum
 from ._functional.relative_bias import relative_bias, relative_shift
 from ._functional.relative_position import relative_position
 from ._functional.residual_norm import residual_norm
+from ._functional.rms_norm import rms_norm
 from ._functional.rotary import inverse_frequencies, rotary
 from ._functional.segment_recurrence import segment_recurrence
 from ._functional.shape import concatenate, reshape, slice, transpose
@@ -71,7 +73,9 @@ __all__ = [
     "embedding",
     "exp",
     "feed_forward",
+    "geglu",
     "gelu",
+    "glu",
     "gru",
     "int8_attention",
     "inverse_frequencies",
@@ -96,6 +100,7 @@ __all__ = [
     "performer",
     "performer_features",
     "pooled",
+    "quick_gelu",
     "relative_bias",
     "relative_position",
     "relative_shift",
@@ -103,14 +108,18 @@ __all__ = [
     "relu",
     "reshape",
     "residual_norm",
+    "rms_norm",
     "rotary",
     "segment_recurrence",
     "sigmoid",
+    "silu",
     "slice",
     "softmax",
+    "softplus",
     "sqrt",
     "subtract",
     "sum",
+    "swiglu",
     "t5_bias",
     "t5_buckets",
     "tanh",

@@ -11,6 +11,7 @@ the way in, and Tensors come out. Write your own by subclassing :class:`Module`.
 """
 
 from ._core import (
+    GLU,
     GRU,
     LSTM,
     Activation,
@@ -39,18 +40,21 @@ from ._core import (
     MultiHeadAttention,
     PositionalEncoding,
     RelativeMultiHeadAttention,
+    RMSNorm,
     Sequential,
     SinusoidalPositionalEncoding,
 )
 from ._nn import attention as _attention  # noqa: F401  (its pages)
+from ._nn import norms as _norms  # noqa: F401  (its pages)
 from ._nn import recurrent as _recurrent  # noqa: F401  (its pages)
 from ._nn import relative as _relative  # noqa: F401  (its pages)
 from ._nn import transformer as _transformer  # noqa: F401  (its pages)
-from ._nn.layers import GELU, ReLU, Sigmoid, Softmax, Tanh
+from ._nn.layers import GELU, ReLU, Sigmoid, SiLU, Softmax, Tanh
 from ._nn.module import Parameter
 
 __all__ = [
     "GELU",
+    "GLU",
     "GRU",
     "LSTM",
     "Activation",
@@ -79,9 +83,11 @@ __all__ = [
     "MultiHeadAttention",
     "Parameter",
     "PositionalEncoding",
+    "RMSNorm",
     "ReLU",
     "RelativeMultiHeadAttention",
     "Sequential",
+    "SiLU",
     "Sigmoid",
     "SinusoidalPositionalEncoding",
     "Softmax",

@@ -292,6 +292,13 @@ BLOCKS = {
     "relu": (F.relu, [normal(7)]),
     "gelu": (F.gelu, [normal(7)]),
     "gelu~": (lambda x: F.gelu(x, approximate="tanh"), [normal(7)]),
+    "silu": (F.silu, [normal(7)]),
+    "quick_gelu": (F.quick_gelu, [normal(7)]),
+    "softplus": (F.softplus, [normal(7)]),
+    **{
+        f"glu {f}": (lambda x, f=f: F.glu(x, f), [normal(3, 6)])
+        for f in ("sigmoid", "silu", "gelu", "gelu_tanh", "relu", None)
+    },
     "matmul": (F.matmul, [normal(2, 3, 4), normal(2, 4, 5)]),
     "matmul shared": (F.matmul, [normal(2, 3, 4), normal(4, 5)]),
     "matmul broadcast": (F.matmul, [normal(3, 4), normal(2, 1, 4, 5)]),
@@ -299,6 +306,8 @@ BLOCKS = {
     "linear without bias": (F.linear, [normal(4), normal(5, 4)]),
     "linear relu": (lambda *p: F.linear(*p, activation="relu"), [normal(3, 4), normal(5, 4), normal(5)]),
     "linear gelu": (lambda *p: F.linear(*p, activation="gelu"), [normal(3, 4), normal(5, 4), normal(5)]),
+    "linear silu": (lambda *p: F.linear(*p, activation="silu"), [normal(3, 4), normal(5, 4), normal(5)]),
+    "linear gelu~": (lambda *p: F.linear(*p, activation="gelu_tanh"), [normal(3, 4), normal(5, 4)]),
     "sum": (lambda x: (x.sum() * x.sum(1), x.sum((0, 2), keepdims=True)), [normal(2, 3, 4)]),
     "mean": (lambda x: (x.mean() * x.mean(-1), x.mean((0, 2)) * 2.0), [normal(2, 3, 4)]),
     "max": (lambda x: (x.max() * 2.0, x.max(1) ** 2), [normal(2, 3, 4)]),
@@ -314,6 +323,8 @@ BLOCKS = {
     "log_softmax": (F.log_softmax, [normal(3, 5)]),
     "layer_norm": (F.layer_norm, [normal(2, 3, 5), normal(5), normal(5)]),
     "layer_norm plain": (F.layer_norm, [normal(3, 5)]),
+    "rms_norm": (F.rms_norm, [normal(2, 3, 5), normal(5)]),
+    "rms_norm plain": (F.rms_norm, [normal(3, 5)]),
     "batch_norm": (
         lambda x, w, b: F.batch_norm(x, w, b, None, None, training=True),
         [normal(3, 2, 4), normal(2), normal(2)],

@@ -14,7 +14,7 @@ def array(*shape, dtype=np.float64):
     return np.random.default_rng(0).standard_normal(shape).astype(dtype)
 
 
-@pytest.mark.parametrize("activation", ["relu", "gelu"])
+@pytest.mark.parametrize("activation", ["relu", "gelu", "gelu_tanh", "silu"])
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("length", SIZES)
 def test_against_reference(length, dtype, activation):
@@ -26,10 +26,15 @@ def test_against_reference(length, dtype, activation):
     )
 
 
-@pytest.mark.parametrize("activation", ["relu", "gelu"])
+@pytest.mark.parametrize("activation", ["relu", "gelu", "gelu_tanh", "silu"])
 def test_torch(torch, activation):
     ours = randomized(at.nn.FeedForward(6, 17, activation=activation, dtype="float64"))
-    act = {"relu": torch.nn.ReLU, "gelu": torch.nn.GELU}[activation]()
+    act = {
+        "relu": torch.nn.ReLU(),
+        "gelu": torch.nn.GELU(),
+        "gelu_tanh": torch.nn.GELU(approximate="tanh"),
+        "silu": torch.nn.SiLU(),
+    }[activation]
     theirs = torch.nn.Sequential(torch.nn.Linear(6, 17), act, torch.nn.Linear(17, 6)).double()
     names = {"linear1": "0", "linear2": "2"}
     assert_torch_agrees(
@@ -61,12 +66,7 @@ def test_dropout_is_for_training():
     [
         ((0, 8), {}, ValueError, "is 0 but must be 1 or more"),
         ((8, 0), {}, ValueError, "is 0 but must be 1 or more"),
-        (
-            (8, 8),
-            {"activation": "swish"},
-            ValueError,
-            "activation is 'swish' but must be 'relu', 'gelu'",
-        ),
+        ((8, 8), {"activation": "swish"}, ValueError, "activation is 'swish' but must be 'relu', 'gelu'"),
         ((8, 8), {"dropout": 1.5}, ValueError, "p is 1.5|dropout is 1.5"),
         ((8, "8"), {}, TypeError, "dff is a str"),
     ],

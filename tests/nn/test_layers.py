@@ -118,6 +118,7 @@ def test_pooling_flattening_and_activations():
         (nn.GELU, at.functional.gelu),
         (nn.Tanh, at.functional.tanh),
         (nn.Sigmoid, at.functional.sigmoid),
+        (nn.SiLU, at.functional.silu),
         (nn.Softmax, at.functional.softmax),
     ]:
         assert_same_bits(make()(x), function(x))

@@ -1,4 +1,4 @@
-"""relu, gelu, tanh, sigmoid, exp, log, sqrt: functions of one number."""
+"""relu, gelu, tanh, sigmoid, silu, quick_gelu, softplus, exp, log, sqrt: functions of one number."""
 
 import math
 
@@ -16,14 +16,14 @@ CASES = [case((3, 4)), case(()), case((2, 0, 3)), case((2, 1, 3, 1, 2)), *(case(
 LARGE = [case((7, 70000))]
 
 
-def unary(name, cases=CASES, large=LARGE, entrywise=True, **more):
+def unary(name, cases=CASES, large=LARGE, entrywise=True, torch=None, **more):
     return op_tests(
         name,
         "x",
         cases,
         large=large,
         errors=ERRORS,
-        torch=lambda torch, x: getattr(torch, name)(x),
+        torch=torch or (lambda torch, x: getattr(torch, name)(x)),
         entrywise=entrywise,
         **more,
     )
@@ -32,6 +32,9 @@ def unary(name, cases=CASES, large=LARGE, entrywise=True, **more):
 TestRelu = unary("relu", CASES)
 TestTanh = unary("tanh", CASES)
 TestSigmoid = unary("sigmoid", CASES)
+TestSilu = unary("silu", torch=lambda torch, x: torch.nn.functional.silu(x))
+TestQuickGelu = unary("quick_gelu", torch=lambda torch, x: x * torch.sigmoid(1.702 * x))
+TestSoftplus = unary("softplus", torch=lambda torch, x: torch.nn.functional.softplus(x))
 TestExp = unary("exp", [*CASES, case(between(-80, 80, 33)).but_not("central_differences")])
 TestLog = unary("log", [case(positive(*c.inputs[0])) for c in CASES], entrywise=False)
 TestSqrt = unary("sqrt", [case(positive(*c.inputs[0])) for c in CASES])
@@ -52,7 +55,7 @@ TestGelu = op_tests(
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(
     ("name", "options"),
-    [(n, {}) for n in ("relu", "tanh", "sigmoid", "log", "sqrt", "gelu")]
+    [(n, {}) for n in ("relu", "tanh", "sigmoid", "log", "sqrt", "gelu", "silu", "quick_gelu", "softplus")]
     + [("gelu", {"approximate": "tanh"})],
 )
 def test_every_magnitude(name, options, dtype):
@@ -65,7 +68,11 @@ def test_every_magnitude(name, options, dtype):
     y = getattr(at.functional, name)(tensor, **options)
     double = x.astype(np.float64)
     with np.errstate(all="ignore"):
-        assert_close(y, getattr(reference, name)(double, **options), entrywise=name not in ("log", "gelu"))
+        assert_close(
+            y,
+            getattr(reference, name)(double, **options),
+            entrywise=name not in ("log", "gelu", "silu", "quick_gelu"),
+        )
         y.backward(np.ones_like(x))
         (expected,) = getattr(reference, f"{name}_backward")(np.ones(x.shape), double, **options)
     assert_close(tensor.grad, expected, entrywise=name in ("relu", "log", "sqrt"))
@@ -93,6 +100,9 @@ def test_far_ends(dtype):
     np.testing.assert_array_equal(at.functional.sigmoid(x), [0, 0, 0, 1, 1, 1])
     np.testing.assert_array_equal(at.functional.tanh(x), [-1, -1, -1, 1, 1, 1])
     np.testing.assert_array_equal(at.functional.gelu(x[1:]), [0, 0, 800, x[4], np.inf])
+    np.testing.assert_array_equal(at.functional.silu(x[1:]), [0, 0, 800, x[4], np.inf])
+    np.testing.assert_array_equal(at.functional.quick_gelu(x[1:]), [0, 0, 800, x[4], np.inf])
+    np.testing.assert_array_equal(at.functional.softplus(x), [0, 0, 0, 800, x[4], np.inf])
     np.testing.assert_array_equal(at.functional.gelu(x[1:], approximate="tanh"), [0, 0, 800, x[4], np.inf])
 
 
@@ -108,10 +118,16 @@ def test_gelu_keeps_its_digits_in_the_lower_tail(dtype):
     assert (error <= 4 * rounding * np.finfo(dtype).eps).all()
 
 
-@pytest.mark.parametrize("approximate", ["none", "tanh"])
-def test_gelu_has_a_gradient_everywhere(approximate):
+@pytest.mark.parametrize("name", ["gelu", "silu", "quick_gelu", "softplus"])
+def test_a_gradient_everywhere(name):
+    x = at.tensor([-1e30, -1e4, -800.0, 800.0, 1e4, 1e30], requires_grad=True)
+    getattr(at.functional, name)(x).backward(np.ones(6))
+    np.testing.assert_array_equal(x.grad.numpy(), [0, 0, 0, 1, 1, 1])
+
+
+def test_gelu_with_tanh_has_a_gradient_everywhere():
     x = at.tensor([-1e30, -1e4, -40.0, 40.0, 1e4, 1e30], requires_grad=True)
-    at.functional.gelu(x, approximate=approximate).backward(np.ones(6))
+    at.functional.gelu(x, approximate="tanh").backward(np.ones(6))
     np.testing.assert_array_equal(x.grad.numpy(), [0, 0, 0, 1, 1, 1])
 
 

@@ -60,14 +60,20 @@ def gradients(function, inputs):
 
 
 @pytest.mark.parametrize("hidden", [48, 40, 33])
-@pytest.mark.parametrize("activation", ["relu", "gelu", None])
+@pytest.mark.parametrize("activation", ["relu", "gelu", "gelu_tanh", "silu", None])
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_is_its_parts(dtype, activation, hidden):
     """Also where the hidden width is no multiple of a vector: the same elements are dropped."""
 
     def apart(x, w1, b1, w2, b2, p):
         h = F.linear(x, w1, b1)
-        h = {"relu": F.relu, "gelu": F.gelu, None: lambda z: z}[activation](h)
+        h = {
+            "relu": F.relu,
+            "gelu": F.gelu,
+            "gelu_tanh": lambda z: F.gelu(z, approximate="tanh"),
+            "silu": F.silu,
+            None: lambda z: z,
+        }[activation](h)
         return F.linear(F.dropout(h, p, generator=at.Generator(3)), w2, b2)
 
     for p in (0.0, 0.4):
@@ -80,7 +86,7 @@ def test_is_its_parts(dtype, activation, hidden):
             assert_close(fused, part)
 
 
-@pytest.mark.parametrize("activation", ["relu", "gelu"])
+@pytest.mark.parametrize("activation", ["relu", "gelu", "gelu_tanh", "silu"])
 def test_reference(activation):
     x, w1, b1, w2, b2 = arrays(np.float64)
     got = gradients(lambda *a: F.feed_forward(*a, activation=activation), [x, w1, b1, w2, b2])

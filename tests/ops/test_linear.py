@@ -41,7 +41,7 @@ TestLinear = op_tests(
 )
 
 
-@pytest.mark.parametrize("activation", ["relu", "gelu"])
+@pytest.mark.parametrize("activation", ["relu", "gelu", "gelu_tanh", "silu"])
 @pytest.mark.parametrize("shape", [(1, 7, 5), (3, 100, 33), (40, 16, 64), (70, 600, 9)])
 def test_activation(shape, activation):
     """As the activation after it, forward and backward, whichever way the product is computed."""
@@ -49,21 +49,25 @@ def test_activation(shape, activation):
     draw = np.random.default_rng(0).standard_normal
     inputs = [draw((n, d_in)), draw((d_out, d_in)), draw(d_out)]
     results = []
+    apart = getattr(at.functional, activation.removesuffix("_tanh"))
+    options = {"approximate": "tanh"} if activation == "gelu_tanh" else {}
     for function in (
         lambda *a: at.functional.linear(*a, activation=activation),
-        lambda *a: getattr(at.functional, activation)(at.functional.linear(*a)),
+        lambda *a: apart(at.functional.linear(*a), **options),
     ):
         tensors = [at.tensor(x, requires_grad=True) for x in inputs]
         y = function(*tensors)
         y.backward(np.linspace(-1, 1, n * d_out).reshape(n, d_out))
         results.append([y.numpy(), *(t.grad.numpy() for t in tensors)])
         assert_same_bits(function(*inputs), y.numpy())  # without a tape too
-    for fused, apart in zip(*results, strict=True):
-        assert_close(fused, apart)
+    for fused, parts in zip(*results, strict=True):
+        assert_close(fused, parts)
 
 
 def test_activation_must_be_known():
-    with pytest.raises(ValueError, match="linear: activation is 'tanh' but must be 'relu', 'gelu' or None"):
+    with pytest.raises(
+        ValueError, match="linear: activation is 'tanh' but must be 'relu', 'gelu', 'gelu_tanh', 'silu' or"
+    ):
         at.functional.linear([[1.0]], [[1.0]], activation="tanh")
     with pytest.raises(TypeError, match="linear: activation is a bool"):
         at.functional.linear([[1.0]], [[1.0]], activation=True)

@@ -201,6 +201,13 @@ CASES: list[tuple[str, list[Any], dict[str, Any]]] = [
     ("dropout", [normal(3, 5)], {"keep_mask": some(3, 5), "p": 0.3}),
     ("dropout", [normal(3)], {"keep_mask": np.zeros(3, dtype=bool), "p": 1}),
     *((name, [normal(3, 5)], {}) for name in ("relu", "gelu", "tanh", "sigmoid", "exp")),
+    *((name, [normal(3, 5)], {}) for name in ("silu", "quick_gelu", "softplus")),
+    *(
+        ("glu", [normal(3, 8)], {"activation": f})
+        for f in ("sigmoid", "silu", "gelu", "gelu_tanh", "relu", None)
+    ),
+    ("rms_norm", [normal(2, 3, 7), positive(7)], {}),
+    ("rms_norm", [normal(3, 5), None], {"eps": 1e-3}),
     ("gelu", [normal(11)], {"approximate": "tanh"}),
     *((name, [positive(3, 1, 5)], {}) for name in ("log", "sqrt")),
     *(
@@ -353,7 +360,7 @@ CASES: list[tuple[str, list[Any], dict[str, Any]]] = [
             {"activation": activation},
         )
         for batch in [(2, 3), (1,)]
-        for activation in ("relu", "gelu")
+        for activation in ("relu", "gelu", "gelu_tanh", "silu")
     ),
     ("feed_forward_layer", [normal(2, 3, 4), network(4, 7)], {"activation": "gelu"}),
     *(

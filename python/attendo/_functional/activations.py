@@ -198,3 +198,135 @@ def sigmoid(x: "TensorLike") -> "Tensor | FloatArray":
     Source: cpp/ops/activations.cpp
     """
     return _core.sigmoid(x)
+
+
+@overload
+def silu(x: "Tensor") -> "Tensor": ...
+@overload
+def silu(x: "ArrayLike") -> "FloatArray": ...
+def silu(x: "TensorLike") -> "Tensor | FloatArray":
+    r"""x times its logistic function; also called swish.
+
+    Parameters
+    ----------
+    x : array_like or Tensor, any shape
+        float32 or float64.
+
+    Returns
+    -------
+    ndarray or Tensor, shape of x
+        Element by element; x itself is not changed.
+
+    Raises
+    ------
+    TypeError
+        When x is neither float32 nor float64.
+
+    Notes
+    -----
+    .. math:: y = x\,\sigma(x), \qquad dx = dy\,\bigl(\sigma(x) + x\,\sigma(x)\,(1 - \sigma(x))\bigr)
+
+    Cost: one exponential an element, and one for the backward pass.
+
+    References
+    ----------
+    Elfwing et al. 2018, eq. 3. Ramachandran et al. 2017.
+
+    Examples
+    --------
+    >>> import attendo as at
+    >>> at.functional.silu([-1.0, 0.0, 1.0]).round(4)
+    array([-0.2689,  0.    ,  0.7311])
+
+    Source: cpp/ops/activations.cpp
+    """
+    return _core.silu(x)
+
+
+@overload
+def quick_gelu(x: "Tensor") -> "Tensor": ...
+@overload
+def quick_gelu(x: "ArrayLike") -> "FloatArray": ...
+def quick_gelu(x: "TensorLike") -> "Tensor | FloatArray":
+    r"""The approximation of gelu by a logistic function that CLIP was trained with.
+
+    Parameters
+    ----------
+    x : array_like or Tensor, any shape
+        float32 or float64.
+
+    Returns
+    -------
+    ndarray or Tensor, shape of x
+        Element by element; x itself is not changed.
+
+    Raises
+    ------
+    TypeError
+        When x is neither float32 nor float64.
+
+    Notes
+    -----
+    .. math::
+
+        y = x\,\sigma(u), \qquad dx = dy\,\bigl(\sigma(u) + u\,\sigma(u)\,(1 - \sigma(u))\bigr), \qquad
+        u = 1.702\,x
+
+    Cost: one exponential an element, and one for the backward pass.
+
+    References
+    ----------
+    Hendrycks and Gimpel 2016, §2.
+
+    Examples
+    --------
+    >>> import attendo as at
+    >>> at.functional.quick_gelu([-1.0, 0.0, 1.0]).round(4)
+    array([-0.1542,  0.    ,  0.8458])
+
+    Source: cpp/ops/activations.cpp
+    """
+    return _core.quick_gelu(x)
+
+
+@overload
+def softplus(x: "Tensor") -> "Tensor": ...
+@overload
+def softplus(x: "ArrayLike") -> "FloatArray": ...
+def softplus(x: "TensorLike") -> "Tensor | FloatArray":
+    r"""A smooth positive part.
+
+    Parameters
+    ----------
+    x : array_like or Tensor, any shape
+        float32 or float64.
+
+    Returns
+    -------
+    ndarray or Tensor, shape of x
+        Element by element, above 0; x itself is not changed. No overflow for any x.
+
+    Raises
+    ------
+    TypeError
+        When x is neither float32 nor float64.
+
+    Notes
+    -----
+    .. math:: y = \log(1 + e^x) = \max(x, 0) + \log(1 + e^{-|x|}), \qquad dx = dy\;\sigma(x)
+
+    Cost: one exponential and one logarithm an element.
+
+    References
+    ----------
+    Dugas et al. 2001, eq. 2.
+
+    Examples
+    --------
+    >>> import attendo as at
+    >>> at.functional.softplus([-1000.0, 0.0, 1000.0]).round(4)
+    array([0.000e+00, 6.931e-01, 1.000e+03])
+
+    Source: cpp/ops/activations.cpp
+    """
+    return _core.softplus(x)

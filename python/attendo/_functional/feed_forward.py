@@ -21,7 +21,7 @@ def feed_forward(
     weight2: "TensorLike",
     bias2: "TensorLike | None",
     *,
-    activation: 'Literal["relu", "gelu"] | None' = "relu",
+    activation: 'Literal["relu", "gelu", "gelu_tanh", "silu"] | None' = "relu",
     dropout: float = 0.0,
     generator: "Generator | None" = None,
 ) -> "Tensor": ...
@@ -33,7 +33,7 @@ def feed_forward(
     weight2: "ArrayLike",
     bias2: "ArrayLike | None",
     *,
-    activation: 'Literal["relu", "gelu"] | None' = "relu",
+    activation: 'Literal["relu", "gelu", "gelu_tanh", "silu"] | None' = "relu",
     dropout: float = 0.0,
     generator: "Generator | None" = None,
 ) -> "FloatArray": ...
@@ -44,7 +44,7 @@ def feed_forward(
     weight2: "TensorLike",
     bias2: "TensorLike | None",
     *,
-    activation: 'Literal["relu", "gelu"] | None' = "relu",
+    activation: 'Literal["relu", "gelu", "gelu_tanh", "silu"] | None' = "relu",
     dropout: float = 0.0,
     generator: "Generator | None" = None,
 ) -> "Tensor | FloatArray":
@@ -59,7 +59,7 @@ def feed_forward(
     bias1 : array_like or Tensor, shape (hidden,), or None
     weight2 : array_like or Tensor, shape (out, hidden)
     bias2 : array_like or Tensor, shape (out,), or None
-    activation : "relu", "gelu" or None
+    activation : "relu", "gelu", "gelu_tanh", "silu" or None
     dropout : float
         Probability with which an element of the hidden layer is dropped, 0 to 1.
     generator : Generator, optional

@@ -19,7 +19,7 @@ def linear(
     weight: "TensorLike",
     bias: "TensorLike | None" = None,
     *,
-    activation: 'Literal["relu", "gelu"] | None' = None,
+    activation: 'Literal["relu", "gelu", "gelu_tanh", "silu"] | None' = None,
 ) -> "Tensor": ...
 @overload
 def linear(
@@ -27,7 +27,7 @@ def linear(
     weight: "Tensor",
     bias: "TensorLike | None" = None,
     *,
-    activation: 'Literal["relu", "gelu"] | None' = None,
+    activation: 'Literal["relu", "gelu", "gelu_tanh", "silu"] | None' = None,
 ) -> "Tensor": ...
 @overload
 def linear(
@@ -35,14 +35,14 @@ def linear(
     weight: "ArrayLike",
     bias: "ArrayLike | None" = None,
     *,
-    activation: 'Literal["relu", "gelu"] | None' = None,
+    activation: 'Literal["relu", "gelu", "gelu_tanh", "silu"] | None' = None,
 ) -> "FloatArray": ...
 def linear(
     x: "TensorLike",
     weight: "TensorLike",
     bias: "TensorLike | None" = None,
     *,
-    activation: 'Literal["relu", "gelu"] | None' = None,
+    activation: 'Literal["relu", "gelu", "gelu_tanh", "silu"] | None' = None,
 ) -> "Tensor | FloatArray":
     r"""Affine map of the last axis.
 
@@ -54,7 +54,7 @@ def linear(
         Of x's dtype.
     bias : array_like or Tensor, shape (out,), optional
         Of x's dtype.
-    activation : "relu", "gelu" or None
+    activation : "relu", "gelu", "gelu_tanh", "silu" or None
         Applied to the sums while they are in the cache: the same numbers as `gelu(linear(...))`, one pass
         over memory less.
 

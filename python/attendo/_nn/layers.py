@@ -491,7 +491,7 @@ class _Flatten:
 class _Activation:
     """A function of each element (softmax: of each row) as a layer without parameters.
 
-    Made by ``ReLU()``, ``GELU()``, ``Tanh()``, ``Sigmoid()`` and ``Softmax()``.
+    Made by ``ReLU()``, ``GELU()``, ``SiLU()``, ``Tanh()``, ``Sigmoid()`` and ``Softmax()``.
 
     Source: cpp/nn/layers.cpp
     """
@@ -574,6 +574,25 @@ def Sigmoid() -> Activation:
     Source: cpp/ops/activations.cpp
     """
     return _core._activation("Sigmoid")
+
+
+def SiLU() -> Activation:
+    r"""The layer of :math:`y = x\,\sigma(x)`: :func:`attendo.functional.silu`.
+
+    Returns
+    -------
+    Activation
+        Takes and gives any shape.
+
+    Examples
+    --------
+    >>> import attendo as at
+    >>> at.nn.SiLU()([-1.0, 1.0]).numpy().round(4)
+    array([-0.2689,  0.7311])
+
+    Source: cpp/ops/activations.cpp
+    """
+    return _core._activation("SiLU")
 
 
 def Softmax() -> Activation:

@@ -19,10 +19,16 @@ from .activations import (
     gelu_backward,
     log,
     log_backward,
+    quick_gelu,
+    quick_gelu_backward,
     relu,
     relu_backward,
     sigmoid,
     sigmoid_backward,
+    silu,
+    silu_backward,
+    softplus,
+    softplus_backward,
     sqrt,
     sqrt_backward,
     tanh,
@@ -57,6 +63,7 @@ from .encoder_layer import encoder, encoder_backward, encoder_layer, encoder_lay
 from .feed_forward import feed_forward, feed_forward_backward, feed_forward_layer, feed_forward_layer_backward
 from .gemm import gemm
 from .general import general, general_backward
+from .glu import glu, glu_backward
 from .gru import gru, gru_backward
 from .int8_attention import int8_attention, int8_attention_backward
 from .kernel import kernel, kernel_backward
@@ -101,6 +108,7 @@ from .reduce import max, max_backward, mean, mean_backward, sum, sum_backward
 from .relative_bias import relative_bias, relative_bias_backward, relative_shift, relative_shift_backward
 from .relative_position import relative_position, relative_position_backward
 from .residual_norm import residual_norm, residual_norm_backward
+from .rms_norm import rms_norm, rms_norm_backward
 from .rotary import inverse_frequencies, rotary, rotary_backward
 from .scaled_dot_product import (
     scaled_dot_product,
@@ -197,6 +205,8 @@ __all__ = [
     "gemm",
     "general",
     "general_backward",
+    "glu",
+    "glu_backward",
     "gru",
     "gru_backward",
     "int8_attention",
@@ -259,6 +269,8 @@ __all__ = [
     "project_rows_backward",
     "qk_norm",
     "qk_norm_backward",
+    "quick_gelu",
+    "quick_gelu_backward",
     "relative_bias",
     "relative_bias_backward",
     "relative_position",
@@ -272,6 +284,8 @@ __all__ = [
     "reshape_backward",
     "residual_norm",
     "residual_norm_backward",
+    "rms_norm",
+    "rms_norm_backward",
     "rms_normalize",
     "rms_normalize_backward",
     "rotary",
@@ -292,11 +306,15 @@ __all__ = [
     "sgd_step",
     "sigmoid",
     "sigmoid_backward",
+    "silu",
+    "silu_backward",
     "sinusoidal_positional_encoding",
     "slice",
     "slice_backward",
     "softmax",
     "softmax_backward",
+    "softplus",
+    "softplus_backward",
     "split_heads",
     "sqrt",
     "sqrt_backward",

@@ -7,12 +7,16 @@
                    u = √(2/π) (x + 0.044715 x³)               u' = √(2/π) (1 + 3·0.044715 x²)
   tanh             tanh x                                     dy (1 - y²)
   sigmoid          1 / (1 + exp(-x))                          dy y (1 - y)
+  silu             x σ(x)                                     dy (σ(x) + x σ(x) (1 - σ(x)))
+  quick_gelu       x σ(u),  u = 1.702 x                       dy (σ(u) + u σ(u) (1 - σ(u)))
+  softplus         log(1 + exp(x))                            dy σ(x)
   exp              exp x                                      dy y
   log              log x                                      dy / x
   sqrt             √x                                         dy / (2 y)
 
 x, y, dx, dy: any shape, all the same.
-Hendrycks and Gimpel 2016 (gelu); articles 000 §5.2 (relu), 004 §5.3.2 (tanh).
+Hendrycks and Gimpel 2016 (gelu, quick_gelu); Elfwing et al. 2018 (silu); Dugas et al. 2001 (softplus);
+articles 000 §5.2 (relu), 004 §5.3.2 (tanh).
 """
 
 import math
@@ -84,6 +88,41 @@ def sigmoid(x: Array) -> Array:
 def sigmoid_backward(d_y: Array, x: Array) -> tuple[Array]:
     """d_y y (1 - y), with 1 - y = sigmoid(-x) so that nothing cancels."""
     d_x: Array = d_y * sigmoid(x) * sigmoid(-x)
+    return (d_x,)
+
+
+def silu(x: Array) -> Array:
+    """x σ(x)."""
+    y: Array = x * sigmoid(x)
+    return y
+
+
+def silu_backward(d_y: Array, x: Array) -> tuple[Array]:
+    """d_y (σ + x σ (1 - σ)), with 1 - σ(x) = σ(-x) so that nothing cancels."""
+    d_x: Array = d_y * sigmoid(x) * (1 + x * sigmoid(-x))
+    return (d_x,)
+
+
+def quick_gelu(x: Array) -> Array:
+    """x σ(1.702 x)."""
+    y: Array = x * sigmoid(1.702 * x)
+    return y
+
+
+def quick_gelu_backward(d_y: Array, x: Array) -> tuple[Array]:
+    """That of silu at u = 1.702 x, whose two factors 1.702 cancel."""
+    return silu_backward(d_y, 1.702 * x)
+
+
+def softplus(x: Array) -> Array:
+    """log(1 + exp(x)), written with exp(-|x|) so that nothing overflows."""
+    y: Array = np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+    return y
+
+
+def softplus_backward(d_y: Array, x: Array) -> tuple[Array]:
+    """d_y σ(x)."""
+    d_x: Array = d_y * sigmoid(x)
     return (d_x,)
 
 

@@ -3,22 +3,32 @@
   forward    h = x W₁ᵀ + b₁      a = f(h)      y = a W₂ᵀ + b₂
   backward   da, dW₂, db₂ = linear_backward(dy)      dh = da f'(h)      dx, dW₁, db₁ = linear_backward(dh)
 
-x, y: (..., L, d)  W₁: (dff, d)  b₁: (dff,)  W₂: (d, dff)  b₂: (d,)  h, a: (..., L, dff).  f is relu or gelu.
+x, y: (..., L, d)  W₁: (dff, d)  b₁: (dff,)  W₂: (d, dff)  b₂: (d,)  h, a: (..., L, dff).  f is relu, gelu,
+its form with tanh or silu.
 Parameters of the layer: linear1.weight, linear1.bias, linear2.weight, linear2.bias.
 Vaswani et al. 2017, eq. 2; article 003 §5.2.
 """
 
 from ._types import Array, Parameters
-from .activations import gelu, gelu_backward, relu, relu_backward
+from .activations import gelu, gelu_backward, relu, relu_backward, silu, silu_backward
 from .linear import linear, linear_backward
 
 
 def _activate(h: Array, activation: str) -> Array:
-    return relu(h) if activation == "relu" else gelu(h)
+    if activation == "gelu_tanh":
+        return gelu(h, "tanh")
+    return {"relu": relu, "gelu": gelu, "silu": silu}[activation](h)
+
+
+def _activate_backward(d_a: Array, h: Array, activation: str) -> Array:
+    if activation == "gelu_tanh":
+        return gelu_backward(d_a, h, "tanh")[0]
+    backward = {"relu": relu_backward, "gelu": gelu_backward, "silu": silu_backward}[activation]
+    return backward(d_a, h)[0]
 
 
 def feed_forward(x: Array, w_1: Array, b_1: Array, w_2: Array, b_2: Array, activation: str = "relu") -> Array:
-    """x (..., L, d) -> (..., L, d); activation is "relu" or "gelu"."""
+    """x (..., L, d) -> (..., L, d); activation: "relu", "gelu", "gelu_tanh", "silu"."""
     a = _activate(linear(x, w_1, b_1), activation)  # (..., L, dff)
     return linear(a, w_2, b_2)
 
@@ -29,7 +39,7 @@ def feed_forward_backward(
     """d_y (..., L, d) -> d_x, d_w_1, d_b_1, d_w_2, d_b_2."""
     h = linear(x, w_1, b_1)  # (..., L, dff)
     d_a, d_w_2, d_b_2 = linear_backward(d_y, _activate(h, activation), w_2, b_2)
-    (d_h,) = relu_backward(d_a, h) if activation == "relu" else gelu_backward(d_a, h)
+    d_h = _activate_backward(d_a, h, activation)
     d_x, d_w_1, d_b_1 = linear_backward(d_h, x, w_1, b_1)
     assert d_b_1 is not None and d_b_2 is not None  # both layers have a bias
     return d_x, d_w_1, d_b_1, d_w_2, d_b_2
