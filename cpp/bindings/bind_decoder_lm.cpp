@@ -26,7 +26,13 @@ auto parse(Object vocab_size, Object d_model, Object num_heads, Object num_layer
   keywords.take("tie_weights", o.tie_weights);
   keywords.take("head_bias", o.head_bias);
   keywords.take("scale_embeddings", o.scale_embeddings);
-  keywords.take_size("window", o.window);
+  py::object window = py::none();
+  keywords.take("window", window);
+  if (has_length(window)) {
+    for (const py::handle one : window) o.windows.push_back(one.is_none() ? 0 : index_arg(kOp, "window", one));
+  } else {
+    keywords.take_size("window", o.layer.window);
+  }
   const auto seed = keywords.take_seed();
   keywords.end();
   return Made{std::tuple(o), seed};
@@ -42,7 +48,8 @@ py::dict config(const DecoderLM& self) {
   put_rotary(d, o.rotary);
   if (!o.head_bias) d["head_bias"] = false;
   if (!o.scale_embeddings) d["scale_embeddings"] = false;
-  if (o.window > 0) d["window"] = o.window;
+  if (o.layer.window > 0) d["window"] = o.layer.window;
+  if (!o.windows.empty()) d["window"] = py::cast(o.windows);
   return d;
 }
 

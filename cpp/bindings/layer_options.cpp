@@ -57,6 +57,7 @@ void take_layer_options(Keywords& keywords, nn::LayerOptions& o) {
   keywords.take("norm_eps", o.norm_eps);
   keywords.take("bias", o.bias);
   keywords.take("qkv_bias", o.qkv_bias);
+  keywords.take("out_bias", o.out_bias);
   keywords.take_size("num_kv_heads", o.num_kv_heads);
   keywords.take_size("head_dim", o.head_dim);
   keywords.take("attention_scale", o.scale);
@@ -78,6 +79,7 @@ void put_layer_options(py::dict& config, const nn::LayerOptions& o) {
   if (o.norm_eps != plain.norm_eps) config["norm_eps"] = o.norm_eps;
   if (o.bias != plain.bias) config["bias"] = o.bias;
   if (o.qkv_bias) config["qkv_bias"] = *o.qkv_bias;
+  if (o.out_bias) config["out_bias"] = *o.out_bias;
   if (o.num_kv_heads != 0) config["num_kv_heads"] = o.num_kv_heads;
   if (o.head_dim != 0) config["head_dim"] = o.head_dim;
   if (o.scale) config["attention_scale"] = *o.scale;

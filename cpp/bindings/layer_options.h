@@ -37,6 +37,7 @@ class Keywords {
       into = value;
     });
   }
+  void take(const char* name, py::object& into) { use(name, [&](auto x) { into = x; }); }
   // The same, and 1 or more: 0 stands for "not given" in C++, and is refused here.
   void take_size(const char* name, Index& into);
   std::optional<std::uint64_t> take_seed();
@@ -57,7 +58,7 @@ class Keywords {
   std::set<std::string> names_;
 };
 
-// dropout, activation, norm_first, dtype, norm, norm_eps, bias, qkv_bias, num_kv_heads, head_dim, attention_scale, qk_norm
+// dropout, activation, norm_first, dtype, norm, norm_eps, bias, qkv_bias, out_bias, num_kv_heads, head_dim, attention_scale, qk_norm
 void take_layer_options(Keywords& keywords, nn::LayerOptions& options);
 // rotary_dim, rotary_base, rotary_frequencies, rotary_interleaved
 void take_rotary(Keywords& keywords, nn::Rotary& rotary);

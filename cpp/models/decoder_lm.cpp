@@ -31,7 +31,12 @@ DecoderLM::DecoderLM(const DecoderLMOptions& o) : o_(o) {
     value_error("DecoderLM: d_model is ", layer.d_model, " but must be a multiple of num_heads, which is ",
                 layer.num_heads);
   }
-  if (o.window < 0) value_error("DecoderLM: window is ", o.window, " but must be 1 or more");
+  for (const Index window : o.windows) {
+    if (window < 0) value_error("DecoderLM: window holds ", window, " but must hold numbers of 1 or more, 0 for none");
+  }
+  if (!o.windows.empty() && static_cast<Index>(o.windows.size()) != o.num_layers) {
+    value_error("DecoderLM: window has ", o.windows.size(), " entries but num_layers is ", o.num_layers);
+  }
   const Index d = layer.d_model;
   if (o.positions == "sinusoidal") {
     position_ = std::make_shared<nn::SinusoidalPositionalEncoding>(d, o.max_len, layer.dtype);
@@ -46,7 +51,7 @@ DecoderLM::DecoderLM(const DecoderLMOptions& o) : o_(o) {
   const double deviation = 1.0 / std::sqrt(static_cast<double>(d));
   embedding_ = std::make_shared<nn::Embedding>(o.vocab_size, d, kNoPadding, layer.dtype, deviation);
   dropout_ = std::make_shared<nn::Dropout>(layer.dropout);
-  decoder_ = std::make_shared<nn::Encoder>(o.num_layers, layer);
+  decoder_ = std::make_shared<nn::Encoder>(o.num_layers, layer, o.windows);
   register_module("embedding", embedding_);
   if (position_) register_module("position", position_);
   register_module("dropout", dropout_);
@@ -84,7 +89,6 @@ Tensor DecoderLM::logits(const Tensor& x) {
 AttentionOptions DecoderLM::causal() const {
   AttentionOptions options;
   options.causal = true;
-  if (o_.window > 0) options.left = o_.window - 1;
   return options;
 }
 

@@ -13,7 +13,7 @@ struct DecoderLMOptions {
   bool tie_weights = false;
   bool head_bias = true;         // of the layer to the vocabulary, where the weights are not tied
   bool scale_embeddings = true;  // by √d
-  Index window = 0;              // keys that a position sees, itself included; 0: all before it
+  std::vector<Index> windows{};  // of every layer, in place of that of the options; or none at all
 };
 
 // What a model of one stack gives: logits, and on request what led to them.

@@ -14,13 +14,14 @@ namespace attendo::nn {
 MultiHeadOptions LayerOptions::attention() const {
   MultiHeadOptions a;
   a.d_model = d_model, a.num_heads = num_heads, a.num_kv_heads = num_kv_heads, a.head_dim = head_dim;
-  a.dropout = dropout, a.bias = qkv_bias.value_or(bias), a.out_bias = bias;
+  a.dropout = dropout, a.bias = qkv_bias.value_or(bias), a.out_bias = out_bias.value_or(bias);
   a.scale = scale, a.qk_norm = qk_norm, a.qk_norm_eps = norm_eps, a.rotary = rotary, a.dtype = dtype;
   return a;
 }
 
 EncoderLayer::EncoderLayer(const LayerOptions& o)
     : norm_first_(o.norm_first),
+      window_(o.window),
       self_attn_(std::make_shared<MultiHeadAttention>(o.attention())),
       feed_forward_(std::make_shared<FeedForward>(o.d_model, o.dff, o.dropout, o.activation, o.dtype, o.bias)),
       norm1_(o.make_norm()),
@@ -35,16 +36,21 @@ EncoderLayer::EncoderLayer(const LayerOptions& o)
   register_module("dropout2", dropout2_);
 }
 
+AttentionOptions EncoderLayer::with_window(AttentionOptions options) const {
+  if (window_ > 0) options.left = std::min(window_ - 1, options.left.value_or(window_ - 1));
+  return options;
+}
+
 AttentionResult EncoderLayer::operator()(const Tensor& x, const AttentionOptions& options, bool return_weights) {
   check_input("EncoderLayer", "x", x, 3, self_attn_->d_model(), self_attn_->dtype());
   AttentionResult result;
   if (norm_first_) {
     const Tensor n = norm1_(x);
-    result = (*self_attn_)(n, n, n, options, return_weights);
+    result = (*self_attn_)(n, n, n, with_window(options), return_weights);
     const ResidualNorm a = norm2_(x, result.out, *dropout1_, true);
     result.out = add(a.sum, (*dropout2_)((*feed_forward_)(a.out)));
   } else {
-    result = (*self_attn_)(x, x, x, options, return_weights);
+    result = (*self_attn_)(x, x, x, with_window(options), return_weights);
     const Tensor a = norm1_(x, result.out, *dropout1_).out;
     result.out = norm2_(a, (*feed_forward_)(a), *dropout2_).out;
   }
@@ -53,10 +59,10 @@ AttentionResult EncoderLayer::operator()(const Tensor& x, const AttentionOptions
 
 Tensor EncoderLayer::step(const Tensor& x, KVCache& cache, const AttentionOptions& options, const Tensor& counts) {
   if (norm_first_) {
-    const Tensor a = add(x, self_attn_->step(norm1_(x), cache, options, counts));
+    const Tensor a = add(x, self_attn_->step(norm1_(x), cache, with_window(options), counts));
     return add(a, (*feed_forward_)(norm2_(a)));
   }
-  const Tensor a = norm1_(add(x, self_attn_->step(x, cache, options, counts)));
+  const Tensor a = norm1_(add(x, self_attn_->step(x, cache, with_window(options), counts)));
   return norm2_(add(a, (*feed_forward_)(a)));
 }
 
@@ -65,11 +71,13 @@ void check_num_layers(const char* stack, Index num_layers) {
     value_error(stack, ": num_layers is ", num_layers, " but must be 0 to 10000");
 }
 
-Encoder::Encoder(Index num_layers, const LayerOptions& o) {
+Encoder::Encoder(Index num_layers, const LayerOptions& o, const std::vector<Index>& windows) {
   check_num_layers("Encoder", num_layers);
   std::vector<std::shared_ptr<Module>> modules;
   for (Index i = 0; i < num_layers; ++i) {
-    layers_.push_back(std::make_shared<EncoderLayer>(o));
+    LayerOptions one = o;
+    if (!windows.empty()) one.window = windows[static_cast<size_t>(i)];
+    layers_.push_back(std::make_shared<EncoderLayer>(one));
     modules.push_back(layers_.back());
   }
   register_module("layers", std::make_shared<ModuleList>(modules));

@@ -16,12 +16,13 @@ struct LayerOptions {
 
   std::string norm = "layer";  // or 'rms'
   double norm_eps = 1e-5;
-  bool bias = true;                   // of every linear layer,
-  std::optional<bool> qkv_bias = {};  // but for those before attention
+  bool bias = true;                             // of every linear layer,
+  std::optional<bool> qkv_bias = {}, out_bias = {};  // but for those before attention, and the one behind it
   Index num_kv_heads = 0, head_dim = 0;
   std::optional<double> scale = {};  // of the scores
   bool qk_norm = false;
   std::optional<Rotary> rotary = {};
+  Index window = 0;  // keys that a position of a causal sequence sees, itself included; 0: all before it
 
   MultiHeadOptions attention() const;
   BlockNorm make_norm() const { return BlockNorm(norm, d_model, norm_eps, dtype); }
@@ -41,7 +42,10 @@ class EncoderLayer : public Module {
   std::string extra_repr() const override { return norm_first_ ? "norm_first=True" : ""; }
 
  private:
+  AttentionOptions with_window(AttentionOptions options) const;
+
   bool norm_first_;
+  Index window_;
   std::shared_ptr<MultiHeadAttention> self_attn_;
   std::shared_ptr<FeedForward> feed_forward_;
   BlockNorm norm1_, norm2_;
@@ -65,7 +69,8 @@ struct StackResult {
 
 class Encoder : public Module {
  public:
-  Encoder(Index num_layers, const LayerOptions& o);
+  // windows: one for each layer in place of that of the options; or none at all.
+  Encoder(Index num_layers, const LayerOptions& o, const std::vector<Index>& windows = {});
   StackResult operator()(const Tensor& x, const AttentionOptions& options, Wanted wanted);
   StackResult operator()(const Tensor& x, const AttentionOptions& options, bool return_weights) {
     return (*this)(x, options, Wanted{return_weights, false});

@@ -411,8 +411,8 @@ class _EncoderLayer:
         Its epsilon.
     bias : bool
         Biases in the linear layers.
-    qkv_bias : bool, optional
-        In those before attention; as ``bias`` when not given.
+    qkv_bias, out_bias : bool, optional
+        In those before attention, and in the one behind it; as ``bias`` when not given.
     num_kv_heads, head_dim : int, optional
     attention_scale : float, optional
     qk_norm, rotary : bool
@@ -473,6 +473,7 @@ class _EncoderLayer:
         norm_eps: float = 1e-5,
         bias: bool = True,
         qkv_bias: bool | None = None,
+        out_bias: bool | None = None,
         num_kv_heads: int | None = None,
         head_dim: int | None = None,
         attention_scale: float | None = None,
@@ -557,6 +558,7 @@ class _Encoder:
         norm_eps: float = 1e-5,
         bias: bool = True,
         qkv_bias: bool | None = None,
+        out_bias: bool | None = None,
         num_kv_heads: int | None = None,
         head_dim: int | None = None,
         attention_scale: float | None = None,
@@ -651,6 +653,7 @@ class _DecoderLayer:
         norm_eps: float = 1e-5,
         bias: bool = True,
         qkv_bias: bool | None = None,
+        out_bias: bool | None = None,
         num_kv_heads: int | None = None,
         head_dim: int | None = None,
         attention_scale: float | None = None,
@@ -747,6 +750,7 @@ class _Decoder:
         norm_eps: float = 1e-5,
         bias: bool = True,
         qkv_bias: bool | None = None,
+        out_bias: bool | None = None,
         num_kv_heads: int | None = None,
         head_dim: int | None = None,
         attention_scale: float | None = None,

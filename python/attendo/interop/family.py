@@ -15,7 +15,12 @@ from .config import Config
 from .entries import Entry
 
 # model_type in config.json → the module in families/ that has its Family, as FAMILY.
-_MODULES: dict[str, str] = {}
+_MODULES: dict[str, str] = {
+    "llama": "llama",
+    "mistral": "llama",
+    "qwen2": "llama",
+    "qwen3": "llama",
+}
 _REGISTERED: dict[str, Family] = {}
 
 

@@ -8,6 +8,8 @@ from .._pages import page
 from ._output import ModelOutput
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
@@ -44,7 +46,7 @@ class _DecoderLM:
         positions.
     tie_weights : bool
         The logits are products with the embeddings themselves, with no weight or bias of their own.
-    num_kv_heads, head_dim, attention_scale, bias, qkv_bias, qk_norm, norm, norm_eps
+    num_kv_heads, head_dim, attention_scale, bias, qkv_bias, out_bias, qk_norm, norm, norm_eps
         Of the layers: see :class:`attendo.nn.EncoderLayer`.
     rotary_base, rotary_dim, rotary_frequencies, rotary_interleaved
         With ``positions="rotary"``: see :class:`attendo.nn.MultiHeadAttention`.
@@ -52,8 +54,9 @@ class _DecoderLM:
         The layer to the vocabulary has a bias.
     scale_embeddings : bool
         Embeddings are multiplied by :math:`\\sqrt d`.
-    window : int, optional
-        A position sees so many keys, itself included; all before it when not given.
+    window : int or sequence of int, optional
+        A position sees so many keys, itself included; all before it when not given. A sequence has one
+        number for each layer, 0 or None for all.
     dtype : {"float32", "float64"}
         Of all parameters.
     seed : int, optional
@@ -140,6 +143,7 @@ class _DecoderLM:
         attention_scale: float | None = None,
         bias: bool = True,
         qkv_bias: bool | None = None,
+        out_bias: bool | None = None,
         qk_norm: bool = False,
         norm: Literal["layer", "rms"] = "layer",
         norm_eps: float = 1e-5,
@@ -149,7 +153,7 @@ class _DecoderLM:
         rotary_interleaved: bool = False,
         head_bias: bool = True,
         scale_embeddings: bool = True,
-        window: int | None = None,
+        window: "int | Sequence[int | None] | None" = None,
         dtype: "FloatDType" = "float32",
         seed: int | None = None,
     ) -> None: ...
