@@ -20,6 +20,7 @@ array([[1.  , 0.  , 0.  ],
 :mod:`nn`                 layers, and :class:`nn.Module` to write your own
 :mod:`models`             whole networks: the Transformer
 :mod:`train`              the Trainer, with :mod:`losses`, :mod:`optim`, :mod:`schedules` and :mod:`callbacks`
+:mod:`text`               words and subwords as numbers, padding
 :mod:`interop`            checkpoints of other programs
 :mod:`viz`                pictures of attention and training
 :mod:`reference`          every formula in plain NumPy
@@ -81,14 +82,15 @@ __all__ = [
     "score_mods",
     "set_num_threads",
     "tensor",
+    "text",
     "train",
     "viz",
 ]
 
 if TYPE_CHECKING:
-    from . import interop, reference, score_mods, viz
+    from . import interop, reference, score_mods, text, viz
 else:  # read on first use: nothing in them is needed to compute
-    __getattr__ = lazy_modules(__name__, ("interop", "reference", "score_mods", "viz"))
+    __getattr__ = lazy_modules(__name__, ("interop", "reference", "score_mods", "text", "viz"))
 
 
 def __dir__() -> list[str]:

@@ -1,0 +1,1 @@
+"""What :mod:`attendo.text` is made of."""
