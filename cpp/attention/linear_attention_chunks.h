@@ -21,6 +21,7 @@
 #include "core/memory.h"
 #include "kernels/attention.h"
 #include "kernels/gemm.h"
+#include "kernels/gemv.h"
 #include "kernels/rows.h"
 
 namespace attendo {
@@ -248,8 +249,12 @@ class LinearChunks {
           T* row = moved_ + j * dp_;
           for (Index i = 0; i < d_; ++i) row[i] *= alpha[i];
         }
-        kernels::gemm_kernels<T>().run_dot(y + t * d_, d_, 1, moved_, dp_, t + 1, d_, x + t * chunk_, chunk_, false,
-                                           nullptr);
+        kernels::GemvTask<T> row;
+        row.m = 1, row.n = t + 1, row.k = d_;
+        row.x = y + t * d_, row.x_row = d_;
+        row.w = moved_, row.w_row = dp_;
+        row.y = x + t * chunk_, row.y_row = chunk_;
+        kernels::gemv_kernels<T>().run(row);
       }
     } else {
       product(x, chunk_, y, d_, 1, packed_, 0, rows_, rows_, d_, false);

@@ -22,8 +22,9 @@ constexpr const char* kOp = "MultiHeadAttention";
 
 void check_input(const char* name, const Tensor& x, Index features, const Tensor& query, const Tensor& weight) {
   check_float(kOp, name, x);
-  if (x.dtype() != weight.dtype()) {
-    type_error(kOp, ": ", name, " has dtype ", dtype_name(x.dtype()), " but the layer is ", dtype_name(weight.dtype()));
+  if (x.dtype() != float_dtype(weight)) {
+    type_error(kOp, ": ", name, " has dtype ", dtype_name(x.dtype()), " but the layer is ",
+               dtype_name(float_dtype(weight)));
   }
   check_rank(kOp, name, x, 3, "(batch, length, features)");
   if (x.dim(2) != features) value_error(kOp, ": ", name, " has ", x.dim(2), " features but must have ", features);

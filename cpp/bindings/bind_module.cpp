@@ -1,4 +1,5 @@
 #include "bindings/convert.h"
+#include "ops/linear_int8.h"
 
 namespace attendo::bindings {
 namespace {
@@ -92,15 +93,26 @@ py::object get_attribute(const py::object& self, const std::string& name) {
   throw py::error_already_set();
 }
 
+constexpr const char* kScales = "_scales";  // behind the name of an int8 parameter
+
 py::dict state_dict(const Module& m) {
   py::dict out;
-  for (const auto& [name, value] : m.named_parameters()) out[py::str(name)] = to_numpy(value.clone(), true);
+  for (const auto& [name, value] : m.named_parameters()) {
+    out[py::str(name)] = to_numpy(value.clone(), true);
+    if (value.scales()) out[py::str(name + kScales)] = to_numpy(value.scales().clone(), true);
+  }
   for (const auto& [name, value] : m.named_buffers()) out[py::str(name)] = to_numpy(value.clone(), true);
   return out;
 }
 
 py::tuple load_state_dict(const Module& m, const py::dict& state, bool strict) {
-  std::vector<Module::NamedTensor> own = m.named_parameters();
+  std::vector<Module::NamedTensor> own;
+  for (const auto& [name, value] : m.named_parameters()) {
+    own.emplace_back(name, value);
+    if (value.scales() && (state.contains(name + kScales) || !state.contains(name))) {
+      own.emplace_back(name + kScales, value.scales());
+    }
+  }
   for (const auto& buffer : m.named_buffers()) own.push_back(buffer);
   std::vector<std::string> missing, unexpected;
   for (const auto& [name, value] : own) {
@@ -125,8 +137,34 @@ py::tuple load_state_dict(const Module& m, const py::dict& state, bool strict) {
   std::vector<std::pair<Tensor, Tensor>> writes;
   for (const auto& [name, value] : own) {
     if (!state.contains(name)) continue;
-    Tensor x = to_tensor(state[py::str(name)], "load_state_dict", name.c_str(), Want::kFloat, Memory::kBorrow);
+    const py::object given = state[py::str(name)];
+    const bool rounded = is_int8(given);
+    if (rounded && value.dtype() != DType::kInt8) {
+      type_error("load_state_dict: ", name, " has dtype int8 but the module is ", dtype_name(value.dtype()),
+                 ": call its to_int8() first");
+    }
+    if (rounded && !state.contains(name + kScales)) {
+      value_error("load_state_dict: ", name, " has dtype int8 but there is no ", name + kScales);
+    }
+    if (rounded) {
+      const Tensor x = int8_arg("load_state_dict", name.c_str(), given);
+      check_shape("load_state_dict", name.c_str(), x, value.shape());
+      writes.emplace_back(value, x);
+      continue;
+    }
+    Tensor x = to_tensor(given, "load_state_dict", name.c_str(), Want::kFloat, Memory::kBorrow);
     check_float("load_state_dict", name.c_str(), x);
+    if (value.dtype() == DType::kInt8) {
+      check_shape("load_state_dict", name.c_str(), x, value.shape());
+      if (state.contains(name + kScales)) {
+        type_error("load_state_dict: ", name, " has dtype ", dtype_name(x.dtype()), " but ", name + kScales,
+                   " is there, so that it must be int8");
+      }
+      const Tensor matrix = quantize_int8(x.to(value.scales().dtype()));
+      writes.emplace_back(value, matrix);
+      writes.emplace_back(value.scales(), matrix.scales());
+      continue;
+    }
     check_shape("load_state_dict", name.c_str(), x, value.shape());
     // A Tensor may be a parameter of this module that is itself about to be written.
     writes.emplace_back(value, x.dtype() == value.dtype() ? x.clone() : x.to(value.dtype()));
@@ -275,6 +313,13 @@ void bind_module(py::module_& m) {
       },
       py::arg("state"), py::arg("strict") = true,
       "Write values by name; gives the names that were missing and those that were not expected.");
+  cls.def(
+      "to_int8",
+      [](const py::object& self) {
+        self_module(self).to_int8();
+        return self;
+      },
+      "Hold the matrices of linear layers, attention and embeddings in eight bits.");
   cls.def("zero_grad", [](const py::object& self) { self_module(self).zero_grad(); }, "Forget all gradients.");
   cls.def(
       "requires_grad_",

@@ -102,12 +102,31 @@ Tensor to_tensor(py::handle object, const char* op, const char* arg, Want want, 
   return Tensor::borrow(std::move(held), shape, *dtype);
 }
 
+bool is_int8(py::handle object) {
+  return py::isinstance<py::array>(object) &&
+         py::reinterpret_borrow<py::array>(object).dtype().equal(py::dtype::of<std::int8_t>());
+}
+
+Tensor int8_arg(const char* op, const char* arg, py::handle object) {
+  if (!is_int8(object)) type_error(op, ": ", arg, " is a ", type_of(object), " but must be an array of int8");
+  const py::array array = numpy().attr("ascontiguousarray")(object);
+  if (array.ndim() > kMaxRank) {
+    value_error(op, ": ", arg, " has ", array.ndim(), " axes but at most ", kMaxRank, " are supported");
+  }
+  Shape shape;
+  for (py::ssize_t i = 0; i < array.ndim(); ++i) shape.push_back(array.shape(i));
+  const Tensor out = Tensor::empty(shape, DType::kInt8);
+  std::memcpy(out.raw(), array.data(), out.bytes());
+  return out;
+}
+
 py::dtype numpy_dtype(DType dtype) {
   switch (dtype) {
     case DType::kFloat32: return py::dtype::of<float>();
     case DType::kFloat64: return py::dtype::of<double>();
     case DType::kInt64: return py::dtype::of<std::int64_t>();
     case DType::kBool: return py::dtype::of<bool>();
+    case DType::kInt8: return py::dtype::of<std::int8_t>();
   }
   throw std::logic_error("unknown dtype");
 }

@@ -74,6 +74,10 @@ Tensor to_tensor(py::handle object, const char* op, const char* arg, Want want, 
 
 bool is_tensor(py::handle object);
 
+// A copy of an array of eight-bit numbers, which to_tensor would widen; without scales.
+Tensor int8_arg(const char* op, const char* arg, py::handle object);
+bool is_int8(py::handle object);
+
 // A NumPy array on the tensor's own memory.
 py::array to_numpy(const Tensor& x, bool writeable);
 
@@ -206,6 +210,7 @@ void bind_core(py::module_& m);
 void bind_ops(py::module_& m);
 void bind_attention(py::module_& m);
 void bind_module(py::module_& m);
+void bind_int8(py::module_& m);
 void bind_layers(py::module_& m);
 void bind_transformer_layers(py::module_& m);
 void bind_attention_positions(py::module_& m);

@@ -14,6 +14,7 @@ PYBIND11_MODULE(_core, m) {
   });
   bind_core(m);
   bind_ops(m);
+  bind_int8(m);
   bind_attention(m);
   bind_module(m);
   bind_layers(m);

@@ -13,6 +13,7 @@ size_t dtype_size(DType dtype) {
     case DType::kFloat64: return 8;
     case DType::kInt64: return 8;
     case DType::kBool: return 1;
+    case DType::kInt8: return 1;
   }
   return 0;
 }
@@ -23,6 +24,7 @@ const char* dtype_name(DType dtype) {
     case DType::kFloat64: return "float64";
     case DType::kInt64: return "int64";
     case DType::kBool: return "bool";
+    case DType::kInt8: return "int8";
   }
   return "?";
 }
@@ -59,6 +61,7 @@ Tensor Tensor::full(const Shape& shape, DType dtype, double value) {
     case DType::kFloat64: std::fill_n(out.data<double>(), n, value); break;
     case DType::kInt64: std::fill_n(out.data<std::int64_t>(), n, static_cast<std::int64_t>(value)); break;
     case DType::kBool: std::fill_n(out.data<bool>(), n, value != 0); break;
+    case DType::kInt8: std::fill_n(out.data<std::int8_t>(), n, static_cast<std::int8_t>(value)); break;
   }
   return out;
 }
@@ -75,6 +78,7 @@ double Tensor::item() const {
     case DType::kFloat64: return *data<double>();
     case DType::kInt64: return static_cast<double>(*data<std::int64_t>());
     case DType::kBool: return *data<bool>() ? 1.0 : 0.0;
+    case DType::kInt8: return static_cast<double>(*data<std::int8_t>());
   }
   return 0;
 }
@@ -124,11 +128,21 @@ void Tensor::zero_grad() const {
   }
 }
 
-Tensor Tensor::detach() const { return borrow(impl_->data, shape(), dtype()); }
+Tensor Tensor::scales() const { return impl_->scales; }
+void Tensor::set_scales(const Tensor& scales) const { impl_->scales = scales; }
+
+DType float_dtype(const Tensor& x) { return x.dtype() == DType::kInt8 && x.scales() ? x.scales().dtype() : x.dtype(); }
+
+Tensor Tensor::detach() const {
+  Tensor out = borrow(impl_->data, shape(), dtype());
+  out.impl_->scales = impl_->scales;
+  return out;
+}
 
 Tensor Tensor::clone() const {
   Tensor out = empty(shape(), dtype());
   std::memcpy(out.raw(), raw(), bytes());
+  if (impl_->scales) out.impl_->scales = impl_->scales.clone();
   return out;
 }
 
@@ -145,6 +159,7 @@ Tensor Tensor::rows(Index begin, Index end) const {
   part[0] = end - begin;
   std::byte* first = raw() + static_cast<size_t>(begin * row) * dtype_size(dtype());
   Tensor out = borrow({impl_->data, first}, part, dtype());
+  if (impl_->scales) out.impl_->scales = impl_->scales.rows(begin, end);
   if (requires_grad()) {
     out.impl_->requires_grad = true;
     out.impl_->view_of = *this;
@@ -171,6 +186,10 @@ void convert_into(To* out, const Tensor& x) {
     case DType::kBool:
       std::transform(x.data<bool>(), x.data<bool>() + n, out, [](bool v) { return static_cast<To>(v); });
       break;
+    case DType::kInt8:
+      std::transform(x.data<std::int8_t>(), x.data<std::int8_t>() + n, out,
+                     [](std::int8_t v) { return static_cast<To>(v); });
+      break;
   }
 }
 }  // namespace
@@ -182,6 +201,7 @@ Tensor Tensor::to(DType dtype) const {
     case DType::kFloat64: convert_into(out.data<double>(), *this); break;
     case DType::kInt64: convert_into(out.data<std::int64_t>(), *this); break;
     case DType::kBool: convert_into(out.data<bool>(), *this); break;
+    case DType::kInt8: convert_into(out.data<std::int8_t>(), *this); break;
   }
   return out;
 }

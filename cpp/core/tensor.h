@@ -12,7 +12,8 @@
 
 namespace attendo {
 
-enum class DType : std::uint8_t { kFloat32, kFloat64, kInt64, kBool };
+// kInt8: the matrix of a layer, with a scale for each few neighbours (ops/linear_int8.h); no other operation takes it.
+enum class DType : std::uint8_t { kFloat32, kFloat64, kInt64, kBool, kInt8 };
 
 size_t dtype_size(DType dtype);
 const char* dtype_name(DType dtype);  // NumPy's name: "float32"
@@ -35,6 +36,10 @@ constexpr DType dtype_of<std::int64_t>() {
 template <>
 constexpr DType dtype_of<bool>() {
   return DType::kBool;
+}
+template <>
+constexpr DType dtype_of<std::int8_t>() {
+  return DType::kInt8;
 }
 
 struct Node;
@@ -60,6 +65,10 @@ class Tensor {
   Index size() const;
   DType dtype() const;
   size_t bytes() const { return static_cast<size_t>(size()) * dtype_size(dtype()); }
+
+  // Of int8: (rows, groups), the numbers stand for scale · number. Undefined for all others.
+  Tensor scales() const;
+  void set_scales(const Tensor& scales) const;
 
   template <typename T>
   T* data() const {
@@ -113,6 +122,7 @@ struct TensorImpl {
   bool sparse_grad = false;           // a table of a sparse layer: an optimizer steps the rows used, not all of it
   Tensor view_of;                     // for rows(): gradients are added to this tensor's,
   Index view_offset = 0;              // from this element on
+  Tensor scales;                      // of int8
 
   ~TensorImpl();
 };
@@ -131,6 +141,9 @@ void dispatch_float(const char* op, const char* arg, const Tensor& x, Body&& bod
     default: type_error(op, ": ", arg, " has dtype ", dtype_name(x.dtype()), " but must be float32 or float64");
   }
 }
+
+// The floats that x holds, or stands for.
+DType float_dtype(const Tensor& x);
 
 // Checks shared by the operations; each throws an error that names the operation and the argument.
 void check_defined(const char* op, const char* arg, const Tensor& x);

@@ -224,46 +224,6 @@ HWY_NOINLINE void PackB(T* packed, const T* b, Index b_row, Index b_col, Index k
   }
 }
 
-// Four rows of w at a time against one row of a: each element of a is loaded once for four products.
-template <typename T>
-HWY_NOINLINE void RunDot(const T* a, Index a_row, Index m, const T* w, Index w_row, Index n, Index k, T* y, Index y_row,
-                         bool add, const T* bias) {
-  const Tag<T> d;
-  const Index whole = k / kLanes<T> * kLanes<T>;
-  for (Index j = 0; j < n; j += 4) {
-    const Index count = Min(4, n - j);
-    const T* w0 = w + j * w_row;
-    const T* w1 = w + (j + Min(1, count - 1)) * w_row;
-    const T* w2 = w + (j + Min(2, count - 1)) * w_row;
-    const T* w3 = w + (j + Min(3, count - 1)) * w_row;
-    for (Index i = 0; i < m; ++i) {
-      const T* x = a + i * a_row;
-      auto s0 = hn::Zero(d), s1 = hn::Zero(d), s2 = hn::Zero(d), s3 = hn::Zero(d);
-      for (Index p = 0; p < whole; p += kLanes<T>) {
-        const auto xp = hn::LoadU(d, x + p);
-        s0 = hn::MulAdd(xp, hn::LoadU(d, w0 + p), s0);
-        s1 = hn::MulAdd(xp, hn::LoadU(d, w1 + p), s1);
-        s2 = hn::MulAdd(xp, hn::LoadU(d, w2 + p), s2);
-        s3 = hn::MulAdd(xp, hn::LoadU(d, w3 + p), s3);
-      }
-      T sums[4] = {SumLanes<T>(s0), SumLanes<T>(s1), SumLanes<T>(s2), SumLanes<T>(s3)};
-      for (Index p = whole; p < k; ++p) {
-        sums[0] += x[p] * w0[p];
-        sums[1] += x[p] * w1[p];
-        sums[2] += x[p] * w2[p];
-        sums[3] += x[p] * w3[p];
-      }
-      T* out = y + i * y_row + j;
-      for (Index c = 0; c < count; ++c) {
-        T value = sums[c];
-        if (add) value += out[c];
-        if (bias != nullptr) value += bias[j + c];
-        out[c] = value;
-      }
-    }
-  }
-}
-
 template <typename T>
 HWY_NOINLINE void AddInto(T* out, const T* x, Index n) {
   const Tag<T> d;
@@ -306,13 +266,13 @@ HWY_NOINLINE void ColumnSum(T* sum, T* block, const T* x, Index rows, Index n) {
 }
 
 const GemmKernels<float>& TableFloat() {
-  static constexpr GemmKernels<float> table{kLanes<float>, kPanel<float>, Run<float>,       PackB<float>,
-                                            Finish<float>, RunDot<float>, ColumnSum<float>, AddInto<float>};
+  static constexpr GemmKernels<float> table{kLanes<float>, kPanel<float>,    Run<float>,    PackB<float>,
+                                            Finish<float>, ColumnSum<float>, AddInto<float>};
   return table;
 }
 const GemmKernels<double>& TableDouble() {
-  static constexpr GemmKernels<double> table{kLanes<double>, kPanel<double>, Run<double>,       PackB<double>,
-                                             Finish<double>, RunDot<double>, ColumnSum<double>, AddInto<double>};
+  static constexpr GemmKernels<double> table{kLanes<double>, kPanel<double>,    Run<double>,    PackB<double>,
+                                             Finish<double>, ColumnSum<double>, AddInto<double>};
   return table;
 }
 

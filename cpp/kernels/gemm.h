@@ -64,9 +64,6 @@ struct GemmKernels {
                  std::ptrdiff_t p_begin, std::ptrdiff_t p_end);
   // The epilogue alone, on what c holds.
   void (*finish)(const GemmTask<T>& task);
-  // y[i, j] = Σ_p a[i, p] w[j, p] (+ bias[j]): rows of w are dotted with the few rows of a.
-  void (*run_dot)(const T* a, std::ptrdiff_t a_row, std::ptrdiff_t m, const T* w, std::ptrdiff_t w_row,
-                  std::ptrdiff_t n, std::ptrdiff_t k, T* y, std::ptrdiff_t y_row, bool add, const T* bias);
   // sum[j] += Σ_i x[i, j], rows added in blocks, whose sums are added: a million small numbers added one by one to a
   // large sum would be rounded away. `block`: n elements of scratch.
   void (*column_sum)(T* sum, T* block, const T* x, std::ptrdiff_t rows, std::ptrdiff_t n);

@@ -44,7 +44,7 @@ FeedForward::FeedForward(Index d_model, Index dff, double dropout, const std::st
 }
 
 Tensor FeedForward::operator()(const Tensor& x) {
-  check_input("FeedForward", "x", x, 0, linear1_->weight().dim(1), linear1_->weight().dtype());
+  check_input("FeedForward", "x", x, 0, linear1_->weight().dim(1), float_dtype(linear1_->weight()));
   if (kind_.gate) return (*linear2_)((*dropout_)(glu((*linear1_)(x), *kind_.gate)));
   const bool drop = dropout_->training() && dropout_->p() > 0;
   return feed_forward(x, linear1_->weight(), linear1_->bias(), linear2_->weight(), linear2_->bias(), kind_.activation,

@@ -41,12 +41,13 @@ Linear::Linear(Index in_features, Index out_features, bool bias, DType dtype) {
 }
 
 Tensor Linear::operator()(const Tensor& x, Activation activation) {
-  check_input("Linear", "x", x, 0, weight().dim(1), weight().dtype());
+  check_input("Linear", "x", x, 0, weight().dim(1), float_dtype(weight()));
   return linear(x, weight(), bias(), activation);
 }
 
 std::string Linear::extra_repr() const {
-  return concat("in_features=", weight().dim(1), ", out_features=", weight().dim(0), bias() ? "" : ", bias=False");
+  return concat("in_features=", weight().dim(1), ", out_features=", weight().dim(0), bias() ? "" : ", bias=False",
+                weight().dtype() == DType::kInt8 ? ", int8" : "");
 }
 
 void Linear::reset_own(Generator& generator) {
@@ -68,7 +69,7 @@ Embedding::Embedding(Index num_embeddings, Index embedding_dim, Index padding_id
 std::string Embedding::extra_repr() const {
   return concat(weight().dim(0), ", ", weight().dim(1),
                 padding_idx_ == kNoPadding ? "" : concat(", padding_idx=", padding_idx_),
-                sparse_ ? ", sparse=True" : "");
+                sparse_ ? ", sparse=True" : "", weight().dtype() == DType::kInt8 ? ", int8" : "");
 }
 
 void Embedding::reset_own(Generator& generator) {

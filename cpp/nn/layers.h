@@ -16,6 +16,7 @@ class Linear : public Module {
   std::string type_name() const override { return "Linear"; }
   std::string extra_repr() const override;
   void reset_own(Generator& generator) override;
+  std::vector<std::string> matrices() const override { return {"weight"}; }
   const Tensor& weight() const { return own_parameters()[0].second; }
   Tensor bias() const { return own_parameters().size() > 1 ? own_parameters()[1].second : Tensor(); }
 };
@@ -30,6 +31,7 @@ class Embedding : public Module {
   std::string type_name() const override { return "Embedding"; }
   std::string extra_repr() const override;
   void reset_own(Generator& generator) override;
+  std::vector<std::string> matrices() const override { return {"weight"}; }
   const Tensor& weight() const { return own_parameters()[0].second; }
 
  private:

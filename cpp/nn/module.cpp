@@ -2,7 +2,10 @@
 
 #include <atomic>
 #include <cmath>
+#include <map>
 #include <set>
+
+#include "ops/linear_int8.h"
 
 namespace attendo::nn {
 namespace {
@@ -171,7 +174,35 @@ void Module::set_requires_grad(bool on) {
   for (const auto& [name, value] : named_parameters()) value.set_requires_grad(on);
 }
 
+void Module::to_int8() {
+  std::map<const TensorImpl*, Tensor> rounded;
+  Tensors kept;  // alive until the end, so that no address comes twice
+  for (auto& [path, module] : named_modules()) {
+    for (const std::string& name : module->matrices()) {
+      Tensor& value = find(module->parameters_, name)->second;
+      if (value.dtype() == DType::kInt8) continue;
+      if (value.impl()->grad_owner) {
+        value_error("to_int8: ", path.empty() ? name : path + "." + name,
+                    " is held by an optimizer; let that go first: what is int8 cannot be trained");
+      }
+      Tensor& matrix = rounded[value.impl().get()];
+      if (!matrix) matrix = quantize_int8(value);
+      kept.push_back(value);
+      value = matrix;
+    }
+  }
+}
+
+bool Module::is_int8() const {
+  bool found = false;
+  visit([&](const std::string&, const Module& module) {
+    for (const auto& [name, value] : module.parameters_) found = found || value.dtype() == DType::kInt8;
+  });
+  return found;
+}
+
 void Module::reset_parameters(std::uint64_t seed) {
+  if (is_int8()) value_error("reset_parameters: the module is int8, and what is int8 cannot be drawn anew");
   Generator generator(seed);
   for (auto& [name, module] : named_modules()) module->reset_own(generator);
 }

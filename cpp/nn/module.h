@@ -24,6 +24,8 @@ class Module {
   virtual std::string type_name() const = 0;
   // What repr shows between the brackets.
   virtual std::string extra_repr() const { return ""; }
+  // Its own parameters that to_int8 rounds: matrices that are only ever given to linear and embedding.
+  virtual std::vector<std::string> matrices() const { return {}; }
   // Draws the parameters of this layer (not of its children) anew.
   virtual void reset_own(Generator&) {}
 
@@ -51,6 +53,10 @@ class Module {
   void train(bool on);
   void zero_grad();
   void set_requires_grad(bool on);
+  // The matrices of the whole tree in eight bits from here on (ops/linear_int8.h), shared ones still shared; what held them in
+  // floats is let go. Such a tree computes but cannot be trained.
+  void to_int8();
+  bool is_int8() const;
 
   // Parameters of the whole tree from one seed, in the order of registration.
   void reset_parameters(std::uint64_t seed);

@@ -51,6 +51,10 @@ class MultiHeadAttention : public Module {
   std::string type_name() const override { return "MultiHeadAttention"; }
   std::string extra_repr() const override;
   void reset_own(Generator& generator) override;
+  std::vector<std::string> matrices() const override {
+    if (is_stacked()) return {"in_proj_weight"};
+    return {"q_proj_weight", "k_proj_weight", "v_proj_weight"};
+  }
 
   const MultiHeadOptions& options() const { return options_; }
   Index num_heads() const { return options_.num_heads; }

@@ -13,6 +13,7 @@
 
 #include "core/parallel.h"
 #include "kernels/tables.h"
+#include "ops/linear_int8.h"
 #include "ops/shape.h"
 
 namespace attendo {
@@ -124,13 +125,15 @@ void accumulate_groups(const Tensor& table, const RowGroups& groups, const Tenso
 }
 
 Tensor embedding(const Tensor& ids, const Tensor& weight, Index padding_idx, bool sparse) {
-  check_float("embedding", "weight", weight);
+  const bool int8 = weight && weight.dtype() == DType::kInt8;
+  if (!int8) check_float("embedding", "weight", weight);
   check_rank("embedding", "weight", weight, 2, "(V, d)");
   const Index vocabulary = weight.dim(0), d = weight.dim(1);
   if (padding_idx != kNoPadding && (padding_idx < 0 || padding_idx >= vocabulary)) {
     value_error("embedding: padding_idx is ", padding_idx, " but must be 0 to ", vocabulary - 1);
   }
   check_ids("embedding", "ids", ids, vocabulary, "weight");
+  if (int8) return embedding_int8(ids, weight);
   const Index n = ids.size();
   Shape shape = ids.shape();
   shape.push_back(d);

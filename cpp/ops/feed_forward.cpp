@@ -77,6 +77,11 @@ void feed_forward_backward(T* d_x, const T* d_y, const FeedForwardSaved& s) {
 
 Tensor feed_forward(const Tensor& x, const Tensor& weight1, const Tensor& bias1, const Tensor& weight2,
                     const Tensor& bias2, Activation activation, double dropout, Generator* generator) {
+  if (weight1.dtype() == DType::kInt8 || weight2.dtype() == DType::kInt8) {
+    const Tensor hidden = linear(x, weight1, bias1, activation);
+    return linear(dropout > 0 && generator != nullptr ? attendo::dropout(hidden, dropout, *generator) : hidden, weight2,
+                  bias2);
+  }
   check_linear("feed_forward", "x", x, "weight1", weight1, "bias1", bias1);
   check_float("feed_forward", "weight2", weight2);
   check_rank("feed_forward", "weight2", weight2, 2, "(out, hidden)");

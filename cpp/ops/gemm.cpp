@@ -3,13 +3,15 @@
 #include "core/memory.h"
 #include "core/parallel.h"
 #include "kernels/gemm.h"
+#include "kernels/gemv.h"
 
 namespace attendo {
 namespace {
 
 constexpr Index kTaskWork = 400000;    // multiply-adds that are worth a task
 constexpr Index kDirectColumns = 256;  // up to here a row-major B is read in place
-constexpr Index kDotRows = 4;          // up to so many rows B is dotted, not packed
+constexpr Index kDotRows = 16;         // up to so many rows B is read as it lies, not packed,
+constexpr Index kDotDepth = 128;       // but beyond four only where its own rows are long
 
 template <typename T>
 kernels::GemmTask<T> task_of(const Gemm<T>& g) {
@@ -107,11 +109,16 @@ void run_shards(const Gemm<T>& g, const Shards& shards) {
 template <typename T>
 void gemm(const Gemm<T>& g) {
   if (g.m == 0 || g.n == 0) return;
-  if (g.m <= kDotRows && g.b_row == 1 && g.a_col == 1 && g.k > 0) {
-    const Index grain = std::max<Index>(4, 100000 / g.k / 4 * 4);
-    parallel_ranges(g.n, grain, [&](Index begin, Index end) {
-      kernels::gemm_kernels<T>().run_dot(g.a, g.a_row, g.m, g.b + begin * g.b_col, g.b_col, end - begin, g.k,
-                                         g.c + begin, g.c_row, g.add, g.bias == nullptr ? nullptr : g.bias + begin);
+  if (g.m <= (g.k < kDotDepth ? 4 : kDotRows) && g.b_row == 1 && g.a_col == 1 && g.k > 0) {
+    parallel_ranges(g.n, gemv_columns(g.m, g.k), [&](Index begin, Index end) {
+      kernels::GemvTask<T> task;
+      task.m = g.m, task.n = end - begin, task.k = g.k;
+      task.x = g.a, task.x_row = g.a_row;
+      task.w = g.b + begin * g.b_col, task.w_row = g.b_col;
+      task.y = g.c + begin, task.y_row = g.c_row;
+      task.add = g.add;
+      task.bias = g.bias == nullptr ? nullptr : g.bias + begin;
+      kernels::gemv_kernels<T>().run(task);
     });
     finish_rows(g, 0, g.m);
     return;
@@ -126,6 +133,18 @@ void gemm(const Gemm<T>& g) {
   }
   run_blocks(g);
 }
+
+template <typename T>
+void finish_rows(T* y, Index rows, Index n, Activation activation) {
+  Gemm<T> g;
+  g.m = rows, g.n = n;
+  g.c = y, g.c_row = n;
+  g.epilogue.activation = activation;
+  finish_rows(g, 0, rows);
+}
+
+template void finish_rows(float*, Index, Index, Activation);
+template void finish_rows(double*, Index, Index, Activation);
 
 template void gemm(const Gemm<float>&);
 template void gemm(const Gemm<double>&);

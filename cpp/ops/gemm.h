@@ -1,6 +1,8 @@
 // Matrix products on all threads. Plain functions on pointers; the differentiable operations stand in their own files.
 #pragma once
 
+#include <algorithm>
+
 #include "core/shape.h"
 #include "kernels/gemm.h"
 
@@ -27,6 +29,13 @@ struct Gemm {
 
 template <typename T>
 void gemm(const Gemm<T>& g);
+
+// Columns a task where few rows meet a weight of k columns, row by row of it (kernels/gemv.h).
+inline Index gemv_columns(Index rows, Index k) { return std::max<Index>(4, 100000 / (k * ((rows + 3) / 4)) / 4 * 4); }
+
+// y = f(y), row by row: y (rows, n).
+template <typename T>
+void finish_rows(T* y, Index rows, Index n, Activation activation);
 
 // out[j] (+)= Σ_i x[i, j]
 template <typename T>

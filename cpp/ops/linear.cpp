@@ -12,6 +12,7 @@
 #include "kernels/gates.h"
 #include "kernels/rows.h"
 #include "ops/activations.h"
+#include "ops/linear_int8.h"
 #include "ops/matmul.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
@@ -88,6 +89,8 @@ void activation_backward(T* d_z, const T* d_y, const T* kept, Activation activat
   });
 }
 
+}  // namespace
+
 Tensor activate(const Tensor& z, Activation activation) {
   switch (activation) {
     case Activation::kRelu: return relu(z);
@@ -98,8 +101,6 @@ Tensor activate(const Tensor& z, Activation activation) {
   }
   return z;
 }
-
-}  // namespace
 
 void check_linear(const char* op, const char* x_name, const Tensor& x, const char* weight_name, const Tensor& weight,
                   const char* bias_name, const Tensor& bias) {
@@ -120,6 +121,7 @@ void check_linear(const char* op, const char* x_name, const Tensor& x, const cha
 }
 
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Activation activation) {
+  if (weight && weight.dtype() == DType::kInt8) return linear_int8(x, weight, bias, activation);
   check_linear("linear", "x", x, "weight", weight, "bias", bias);
   const Index in = weight.dim(1), out = weight.dim(0);
   const Index rows = x.shape().product(0, x.rank() - 1);

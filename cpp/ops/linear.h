@@ -17,6 +17,9 @@ void linear_backward(T* d_x, T* d_weight, bool add_weight, T* d_bias, bool add_b
 // x (…, in), weight (out, in), bias (out,) or undefined -> (…, out), then the activation, in the same pass.
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Activation activation = Activation::kNone);
 
+// f(z) as an operation of its own.
+Tensor activate(const Tensor& z, Activation activation);
+
 void check_linear(const char* op, const char* x_name, const Tensor& x, const char* weight_name, const Tensor& weight,
                   const char* bias_name, const Tensor& bias);
 

@@ -74,6 +74,10 @@ void Optimizer::attach(const std::vector<Tensor>& parameters) {
   std::vector<Tensor> wanted;
   std::set<const TensorImpl*> seen;
   for (const Tensor& p : parameters) {
+    if (p.dtype() == DType::kInt8) {
+      value_error("Optimizer: parameters holds one of shape ", p.shape(),
+                  " that is int8, which cannot be trained: train before to_int8()");
+    }
     if (p.requires_grad() && seen.insert(p.impl().get()).second) wanted.push_back(p);
   }
   std::set<const TensorImpl*> held;

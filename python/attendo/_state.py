@@ -58,7 +58,10 @@ def save(self: Module, path: PathLike) -> None:
     from safetensors.numpy import save as dump
 
     config = {"format": _FORMAT, "class": type(self).__name__, "config": getattr(self, "config", None)}
-    data = dump(self.state_dict(), metadata={_KEY: json.dumps(config)})
+    state = self.state_dict()
+    if any(array.dtype.name == "int8" for array in state.values()):
+        config["weights"] = "int8"
+    data = dump(state, metadata={_KEY: json.dumps(config)})
     with written_whole(path) as file:
         file.write(data)
 
@@ -159,6 +162,8 @@ def load(path: PathLike) -> Module:
     try:
         _check_size(name, arguments, sum(array.size for array in state.values()))
         model: Module = _MODELS[name](**arguments)
+        if config.get("weights") == "int8":
+            model.to_int8()
         model.load_state_dict(dict(state))
     except (TypeError, ValueError) as error:
         raise ValueError(f"load: {str(path)!r} does not fit its own description: {error}") from None

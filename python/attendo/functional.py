@@ -37,6 +37,7 @@ from ._functional.int8_attention import int8_attention
 from ._functional.layer_norm import layer_norm
 from ._functional.linear import linear
 from ._functional.linear_attention import linear_attention
+from ._functional.linear_int8 import linear_int8, quantize_int8
 from ._functional.linformer import linformer, linformer_projection
 from ._functional.low_rank import low_rank, low_rank_basis
 from ._functional.lstm import lstm
@@ -82,6 +83,7 @@ __all__ = [
     "layer_norm",
     "linear",
     "linear_attention",
+    "linear_int8",
     "linformer",
     "linformer_projection",
     "log",
@@ -101,6 +103,7 @@ __all__ = [
     "performer_features",
     "pooled",
     "quick_gelu",
+    "quantize_int8",
     "relative_bias",
     "relative_position",
     "relative_shift",

@@ -71,6 +71,7 @@ from .kv_cache import kv_cache
 from .layer_norm import layer_norm, layer_norm_backward
 from .linear import linear, linear_backward
 from .linear_attention import linear_attention, linear_attention_backward
+from .linear_int8 import dequantize_int8, linear_int8, linear_int8_backward, quantize_int8
 from .linformer import linformer, linformer_backward
 from .low_rank import low_rank, low_rank_backward, low_rank_basis
 from .lstm import lstm, lstm_backward
@@ -184,6 +185,7 @@ __all__ = [
     "decoder_layer_backward",
     "decoder_lm",
     "decoder_lm_backward",
+    "dequantize_int8",
     "divide",
     "divide_backward",
     "dropout",
@@ -223,6 +225,8 @@ __all__ = [
     "linear_attention",
     "linear_attention_backward",
     "linear_backward",
+    "linear_int8",
+    "linear_int8_backward",
     "linformer",
     "linformer_backward",
     "log",
@@ -271,6 +275,7 @@ __all__ = [
     "qk_norm_backward",
     "quick_gelu",
     "quick_gelu_backward",
+    "quantize_int8",
     "relative_bias",
     "relative_bias_backward",
     "relative_position",
