@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,6 +27,22 @@ def torch() -> Any:
     """PyTorch, to compare with: no dependency, so tests that ask for it are skipped where it is missing."""
     module = pytest.importorskip("torch", reason="parity is checked where PyTorch is installed")
     module.set_num_threads(1)  # its workers spin between calls and would slow every other test down
+    return module
+
+
+@pytest.fixture(scope="session")
+def transformers(torch: Any) -> Any:
+    """Hugging Face transformers, whose models are the truth about their checkpoints."""
+    import os
+
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        module = pytest.importorskip(
+            "transformers", reason="parity is checked where transformers is installed"
+        )
+    module.logging.set_verbosity_error()
+    module.logging.disable_progress_bar()
     return module
 
 

@@ -49,9 +49,18 @@ TestLinearInt8 = op_tests(
         wrong((), numbers(5, 2), (5, 1), None, says="x has shape () but must have at least 1 axis"),
         wrong((4, 3), numbers(5, 3)[0], (5, 1), None, says="weight has shape (3,) but must have 2 axes"),
         wrong((4, 3), numbers(5, 3), (5, 2), None, says="scales has shape (5, 2) but must have shape (5, 1)"),
-        wrong((4, 65), numbers(5, 65), (5, 1), None, says="scales has shape (5, 1) but must have shape (5, 2)"),
+        wrong(
+            (4, 65), numbers(5, 65), (5, 1), None, says="scales has shape (5, 1) but must have shape (5, 2)"
+        ),
         wrong((4, 3), numbers(5, 3), (5, 1), (4,), says="bias has shape (4,) but must have shape (5,)"),
-        wrong((4, 3), (5, 3), (5, 1), None, raises=TypeError, says="weight is a ndarray but must be an array of int8"),
+        wrong(
+            (4, 3),
+            (5, 3),
+            (5, 1),
+            None,
+            raises=TypeError,
+            says="weight is a ndarray but must be an array of int8",
+        ),
         wrong((4, 3), numbers(5, 3), None, None, raises=TypeError, says="scales is None"),
         wrong(None, numbers(5, 3), (5, 1), None, raises=TypeError, says="x is None"),
     ],
@@ -88,7 +97,10 @@ def test_a_row_does_not_depend_on_the_others(dtype):
     rng = np.random.default_rng(1)
     x, weight = (rng.standard_normal(shape).astype(dtype) for shape in ((16, 333), (50, 333)))
     matrix = at.functional.quantize_int8(weight)
-    for function in (lambda x: at.functional.linear(x, weight), lambda x: at.functional.linear_int8(x, *matrix)):
+    for function in (
+        lambda x: at.functional.linear(x, weight),
+        lambda x: at.functional.linear_int8(x, *matrix),
+    ):
         together = function(x)
         for n in (1, 2, 3, 5, 8):
             assert_same_bits(function(x[:n]), together[:n])
@@ -196,7 +208,9 @@ def test_states_of_floats_and_of_int8():
     expected = at.nn.Linear(70, 5, seed=0).to_int8().state_dict()
     for name, value in int8.state_dict().items():
         assert_same_bits(value, expected[name])
-    with pytest.raises(TypeError, match=r"weight has dtype int8 but the module is float32: call its to_int8\(\)"):
+    with pytest.raises(
+        TypeError, match=r"weight has dtype int8 but the module is float32: call its to_int8\(\)"
+    ):
         floats.load_state_dict({name: x for name, x in expected.items() if name != "weight_scales"})
     with pytest.raises(ValueError, match="missing: weight_scales|there is no weight_scales"):
         int8.load_state_dict({name: x for name, x in expected.items() if name != "weight_scales"})

@@ -1,6 +1,7 @@
 """Llama, Mistral, Qwen 2 and 3: rotary positions, RMS norm before each part, SwiGLU, grouped heads.
 
-Touvron et al. 2023; Grattafiori et al. 2024 (Llama 3); Jiang et al. 2023 (Mistral); Yang et al. 2024, 2025 (Qwen).
+Touvron et al. 2023; Grattafiori et al. 2024 (Llama 3); Jiang et al. 2023 (Mistral); Yang et al. 2024, 2025
+(Qwen).
 """
 
 from __future__ import annotations
@@ -23,7 +24,13 @@ _ACTIVATIONS = {
     "relu": "reglu",
     "sigmoid": "glu",
 }
-_NAMES = {"swiglu": "silu", "geglu": "gelu", "geglu_tanh": "gelu_pytorch_tanh", "reglu": "relu", "glu": "sigmoid"}
+_NAMES = {
+    "swiglu": "silu",
+    "geglu": "gelu",
+    "geglu_tanh": "gelu_pytorch_tanh",
+    "reglu": "relu",
+    "glu": "sigmoid",
+}
 
 
 class _Sizes:
@@ -41,7 +48,9 @@ class _Sizes:
         head_dim = 128 if self.kind == "qwen3" else max(self.d // self.heads, 1)
         self.head_dim = config.integer("head_dim", head_dim)
         self.tied = config.flag("tie_word_embeddings", False)
-        self.attention_bias = config.flag("attention_bias", False) if self.kind in ("llama", "qwen3") else False
+        self.attention_bias = (
+            config.flag("attention_bias", False) if self.kind in ("llama", "qwen3") else False
+        )
         self.qkv_bias = True if self.kind == "qwen2" else self.attention_bias
         self.mlp_bias = config.flag("mlp_bias", False) if self.kind == "llama" else False
 
@@ -60,8 +69,10 @@ def _windows(config: Config, s: _Sizes) -> int | list[int] | None:
         full = config.integer("max_window_layers", 28, least=0)
         return [int(window) if i >= full else 0 for i in range(s.layers)]
     known = {"full_attention": 0, "sliding_attention": int(window)}
-    if not isinstance(types, list) or len(types) != s.layers or not all(
-        isinstance(one, str) and one in known for one in types
+    if (
+        not isinstance(types, list)
+        or len(types) != s.layers
+        or not all(isinstance(one, str) and one in known for one in types)
     ):
         config.wrong("layer_types", f"{s.layers} times 'full_attention' or 'sliding_attention'")
     return [known[one] for one in types]
@@ -116,8 +127,9 @@ def _rotary(config: Config, s: _Sizes, max_len: int) -> dict[str, Any]:
         if dim != s.head_dim:
             rope.wrong("partial_rotary_factor", "1 with 'yarn'")
         options["attention_scale"] = length**2 / math.sqrt(s.head_dim)
-    frequencies = inverse_frequencies(dim, base, scaling=kind, factor=factor, **scaling)
-    options["rotary_frequencies"] = frequencies
+    scaling = {"rope_type": kind, "factor": factor, **scaling}
+    frequencies = inverse_frequencies(dim, base, scaling=scaling)
+    options["rotary_frequencies"] = frequencies.tolist()
     return options
 
 
@@ -137,7 +149,7 @@ def _build(config: Config, dtype: str) -> Any:
         max_len,
         dff=s.dff,
         dropout=0.0,  # attention_dropout is for training, of the weights alone
-        activation=config.choice("hidden_act", _ACTIVATIONS, "swiglu"),
+        activation=config.choice("hidden_act", _ACTIVATIONS, "silu"),
         norm_first=True,
         norm="rms",
         norm_eps=config.number("rms_norm_eps", 1e-6, least=0.0),
@@ -159,7 +171,11 @@ def _build(config: Config, dtype: str) -> Any:
 
 def _entries(config: Config, base: str) -> Iterator[Entry]:
     s = _Sizes(config)
-    rows = {"q_proj": s.heads * s.head_dim, "k_proj": s.kv_heads * s.head_dim, "v_proj": s.kv_heads * s.head_dim}
+    rows = {
+        "q_proj": s.heads * s.head_dim,
+        "k_proj": s.kv_heads * s.head_dim,
+        "v_proj": s.kv_heads * s.head_dim,
+    }
     yield copied("embedding.weight", f"{base}embed_tokens.weight", (s.vocab, s.d))
     for i in range(s.layers):
         ours, theirs = f"decoder.layers.{i}", f"{base}layers.{i}"
