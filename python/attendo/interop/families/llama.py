@@ -15,7 +15,7 @@ from ..entries import Entry, copied, linear, norm, stacked
 from ..family import Family, Unfit
 
 # The gate's function → the feed-forward network of ours that has it.
-_ACTIVATIONS = {
+_ACTIVATIONS: dict[str, Any] = {
     "silu": "swiglu",
     "swish": "swiglu",
     "gelu": "geglu",
