@@ -329,42 +329,91 @@ Tensor KVCache::attend(const HeadColumns& q, const HeadShape& s, const Attention
   return out;
 }
 
-KVCache KVCache::fork(const std::vector<Index>& entries) const {
-  constexpr const char* kName = "KVCache.fork";
-  if (!k_) value_error(kName, ": the cache is empty: append keys and values first");
+void KVCache::check_entries(const char* op, const std::vector<Index>& entries) const {
+  if (!k_) value_error(op, ": the cache is empty: append keys and values first");
   if (lead_.rank() != 2) {
-    value_error(kName, ": the cache holds keys of shape (", lead_,
+    value_error(op, ": the cache holds keys of shape (", lead_,
                 ", length, features), but entries needs one batch axis: "
                 "(batch, heads, length, features)");
   }
   const Index batch = k_.dim(0);
   for (const Index b : entries) {
     if (b < 0 || b >= batch) {
-      value_error(kName, ": entries holds ", b, " but must hold 0 to ", batch - 1, ": the cache has a batch of ",
-                  batch);
+      value_error(op, ": entries holds ", b, " but must hold 0 to ", batch - 1, ": the cache has a batch of ", batch);
     }
   }
+}
+
+// The held rows of one batch entry up to position `length`; both have the same room.
+void KVCache::copy_entry(const Tensor& from, Index source, const Tensor& to, Index target, Index length) const {
+  const Index heads = from.dim(1), room = from.dim(2);
+  const size_t row = static_cast<size_t>(from.dim(3)) * dtype_size(from.dtype());
+  for (Index h = 0; h < heads; ++h) {
+    std::memcpy(to.raw() + static_cast<size_t>((target * heads + h) * room + begin_) * row,
+                from.raw() + static_cast<size_t>((source * heads + h) * room + begin_) * row,
+                static_cast<size_t>(length - first_) * row);
+  }
+}
+
+KVCache KVCache::fork(const std::vector<Index>& entries) const {
+  check_entries("KVCache.fork", entries);
   KVCache copy = *this;
   copy.lead_[0] = static_cast<Index>(entries.size());
   copy.lengths_.clear();
   for (const Index b : entries) copy.lengths_.push_back(lengths_[static_cast<size_t>(b)]);
   if (!entries.empty()) copy.longest_ = *std::max_element(copy.lengths_.begin(), copy.lengths_.end());
   auto gathered = [&](const Tensor& x) {
-    const Index heads = x.dim(1), room = x.dim(2);
-    const Tensor to = Tensor::empty({copy.lead_[0], heads, room, x.dim(3)}, x.dtype());
-    const size_t row = static_cast<size_t>(x.dim(3)) * dtype_size(x.dtype());
+    const Tensor to = Tensor::empty({copy.lead_[0], x.dim(1), x.dim(2), x.dim(3)}, x.dtype());
     for (size_t i = 0; i < entries.size(); ++i) {
-      for (Index h = 0; h < heads; ++h) {
-        const Index at = static_cast<Index>(i) * heads + h;
-        std::memcpy(to.raw() + static_cast<size_t>(at * room + begin_) * row,
-                    x.raw() + static_cast<size_t>((entries[i] * heads + h) * room + begin_) * row,
-                    static_cast<size_t>(copy.longest_ - first_) * row);
-      }
+      copy_entry(x, entries[i], to, static_cast<Index>(i), lengths_[static_cast<size_t>(entries[i])]);
     }
     return to;
   };
   copy.k_ = gathered(k_), copy.v_ = gathered(v_);
   return copy;
+}
+
+void KVCache::reorder(const std::vector<Index>& entries) {
+  check_entries("KVCache.reorder", entries);
+  if (static_cast<Index>(entries.size()) != k_.dim(0)) {
+    *this = fork(entries);
+    return;
+  }
+  // An entry may be written once nobody reads it any more.
+  std::vector<Index> readers(entries.size(), 0), ready;
+  for (size_t i = 0; i < entries.size(); ++i) {
+    if (entries[i] != static_cast<Index>(i)) ++readers[static_cast<size_t>(entries[i])];
+  }
+  auto changes = [&](Index i) { return entries[static_cast<size_t>(i)] != i; };
+  for (Index i = 0; i < k_.dim(0); ++i) {
+    if (changes(i) && readers[static_cast<size_t>(i)] == 0) ready.push_back(i);
+  }
+  std::vector<char> written(entries.size(), 0);
+  const std::vector<Index> lengths = lengths_;
+  auto write = [&](Index i, const Tensor& from_k, const Tensor& from_v, Index source) {
+    const Index length = lengths[static_cast<size_t>(entries[static_cast<size_t>(i)])];
+    copy_entry(from_k, source, k_, i, length);
+    copy_entry(from_v, source, v_, i, length);
+    lengths_[static_cast<size_t>(i)] = length;
+    written[static_cast<size_t>(i)] = 1;
+  };
+  while (!ready.empty()) {
+    const Index i = ready.back(), source = entries[static_cast<size_t>(i)];
+    ready.pop_back();
+    write(i, k_, v_, source);
+    if (--readers[static_cast<size_t>(source)] == 0 && changes(source)) ready.push_back(source);
+  }
+  // What is left are cycles: one entry of each is set aside.
+  for (Index i = 0; i < k_.dim(0); ++i) {
+    if (!changes(i) || written[static_cast<size_t>(i)]) continue;
+    const KVCache aside = fork({i});
+    Index at = i;
+    for (; entries[static_cast<size_t>(at)] != i; at = entries[static_cast<size_t>(at)]) {
+      write(at, k_, v_, entries[static_cast<size_t>(at)]);
+    }
+    write(at, aside.k_, aside.v_, 0);
+  }
+  if (!lengths_.empty()) longest_ = *std::max_element(lengths_.begin(), lengths_.end());
 }
 
 KVCache KVCache::fork() const {

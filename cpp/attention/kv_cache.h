@@ -28,6 +28,8 @@ class KVCache {
   // Batch entries in another order, some more than once, some not at all: copies, with room for as much.
   KVCache fork(const std::vector<Index>& entries) const;
   KVCache fork() const;
+  // The same in place: only entries that change are copied, none where entries is 0, 1, … batch - 1.
+  void reorder(const std::vector<Index>& entries);
   // Forgets the positions from `length` on.
   void truncate(Index length);
   void reset() { truncate(0); }
@@ -53,6 +55,8 @@ class KVCache {
   void run(const HeadRows& q, const HeadRows& out, Index heads, Index length, const Shape& weights_shape,
            const AttentionOptions& options, const Tensor& fresh) const;
   void check_rows(Index length) const;
+  void check_entries(const char* op, const std::vector<Index>& entries) const;
+  void copy_entry(const Tensor& from, Index source, const Tensor& to, Index target, Index length) const;
   Tensor held(const Tensor& x) const;
 
   Index capacity_, window_;

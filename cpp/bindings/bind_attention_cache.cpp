@@ -27,6 +27,18 @@ Tensor counts_arg(const char* op, Object lengths) {
   return lengths.is_none() ? Tensor() : to_tensor(lengths, op, "lengths", Want::kAny, Memory::kCopy);
 }
 
+std::vector<Index> entries_arg(const char* op, Object entries) {
+  const Tensor x = to_tensor(entries, op, "entries", Want::kAny, Memory::kCopy);
+  const bool empty = x.rank() == 1 && x.size() == 0;  // an empty list has no dtype of its own
+  if (x.dtype() != DType::kInt64 && !empty) {
+    type_error(op, ": entries has dtype ", dtype_name(x.dtype()), " but must be integers");
+  }
+  if (x.rank() != 1) value_error(op, ": entries has shape ", x.shape(), " but must be a list of batch entries");
+  std::vector<Index> chosen;
+  for (Index i = 0; i < x.size(); ++i) chosen.push_back(x.data<std::int64_t>()[i]);
+  return chosen;
+}
+
 py::object attend(SharedCache& shared, Object q, Object k, Object v, Object lengths, Object mask, Object bias,
                   Object scale, Object softcap, Object sinks) {
   constexpr const char* kName = "KVCache.attend";
@@ -94,24 +106,22 @@ void bind_attention_cache(py::module_& m) {
       .def(
           "fork",
           [](const SharedCache& self, Object entries) {
-            std::vector<Index> chosen;
-            if (!entries.is_none()) {
-              const Tensor x = to_tensor(entries, "KVCache.fork", "entries", Want::kAny, Memory::kCopy);
-              const bool empty = x.rank() == 1 && x.size() == 0;  // an empty list has no dtype of its own
-              if (x.dtype() != DType::kInt64 && !empty) {
-                type_error("KVCache.fork: entries has dtype ", dtype_name(x.dtype()), " but must be integers");
-              }
-              if (x.rank() != 1) {
-                value_error("KVCache.fork: entries has shape ", x.shape(), " but must be a list of batch entries");
-              }
-              for (Index i = 0; i < x.size(); ++i) chosen.push_back(x.data<std::int64_t>()[i]);
-            }
+            const std::vector<Index> chosen =
+                entries.is_none() ? std::vector<Index>() : entries_arg("KVCache.fork", entries);
             const Lock lock = locked(self);
             return without_gil([&] {
               return std::make_shared<SharedCache>(entries.is_none() ? self.cache.fork() : self.cache.fork(chosen));
             });
           },
           py::arg("entries") = none)
+      .def(
+          "reorder",
+          [](SharedCache& self, Object entries) {
+            const std::vector<Index> chosen = entries_arg("KVCache.reorder", entries);
+            const Lock lock = locked(self);
+            without_gil([&] { self.cache.reorder(chosen); });
+          },
+          py::arg("entries"))
       .def(
           "truncate",
           [](SharedCache& self, Object length) {

@@ -1,4 +1,5 @@
 #include "bindings/convert.h"
+#include "bindings/decoding.h"
 
 PYBIND11_MODULE(_core, m) {
   using namespace attendo::bindings;
@@ -31,6 +32,7 @@ PYBIND11_MODULE(_core, m) {
   bind_attention_layers(m);
   bind_norms(m);
   bind_recurrent(m);
+  bind_decoding(m);
   bind_models(m);
   bind_decoder_lm(m);
   bind_train(m);

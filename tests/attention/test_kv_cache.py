@@ -206,6 +206,29 @@ def test_fork():
     assert at.KVCache(window=3).fork().window == 3
 
 
+@pytest.mark.parametrize("ragged", [False, True])
+def test_reorder_is_fork_in_place(ragged):
+    """Chains, cycles, copies of copies, more entries and fewer, and nothing at all."""
+    rng = np.random.default_rng(0)
+    k, v = rng.standard_normal((2, 5, 2, 6, 3))
+    lengths = rng.integers(1, 7, 5) if ragged else None
+    for entries in [
+        [0, 1, 2, 3, 4], [1, 2, 3, 4, 0], [1, 0, 3, 2, 4], [0, 0, 1, 2, 3], [4, 4, 4, 4, 4], [1, 0, 0, 3, 3],
+        [2, 0, 1, 0, 3], [3, 1], [4, 3, 2, 1, 0, 0], [], *rng.integers(0, 5, (30, 5)).tolist(),
+    ]:  # fmt: skip
+        cache = at.KVCache(capacity=9)
+        cache.append(k, v, lengths=lengths)
+        expected = cache.fork(entries)
+        cache.reorder(entries)
+        for held, others in ((cache.keys, expected.keys), (cache.values, expected.values)):
+            assert_same_bits(held, others)
+        assert cache.length == expected.length
+        if not entries:
+            continue
+        one = rng.standard_normal((len(entries), 2, 1, 3))
+        assert_same_bits(cache.attend(one, one, one), expected.attend(one, one, one))
+
+
 def test_fork_of_a_window():
     q, k, v = arrays((3,), 30)
     cache = at.KVCache(window=5)
@@ -428,6 +451,8 @@ def test_errors():
         cache.fork([[0]])
     with pytest.raises(TypeError, match=r"^KVCache.fork: entries has dtype float64"):
         cache.fork([0.0])
+    with pytest.raises(ValueError, match=r"^KVCache.reorder: entries holds -1 but must hold 0 to 1"):
+        cache.reorder([1, -1])
     with pytest.raises(ValueError, match=r"^KVCache.truncate: length is 21 but must be 0 to 20"):
         cache.truncate(21)
     with pytest.raises(ValueError, match=r"^KVCache.truncate: length is -1"):

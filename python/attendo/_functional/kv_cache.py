@@ -192,6 +192,31 @@ class _KVCache:
                [3., 4., 5.]])
         """
 
+    def reorder(self, entries: "ArrayLike") -> None:
+        """:meth:`fork` in place: what changes is copied, nothing where entries are 0, 1, ...
+
+        Parameters
+        ----------
+        entries : array_like of int
+            As in :meth:`fork`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As :meth:`fork`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import attendo as at
+        >>> cache = at.KVCache()
+        >>> cache.append(*np.arange(6.0).reshape(1, 2, 1, 3, 1).repeat(2, axis=0))
+        >>> cache.reorder([1, 0])
+        >>> cache.keys[:, 0, :, 0]
+        array([[3., 4., 5.],
+               [0., 1., 2.]])
+        """
+
     def truncate(self, length: int) -> None:
         """Forget the positions from ``length`` on.
 

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from .._core import CnnAttention, DecoderLM, Tensor, Transformer, Word2Vec
 from .._pages import page
 from . import _decoder_lm  # noqa: F401  (its page)
+from ._decoding import DecodingOptions, TokenStream, generate, process_logits, stream
 from ._output import ModelOutput
 from ._pretrained import load_pretrained
+from ._text_stream import stream_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,8 +17,20 @@ if TYPE_CHECKING:
 
     from .._typing import FloatArray, FloatDType, Pair, TensorLike
 
-__all__ = ["CnnAttention", "DecoderLM", "ModelOutput", "Transformer", "Word2Vec"]
-__all__ = ["CnnAttention", "DecoderLM", "Transformer", "Word2Vec", "load_pretrained"]
+__all__ = [
+    "CnnAttention",
+    "DecoderLM",
+    "DecodingOptions",
+    "ModelOutput",
+    "TokenStream",
+    "Transformer",
+    "Word2Vec",
+    "generate",
+    "load_pretrained",
+    "process_logits",
+    "stream",
+    "stream_text",
+]
 
 
 def __dir__() -> list[str]:

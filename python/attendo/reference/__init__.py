@@ -50,6 +50,7 @@ from .attention import attention, attention_backward
 from .attention_layer import attention_layer, attention_layer_backward
 from .attention_stats import attention_stats
 from .batch_norm import batch_norm, batch_norm_backward, batch_norm_running
+from .beam_search import beam_search
 from .cnn_attention import cnn_attention, cnn_attention_backward, cnn_attention_steps
 from .conv2d import conv2d, conv2d_backward
 from .cosine import cosine, cosine_backward
@@ -57,6 +58,7 @@ from .cross_entropy import cross_entropy, cross_entropy_backward
 from .cross_modal_attention import cross_modal_attention, cross_modal_attention_backward
 from .decoder_layer import decoder, decoder_backward, decoder_layer, decoder_layer_backward
 from .decoder_lm import decoder_lm, decoder_lm_backward
+from .decoding import decoding, sampled
 from .dropout import dropout, dropout_backward
 from .embedding import embedding, embedding_backward
 from .encoder_layer import encoder, encoder_backward, encoder_layer, encoder_layer_backward
@@ -73,6 +75,7 @@ from .linear import linear, linear_backward
 from .linear_attention import linear_attention, linear_attention_backward
 from .linear_int8 import dequantize_int8, linear_int8, linear_int8_backward, quantize_int8
 from .linformer import linformer, linformer_backward
+from .logits_processors import logits_processors
 from .low_rank import low_rank, low_rank_backward, low_rank_basis
 from .lstm import lstm, lstm_backward
 from .luong import luong, luong_backward
@@ -162,6 +165,7 @@ __all__ = [
     "batch_norm",
     "batch_norm_backward",
     "batch_norm_running",
+    "beam_search",
     "causal_mask",
     "clip_grad_norm",
     "cnn_attention",
@@ -185,6 +189,7 @@ __all__ = [
     "decoder_layer_backward",
     "decoder_lm",
     "decoder_lm_backward",
+    "decoding",
     "dequantize_int8",
     "divide",
     "divide_backward",
@@ -233,6 +238,7 @@ __all__ = [
     "log_backward",
     "log_softmax",
     "log_softmax_backward",
+    "logits_processors",
     "low_rank",
     "low_rank_backward",
     "low_rank_basis",
@@ -295,6 +301,7 @@ __all__ = [
     "rms_normalize_backward",
     "rotary",
     "rotary_backward",
+    "sampled",
     "scaled_dot_product",
     "scaled_dot_product_backward",
     "scaled_dot_product_d_sinks",
