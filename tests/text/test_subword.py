@@ -286,7 +286,7 @@ def test_gpt2_files(tokenizers, transformers, tmp_path):
 def test_roberta_files(tokenizers, transformers, tmp_path):
     byte_level_files(tmp_path, ["<s>", "<pad>", "</s>", "<unk>", "<mask>"])
     theirs = transformers.RobertaTokenizerFast.from_pretrained(tmp_path)
-    # <mask> takes the space before it along, as in RoBERTa's own tokenizer.json; theirs made of these does not.
+    # <mask> takes the space before it along, as in RoBERTa's own tokenizer.json; theirs of these does not.
     assert_like(SubwordTokenizer.from_folder(tmp_path), theirs, [s for s in SENTENCES if "<mask>" not in s])
     theirs.save_pretrained(tmp_path / "json")
     ours = SubwordTokenizer.from_folder(tmp_path / "json")

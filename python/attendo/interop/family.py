@@ -16,6 +16,7 @@ from .entries import Entry
 
 # model_type in config.json → the module in families/ that has its Family, as FAMILY.
 _MODULES: dict[str, str] = {
+    "gpt2": "gpt2",
     "llama": "llama",
     "mistral": "llama",
     "qwen2": "llama",
@@ -26,6 +27,23 @@ _REGISTERED: dict[str, Family] = {}
 
 class Unfit(ValueError):
     """A model has an option that the family's format cannot say."""
+
+
+def options_of(model: Module) -> dict[str, Any]:
+    """All constructor arguments of a model, those too that ``config`` leaves out as they are the defaults."""
+    from inspect import signature
+
+    parameters = signature(type(model).__init__).parameters.values()
+    defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
+    return {**defaults, **model.config}
+
+
+def fits(config: Mapping[str, Any], **wanted: Any) -> None:
+    """Refuse a model whose options are others than a format can say: a value, or a tuple of them."""
+    for key, values in wanted.items():
+        allowed = values if isinstance(values, tuple) else (values,)
+        if config[key] not in allowed:
+            raise Unfit(f"{key} is {config[key]!r} but must be {' or '.join(map(repr, allowed))}")
 
 
 @dataclass(frozen=True)
