@@ -170,6 +170,7 @@ CASES: list[tuple[str, list[Any], dict[str, Any]]] = [
     ("linear", [normal(7), normal(2, 7), normal(2)], {}),
     ("linear", [normal(0, 3), normal(2, 3), normal(2)], {}),
     ("matmul", [normal(3, 4), normal(4, 2)], {}),
+    ("linear_int8", [normal(4, 70), ids(255, 5, 70) - 127], {"scales": positive(5, 2) / 100}),
     ("matmul", [normal(2, 1, 3, 1), normal(5, 1, 2)], {}),
     ("matmul", [normal(3, 1, 2, 3), normal(1, 2, 3, 5)], {}),
     ("embedding", [ids(6, 3, 4), normal(6, 3)], {}),
@@ -629,6 +630,8 @@ def test_every_function_has_a_backward_or_needs_none() -> None:
         "split_heads", "step_schedule", "transformer_steps",
         "alibi_slopes", "inverse_frequencies",
         "relative_sinusoid", "t5_buckets",
+        "beam_search", "decoding", "dequantize_int8", "later_encoder_layer", "logits_processors",
+        "quantize_int8", "sampled",
     }  # fmt: skip
     forwards = {name for name in reference.__all__ if not name.endswith("_backward")}
     assert {name for name in forwards if f"{name}_backward" not in reference.__all__} == needs_none

@@ -61,7 +61,13 @@ from .decoder_lm import decoder_lm, decoder_lm_backward
 from .decoding import decoding, sampled
 from .dropout import dropout, dropout_backward
 from .embedding import embedding, embedding_backward
-from .encoder_layer import encoder, encoder_backward, encoder_layer, encoder_layer_backward
+from .encoder_layer import (
+    encoder,
+    encoder_backward,
+    encoder_layer,
+    encoder_layer_backward,
+    later_encoder_layer,
+)
 from .feed_forward import feed_forward, feed_forward_backward, feed_forward_layer, feed_forward_layer_backward
 from .gemm import gemm
 from .general import general, general_backward
@@ -224,6 +230,7 @@ __all__ = [
     "kv_cache",
     "l2_normalize",
     "l2_normalize_backward",
+    "later_encoder_layer",
     "layer_norm",
     "layer_norm_backward",
     "linear",

@@ -16,6 +16,12 @@ Parameters: self_attn.(in_proj_weight, in_proj_bias, out_proj.weight, out_proj.b
 feed_forward.(linear1, linear2).(weight, bias), (norm1, norm2).(weight, bias).
 No dropout: this is the layer in evaluation, or with dropout 0.
 
+later_encoder_layer: the forward pass with what later models changed, by its options
+  norm        RMS norm in place of layer norm                        Zhang and Sennrich 2019; T5, Llama
+  activation  also silu, gelu_tanh, and gates: see feed_forward      Shazeer 2020
+  heads       grouped keys and values; every head of q and k normalised, then turned by its position
+Biases are used where the parameters have them.
+
 encoder: layers.0, layers.1, ... one after another, then norm, which is there when norm_first.
 Vaswani et al. 2017, §3.1; Xiong et al. 2020 (pre-norm); articles 002 §5.2, 003 §5.2.
 """
@@ -23,7 +29,11 @@ Vaswani et al. 2017, §3.1; Xiong et al. 2020 (pre-norm); articles 002 §5.2, 00
 from ._types import Array, Mask, Parameters, count_layers, prefixed, under
 from .feed_forward import feed_forward_layer, feed_forward_layer_backward
 from .layer_norm import layer_norm, layer_norm_backward
-from .multi_head import multi_head_layer, multi_head_layer_backward
+from .linear import linear
+from .multi_head import merge_heads, multi_head_layer, multi_head_layer_backward, projected_heads
+from .rms_norm import rms_norm
+from .rotary import rotary
+from .scaled_dot_product import scaled_dot_product
 
 
 def norm(x: Array, parameters: Parameters, eps: float) -> Array:
@@ -111,6 +121,64 @@ def encoder_layer_backward(
         | prefixed(d_norm2, "norm2.")
     )
     return d_x, d_parameters
+
+
+def later_norm(x: Array, parameters: Parameters, eps: float, rms: bool) -> Array:
+    """RMS norm, or layer norm."""
+    return rms_norm(x, parameters["weight"], eps) if rms else norm(x, parameters, eps)
+
+
+def later_self_attention(
+    x: Array,
+    parameters: Parameters,
+    num_heads: int,
+    mask: Mask | None = None,
+    num_kv_heads: int | None = None,
+    scale: float | None = None,
+    frequencies: Array | None = None,
+    interleaved: bool = False,
+    eps: float = 1e-6,
+) -> tuple[Array, Array]:
+    """x (..., L, d) -> out (..., L, d) and the weights (..., H, L, L). frequencies (r/2,): turned, or not."""
+    q, k, v = projected_heads(x, parameters, num_heads, num_kv_heads or num_heads)
+    if "q_norm" in parameters:
+        q, k = rms_norm(q, parameters["q_norm"], eps), rms_norm(k, parameters["k_norm"], eps)
+    if frequencies is not None:
+        q = rotary(q, frequencies=frequencies, interleaved=interleaved)
+        k = rotary(k, frequencies=frequencies, interleaved=interleaved)
+    heads, weights, _ = scaled_dot_product(q, k, v, mask, None, scale)
+    return linear(merge_heads(heads), parameters["out_proj.weight"], parameters.get("out_proj.bias")), weights
+
+
+def later_encoder_layer(
+    x: Array,
+    parameters: Parameters,
+    num_heads: int,
+    mask: Mask | None = None,
+    norm_first: bool = False,
+    activation: str = "relu",
+    eps: float = 1e-5,
+    rms: bool = False,
+    num_kv_heads: int | None = None,
+    scale: float | None = None,
+    frequencies: Array | None = None,
+    interleaved: bool = False,
+) -> tuple[Array, Array]:
+    """x (..., L, d) -> y (..., L, d) and the attention weights (..., H, L, L)."""
+    self_attn, network = under(parameters, "self_attn."), under(parameters, "feed_forward.")
+    norm1, norm2 = under(parameters, "norm1."), under(parameters, "norm2.")
+
+    u = later_norm(x, norm1, eps, rms) if norm_first else x
+    attended, weights = later_self_attention(
+        u, self_attn, num_heads, mask, num_kv_heads, scale, frequencies, interleaved, eps
+    )
+    if norm_first:
+        a: Array = x + attended
+        y: Array = a + feed_forward_layer(later_norm(a, norm2, eps, rms), network, activation)
+    else:
+        a = later_norm(x + attended, norm1, eps, rms)
+        y = later_norm(a + feed_forward_layer(a, network, activation), norm2, eps, rms)
+    return y, weights
 
 
 def encoder(

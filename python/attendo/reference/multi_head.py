@@ -134,9 +134,20 @@ def _projections(
     else:
         inputs = [parameters[f"{name}_proj_weight"] for name in "qkv"]
     weights = [*inputs, parameters["out_proj.weight"]]
+    b_o = parameters.get("out_proj.bias")
     if "in_proj_bias" not in parameters:
-        return weights, [None] * 4
-    return weights, [*np.split(parameters["in_proj_bias"], ends), parameters["out_proj.bias"]]
+        return weights, [None, None, None, b_o]
+    return weights, [*np.split(parameters["in_proj_bias"], ends), b_o]
+
+
+def projected_heads(
+    x: Array, parameters: Parameters, num_heads: int, kv_heads: int
+) -> tuple[Array, Array, Array]:
+    """x (..., L, d) -> the heads q (..., H, L, D), k (..., Hkv, L, D), v (..., Hkv, L, Dv)."""
+    (w_q, w_k, w_v, _), (b_q, b_k, b_v, _) = _projections(parameters, num_heads, kv_heads)
+    q = split_heads(linear(x, w_q, b_q), num_heads)
+    k, v = (split_heads(linear(x, w, b), kv_heads) for w, b in ((w_k, b_k), (w_v, b_v)))
+    return q, k, v
 
 
 def multi_head_layer(
@@ -200,7 +211,8 @@ def multi_head_layer_backward(
         d_parameters["in_proj_weight"] = np.concatenate([d_w_q, d_w_k, d_w_v])
     else:
         d_parameters.update(q_proj_weight=d_w_q, k_proj_weight=d_w_k, v_proj_weight=d_w_v)
-    if d_b_q is not None and d_b_k is not None and d_b_v is not None and d_b_o is not None:
+    if d_b_q is not None and d_b_k is not None and d_b_v is not None:
         d_parameters["in_proj_bias"] = np.concatenate([d_b_q, d_b_k, d_b_v])
+    if d_b_o is not None:
         d_parameters["out_proj.bias"] = d_b_o
     return d_query, d_key, d_value, d_parameters
