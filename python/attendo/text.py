@@ -13,11 +13,13 @@ from __future__ import annotations
 
 from ._text.chinese import segment
 from ._text.clean import clean_text
+from ._text.marian import MarianTokenizer
 from ._text.padding import next_token_pairs, pad_sequences
 from ._text.subword import SubwordTokenizer
 from ._text.words import Tokenizer
 
 __all__ = [
+    "MarianTokenizer",
     "SubwordTokenizer",
     "Tokenizer",
     "clean_text",

@@ -95,12 +95,6 @@ def _token(settings: dict[str, Any], key: str) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def has_tokenizer(folder: Path) -> bool:
-    """Whether :func:`read_folder` has something to read."""
-    names = {path.name for path in folder.iterdir()}
-    return bool({"tokenizer.json", "vocab.txt"} & names) or {"vocab.json", "merges.txt"} <= names
-
-
 def read_folder(folder: Path) -> tuple[Any, str | None]:
     """The tokenizer of a folder, and its token of padding."""
     library = _tokenizers()

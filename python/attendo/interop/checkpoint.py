@@ -202,6 +202,10 @@ def load_pretrained(
     model.load_report = report
     model.generation_config = generation
     model.pretrained_config = config.values
+    if tokenizer:
+        from .._text.of_folder import tokenizer_of
+
+        model.tokenizer = tokenizer_of(folder)
     return model.eval()
 
 
@@ -274,3 +278,5 @@ def save_pretrained(self: Module, folder: PathLike, *, max_shard_size: int | str
         if values:
             with written_whole(folder / name) as file:
                 file.write((json.dumps(values, indent=2, sort_keys=True) + "\n").encode())
+    if tokenizer := getattr(self, "tokenizer", None):
+        tokenizer.save(folder)

@@ -34,8 +34,9 @@ def load_pretrained(
         In evaluation mode. It also has
 
         - ``load_report``: the lists ``missing``, ``unexpected`` and ``ignored`` of names;
-        - ``tokenizer``: a :class:`attendo.text.SubwordTokenizer`, or None where the folder has none. Without
-          the library `tokenizers` it says so when it is used;
+        - ``tokenizer``: a :class:`attendo.text.SubwordTokenizer` (Marian: an
+          :class:`attendo.text.MarianTokenizer`), or None where the folder has none. Without the library it
+          needs it says so when it is used;
         - ``generation_config``: a dict: generation_config.json, and of config.json the special ids;
         - ``pretrained_config``: config.json as a dict.
 
@@ -80,7 +81,8 @@ def save_pretrained(self: Module, folder: PathLike, *, max_shard_size: int | str
 
     Notes
     -----
-    A model that was loaded keeps the other keys of its config.json. :func:`attendo.models.load_pretrained`
+    A model that was loaded keeps the other keys of its config.json, and its tokenizer is written too.
+    :func:`attendo.models.load_pretrained`
     reads the folder back; ``model.save`` writes any module, in one file of attendo's own.
 
     Source: python/attendo/interop/checkpoint.py
