@@ -7,6 +7,8 @@ import pytest
 
 import attendo as at
 from attendo.interop.checkpoint import CheckpointError
+from attendo.interop.config import Config
+from attendo.interop.family import family_of
 from tolerance import assert_same_bits
 
 SMALL = {
@@ -28,11 +30,6 @@ CONFIGS = {
     "scores not scaled": {"scale_attn_weights": False},
     "no layers": {"n_layer": 0},
 }
-
-
-@pytest.fixture(scope="module")
-def transformers():
-    return pytest.importorskip("transformers", reason="parity is checked where transformers is installed")
 
 
 def theirs(transformers, torch, name, folder, **save):
@@ -122,6 +119,15 @@ def test_a_model_made_here(transformers, torch, tmp_path):
         np.testing.assert_allclose(
             ours(IDS).numpy(), model(torch.tensor(IDS)).logits.numpy(), rtol=0, atol=1e-4
         )
+
+
+def test_defaults_are_those_of_transformers(transformers, torch):
+    """A config without sizes: the same names and shapes, of which no model is built."""
+    with torch.device("meta"):
+        model = transformers.GPT2LMHeadModel(transformers.GPT2Config())
+    entries = family_of("gpt2").entries(Config({"model_type": "gpt2"}), "transformer.")
+    ours = {name: shape for entry in entries for name, shape in entry.theirs}
+    assert ours == {n: tuple(x.shape) for n, x in model.state_dict().items() if n != "lm_head.weight"}
 
 
 def test_old_masks_are_ignored(tmp_path):

@@ -131,10 +131,7 @@ def test_marian_beside_a_model(marian, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_marian_as_transformers(marian):
-    transformers = pytest.importorskip(
-        "transformers", reason="parity is checked where transformers is installed"
-    )
+def test_marian_as_transformers(marian, transformers):
     theirs, ours = (
         transformers.MarianTokenizer.from_pretrained(marian),
         at.text.MarianTokenizer.from_folder(marian),

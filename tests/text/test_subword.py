@@ -24,11 +24,6 @@ def tokenizers():
     return pytest.importorskip("tokenizers", reason=NEEDS)
 
 
-@pytest.fixture(scope="module")
-def transformers():
-    return pytest.importorskip("transformers", reason="parity is checked where transformers is installed")
-
-
 @pytest.fixture(scope="module", params=["bpe", "wordpiece", "unigram"])
 def trained(request, tokenizers):
     return SubwordTokenizer.train(TEXTS, request.param, vocab_size=300)

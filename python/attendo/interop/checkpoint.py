@@ -174,7 +174,7 @@ def load_pretrained(
     if kind not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise TypeError(f"load_pretrained: dtype is {kind} but must be float32 or float64")
     if not folder.is_dir():
-        raise FileNotFoundError(f"load_pretrained: there is no folder {str(folder)!r}")
+        raise FileNotFoundError(f"load_pretrained: there is no folder {str(folder)!r}; nothing is downloaded")
     family, config = read_config(folder)
     weights = open_folder("load_pretrained", folder)
     names = _renamed(family, weights)

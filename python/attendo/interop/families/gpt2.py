@@ -85,7 +85,14 @@ def _entries(config: Config, base: str) -> Iterator[Entry]:
 def _describe(model: DecoderLM) -> dict[str, Any]:
     config = options_of(model)
     fits(config, norm_first=True, norm="layer", positions="learned", scale_embeddings=False, bias=True)
-    fits(config, qkv_bias=(None, True), num_kv_heads=(None, config["num_heads"]), qk_norm=False, window=None)
+    fits(
+        config,
+        qkv_bias=(None, True),
+        out_bias=(None, True),
+        num_kv_heads=(None, config["num_heads"]),
+        qk_norm=False,
+        window=None,
+    )
     fits(config, head_dim=(None, config["d_model"] // config["num_heads"]), attention_scale=(None, 1.0))
     fits(config, activation=tuple(dict.fromkeys(_ACTIVATIONS.values())))
     if not config["tie_weights"]:
