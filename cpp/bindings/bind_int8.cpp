@@ -20,7 +20,7 @@ void bind_int8(py::module_& m) {
       "linear_int8",
       [](Object x, Object weight, Object scales, Object bias) {
         constexpr const char* kOp = "linear_int8";
-        const Call call(kOp, {x, bias});
+        const Call call(kOp, {x, scales, bias});
         const Tensor in = call.tensor(x, "x"), b = call.optional_tensor(bias, "bias");
         const Tensor matrix = int8_matrix(kOp, int8_arg(kOp, "weight", weight),
                                           to_tensor(scales, kOp, "scales", Want::kFloat, Memory::kCopy));

@@ -47,7 +47,7 @@ void linear_int8_forward(T* y, const T* x, const Tensor& weight, const T* bias, 
     all.m = rows, all.k = in;
     all.x = x, all.x_row = in;
     all.y_row = out;
-    parallel_ranges(out, gemv_columns(rows, in), [&](Index begin, Index end) {
+    parallel_ranges(out, gemv_columns(rows, std::max<Index>(1, in)), [&](Index begin, Index end) {
       kernels::GemvTask<T> task = all;
       task.n = end - begin;
       task.q = q + begin * in, task.scale = scale + begin * groups;

@@ -24,7 +24,7 @@ def of(rows, features, out, bias=True):
     return case(
         (*rows, features),
         numbers(out, features),
-        lambda rng, dtype: (scales * rng.uniform(0.5, 1.5, (out, -(-features // 64)))).astype(dtype),
+        lambda rng: scales * rng.uniform(0.5, 1.5, (out, -(-features // 64))),
         (out,) if bias else None,
     )
 
@@ -65,6 +65,9 @@ TestLinearInt8 = op_tests(
         wrong(None, numbers(5, 3), (5, 1), None, raises=TypeError, says="x is None"),
     ],
 )
+
+
+TestLinearInt8.test_lists_are_float64 = None  # a list has no int8
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
@@ -177,7 +180,7 @@ def test_it_computes_with_the_rounded_weights():
     model.load_state_dict(rounded)
     with at.no_grad():
         assert_close(int8(ids), model(ids).numpy(), scale=100)
-    np.testing.assert_array_equal(int8.generate(ids[:, :5], 8), model.generate(ids[:, :5], 8))
+    np.testing.assert_array_equal(int8.generate(ids[:, :5], max_new_tokens=8), model.generate(ids[:, :5], max_new_tokens=8))
 
 
 def test_memory_falls():
@@ -197,7 +200,7 @@ def test_it_is_saved_and_loaded(tmp_path):
     again = at.load(tmp_path / "model.safetensors")
     for name, value in model.state_dict().items():
         assert_same_bits(again.state_dict()[name], value)
-    np.testing.assert_array_equal(again.generate(ids, 5), model.generate(ids, 5))
+    np.testing.assert_array_equal(again.generate(ids, max_new_tokens=5), model.generate(ids, max_new_tokens=5))
     assert os.path.getsize(tmp_path / "model.safetensors") < 0.5 * 4 * model.num_parameters()
 
 
