@@ -105,7 +105,47 @@ py::dict state_dict(const Module& m) {
   return out;
 }
 
-py::tuple load_state_dict(const Module& m, const py::dict& state, bool strict) {
+// The other names of parameters that stand in several places: (name, the name in state_dict).
+std::vector<std::pair<std::string, std::string>> other_names(Module& m) {
+  const std::vector<Module::NamedTensor> own = m.named_parameters();
+  std::vector<std::pair<std::string, std::string>> out;
+  for (const auto& [path, module] : m.named_modules()) {
+    for (const auto& [parameter, value] : module->own_parameters()) {
+      const std::string name = path.empty() ? parameter : concat(path, ".", parameter);
+      for (const auto& [first, tensor] : own) {
+        if (tensor.impl() == value.impl() && first != name) out.emplace_back(name, first);
+      }
+    }
+  }
+  return out;
+}
+
+bool same_values(const Tensor& a, const Tensor& b) {
+  return a.dtype() == b.dtype() && a.shape() == b.shape() && std::equal(a.raw(), a.raw() + a.bytes(), b.raw());
+}
+
+// PyTorch writes a shared parameter under each of its names. Here one is enough, and several must agree.
+py::dict under_first_names(Module& m, const py::dict& state) {
+  py::dict out;
+  const auto others = other_names(m);
+  for (const auto& item : state) {
+    const auto name = py::cast<std::string>(py::str(item.first));
+    const auto other = std::find_if(others.begin(), others.end(), [&](const auto& o) { return o.first == name; });
+    const std::string& first = other == others.end() ? name : other->second;
+    if (out.contains(first)) {
+      const Tensor x = to_tensor(item.second, "load_state_dict", name.c_str(), Want::kAny, Memory::kBorrow);
+      const Tensor y = to_tensor(out[py::str(first)], "load_state_dict", first.c_str(), Want::kAny, Memory::kBorrow);
+      if (!same_values(x, y)) {
+        value_error("load_state_dict: ", first, " is one parameter under several names, whose values differ");
+      }
+    }
+    out[py::str(first)] = item.second;
+  }
+  return out;
+}
+
+py::tuple load_state_dict(Module& m, const py::dict& items, bool strict) {
+  const py::dict state = under_first_names(m, items);
   std::vector<Module::NamedTensor> own;
   for (const auto& [name, value] : m.named_parameters()) {
     own.emplace_back(name, value);
