@@ -1,6 +1,8 @@
 #include "bindings/convert.h"
+#include "nn/additive_pooling.h"
 #include "nn/attention.h"
 #include "nn/attention_layer.h"
+#include "nn/attention_pooling.h"
 #include "nn/cross_modal_attention.h"
 #include "nn/luong_attention.h"
 
@@ -172,8 +174,8 @@ void bind_keras_attention(py::module_& m) {
 }
 
 // Padding of what is attended to: bool (B, n), or any Mask.
-AttentionOptions padding(const char* arg, Object mask, Index batch, Index heads, Index length, Index keys) {
-  const char* op = "CrossModalAttention";
+AttentionOptions padding(const char* op, const char* arg, Object mask, Index batch, Index heads, Index length,
+                         Index keys) {
   AttentionOptions options;
   if (mask_expression(mask)) {
     mask_arg(options, op, mask, py::none(), batch, heads, length, keys);
@@ -181,6 +183,63 @@ AttentionOptions padding(const char* arg, Object mask, Index batch, Index heads,
     options.mask = x.view({batch, 1, 1, keys});
   }
   return options;
+}
+
+void bind_attention_pooling(py::module_& m) {
+  using nn::AttentionPooling;
+  py::classh<AttentionPooling, Module, PyLayer<AttentionPooling>>(
+      m, "AttentionPooling", "Learned queries attend to a sequence.", collectable())
+      .def(layer_init<AttentionPooling>(+[](Object d_model, Object num_heads, Object num_queries, Object dropout,
+                                            bool bias, Object dtype, Object seed) {
+             const char* op = "AttentionPooling";
+             const Index queries = num_queries.is_none() ? 0 : index_arg(op, "num_queries", num_queries);
+             if (!num_queries.is_none() && queries < 1) {
+               value_error(op, ": num_queries is ", queries, " but must be 1 or more, or None");
+             }
+             return Made{std::tuple(index_arg(op, "d_model", d_model), index_arg(op, "num_heads", num_heads), queries,
+                                    number_arg(op, "dropout", dropout), bias, dtype_arg(op, dtype)),
+                         seed_arg(op, seed)};
+           }),
+           py::arg("d_model"), py::arg("num_heads") = 1, py::arg("num_queries") = py::none(), py::kw_only(),
+           py::arg("dropout") = 0.0, py::arg("bias") = true, py::arg("dtype") = "float32", py::arg("seed") = py::none())
+      .def(
+          "forward",
+          [](AttentionPooling& self, Object x, Object mask, bool return_weights) {
+            const char* op = "AttentionPooling";
+            const Tensor in = to_tensor(x, op, "x", Want::kFloat, Memory::kCopy);
+            check_rank(op, "x", in, 3, "(batch, length, features)");
+            const Index queries = self.own_parameters()[0].second.dim(0);
+            const AttentionOptions options = padding(op, "mask", mask, in.dim(0), self.num_heads(), queries, in.dim(1));
+            return with_weights(without_gil([&] { return self(in, options, return_weights); }), return_weights);
+          },
+          py::arg("x"), py::kw_only(), py::arg("mask") = py::none(), py::arg("return_weights") = false);
+}
+
+void bind_additive_pooling(py::module_& m) {
+  using nn::AdditivePooling;
+  py::classh<AdditivePooling, Module, PyLayer<AdditivePooling>>(
+      m, "AdditivePooling", "A sum weighted by a score of each position.", collectable())
+      .def(layer_init<AdditivePooling>(+[](Object d_model, Object units, Object dtype, Object seed) {
+             const char* op = "AdditivePooling";
+             return Made{
+                 std::tuple(index_arg(op, "d_model", d_model), index_arg(op, "units", units), dtype_arg(op, dtype)),
+                 seed_arg(op, seed)};
+           }),
+           py::arg("d_model"), py::arg("units"), py::kw_only(), py::arg("dtype") = "float32",
+           py::arg("seed") = py::none())
+      .def(
+          "forward",
+          [](AdditivePooling& self, Object x, Object mask, bool return_weights) {
+            const char* op = "AdditivePooling";
+            const Tensor in = to_tensor(x, op, "x", Want::kFloat, Memory::kCopy);
+            check_rank(op, "x", in, 3, "(batch, length, features)");
+            AttentionOptions options;
+            if (const Tensor counts = position_mask(op, "mask", mask, in.dim(0), in.dim(1))) {
+              options.mask = counts.view({in.dim(0), 1, in.dim(1)});
+            }
+            return with_weights(without_gil([&] { return self(in, options, return_weights); }), return_weights);
+          },
+          py::arg("x"), py::kw_only(), py::arg("mask") = py::none(), py::arg("return_weights") = false);
 }
 
 void bind_cross_modal(py::module_& m) {
@@ -212,8 +271,8 @@ void bind_cross_modal(py::module_& m) {
             check_rank(op, "text", t, 3, "(batch, length, features)");
             check_rank(op, "image", i, 3, "(batch, length, features)");
             const Index b = t.dim(0), heads = self.num_heads();
-            const AttentionOptions to_image = padding("image_mask", image_mask, b, heads, t.dim(1), i.dim(1));
-            const AttentionOptions to_text = padding("text_mask", text_mask, b, heads, i.dim(1), t.dim(1));
+            const AttentionOptions to_image = padding(op, "image_mask", image_mask, b, heads, t.dim(1), i.dim(1));
+            const AttentionOptions to_text = padding(op, "text_mask", text_mask, b, heads, i.dim(1), t.dim(1));
             const nn::CrossModalResult r = without_gil([&] { return self(t, i, to_image, to_text, return_weights); });
             const py::tuple out = py::make_tuple(r.text, r.image);
             if (!return_weights) return out;
@@ -227,6 +286,8 @@ void bind_cross_modal(py::module_& m) {
 
 void bind_attention_layers(py::module_& m) {
   bind_feature_attention(m);
+  bind_attention_pooling(m);
+  bind_additive_pooling(m);
   bind_memory_attention(m);
   bind_keras_attention(m);
   bind_cross_modal(m);

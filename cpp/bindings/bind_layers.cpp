@@ -40,6 +40,20 @@ void bind_batch_norm(py::module_& m, const char* name) {
       .def("forward", call_tensor<Norm>("BatchNorm"), py::arg("x"));
 }
 
+// 3 or (3, 5)
+Shape lengths_arg(const char* op, const char* arg, Object lengths) {
+  Shape out;
+  if (!py::isinstance<py::tuple>(lengths) && !py::isinstance<py::list>(lengths)) {
+    out.push_back(index_arg(op, arg, lengths));
+    return out;
+  }
+  if (py::len(lengths) > kMaxRank) {
+    value_error(op, ": ", arg, " holds ", py::len(lengths), " lengths but must hold ", kMaxRank, " at most");
+  }
+  for (const py::handle length : lengths) out.push_back(index_arg(op, arg, length));
+  return out;
+}
+
 // Modules given one by one, or as one list.
 std::vector<std::shared_ptr<Module>> modules_arg(const char* name, const py::args& args) {
   std::vector<std::shared_ptr<Module>> out;
@@ -87,12 +101,14 @@ void bind_layers(py::module_& m) {
       .def("forward", call_tensor<nn::Embedding>("Embedding"), py::arg("ids"));
   py::classh<nn::LayerNorm, Module, PyLayer<nn::LayerNorm>>(m, "LayerNorm", "Layer norm over the last axis.",
                                                             collectable())
-      .def(layer_init<nn::LayerNorm>(+[](Object n, Object eps, Object dtype) {
-             return Made{std::tuple(index_arg("LayerNorm", "normalized_shape", n), number_arg("LayerNorm", "eps", eps),
-                                    dtype_arg("LayerNorm", dtype)),
-                         std::nullopt};
+      .def(layer_init<nn::LayerNorm>(+[](Object shape, Object eps, bool elementwise_affine, bool bias, Object dtype) {
+             return Made{
+                 std::tuple(lengths_arg("LayerNorm", "normalized_shape", shape), number_arg("LayerNorm", "eps", eps),
+                            elementwise_affine, bias, dtype_arg("LayerNorm", dtype)),
+                 std::nullopt};
            }),
-           py::arg("normalized_shape"), py::kw_only(), py::arg("eps") = 1e-5, py::arg("dtype") = "float32")
+           py::arg("normalized_shape"), py::kw_only(), py::arg("eps") = 1e-5, py::arg("elementwise_affine") = true,
+           py::arg("bias") = true, py::arg("dtype") = "float32")
       .def("forward", call_tensor<nn::LayerNorm>("LayerNorm"), py::arg("x"));
   bind_batch_norm<BatchNorm1d>(m, "BatchNorm1d");
   bind_batch_norm<BatchNorm2d>(m, "BatchNorm2d");

@@ -41,13 +41,14 @@ void bind_functions(py::module_& m) {
 }
 
 nn::RecurrentOptions options_of(const char* op, Object input_size, Object hidden_size, Object num_layers, bool bias,
-                                Object dropout, bool bidirectional, Object dtype) {
+                                Object dropout, bool bidirectional, bool return_sequences, Object dtype) {
   return {index_arg(op, "input_size", input_size),
           index_arg(op, "hidden_size", hidden_size),
           index_arg(op, "num_layers", num_layers),
           bias,
           number_arg(op, "dropout", dropout),
           bidirectional,
+          return_sequences,
           dtype_arg(op, dtype)};
 }
 
@@ -62,13 +63,14 @@ void bind_recurrent(py::module_& m) {
   const auto none = py::none();
   py::classh<nn::LSTM, nn::Module, PyLayer<nn::LSTM>>(m, "LSTM", "Long short-term memory.", collectable())
       .def(layer_init<nn::LSTM>(+[](Object in, Object hidden, Object layers, bool bias, Object dropout,
-                                    bool bidirectional, Object dtype, Object seed) {
-             return Made{std::tuple(options_of("LSTM", in, hidden, layers, bias, dropout, bidirectional, dtype)),
+                                    bool bidirectional, bool return_sequences, Object dtype, Object seed) {
+             return Made{std::tuple(options_of("LSTM", in, hidden, layers, bias, dropout, bidirectional,
+                                               return_sequences, dtype)),
                          seed_arg("LSTM", seed)};
            }),
            py::arg("input_size"), py::arg("hidden_size"), py::arg("num_layers") = 1, py::arg("bias") = true,
-           py::kw_only(), py::arg("dropout") = 0.0, py::arg("bidirectional") = false, py::arg("dtype") = "float32",
-           py::arg("seed") = none)
+           py::kw_only(), py::arg("dropout") = 0.0, py::arg("bidirectional") = false,
+           py::arg("return_sequences") = true, py::arg("dtype") = "float32", py::arg("seed") = none)
       .def(
           "forward",
           [](nn::LSTM& self, Object x, Object state, Object lengths) {
@@ -89,15 +91,18 @@ void bind_recurrent(py::module_& m) {
           },
           py::arg("x"), py::arg("state") = none, py::kw_only(), py::arg("lengths") = none);
   py::classh<nn::GRU, nn::Module, PyLayer<nn::GRU>>(m, "GRU", "Gated recurrent unit.", collectable())
-      .def(layer_init<nn::GRU>(+[](Object in, Object hidden, Object layers, bool bias, Object dropout,
-                                   bool bidirectional, bool reset_after, Object dtype, Object seed) {
-             return Made{
-                 std::tuple(options_of("GRU", in, hidden, layers, bias, dropout, bidirectional, dtype), reset_after),
-                 seed_arg("GRU", seed)};
-           }),
-           py::arg("input_size"), py::arg("hidden_size"), py::arg("num_layers") = 1, py::arg("bias") = true,
-           py::kw_only(), py::arg("dropout") = 0.0, py::arg("bidirectional") = false, py::arg("reset_after") = true,
-           py::arg("dtype") = "float32", py::arg("seed") = none)
+      .def(
+          layer_init<nn::GRU>(+[](Object in, Object hidden, Object layers, bool bias, Object dropout,
+                                  bool bidirectional, bool return_sequences, bool reset_after, Object dtype,
+                                  Object seed) {
+            return Made{
+                std::tuple(options_of("GRU", in, hidden, layers, bias, dropout, bidirectional, return_sequences, dtype),
+                           reset_after),
+                seed_arg("GRU", seed)};
+          }),
+          py::arg("input_size"), py::arg("hidden_size"), py::arg("num_layers") = 1, py::arg("bias") = true,
+          py::kw_only(), py::arg("dropout") = 0.0, py::arg("bidirectional") = false, py::arg("return_sequences") = true,
+          py::arg("reset_after") = true, py::arg("dtype") = "float32", py::arg("seed") = none)
       .def(
           "forward",
           [](nn::GRU& self, Object x, Object state, Object lengths) {

@@ -21,9 +21,10 @@ void check_padding(const char* layer, Index padding) {
   if (padding < 0) value_error(layer, ": padding is ", padding, " but must be 0 or more");
 }
 
+// Ones for the weight, zeros for the bias, where there are any.
 void reset_norm(const std::vector<Module::NamedTensor>& parameters) {
   const double values[] = {1.0, 0.0};
-  for (size_t i = 0; i < 2; ++i) {
+  for (size_t i = 0; i < parameters.size(); ++i) {
     const Tensor& p = parameters[i].second;
     const Tensor start = Tensor::full(p.shape(), p.dtype(), values[i]);
     std::copy_n(start.raw(), p.bytes(), p.raw());
@@ -79,21 +80,38 @@ void Embedding::reset_own(Generator& generator) {
   std::fill_n(weight().raw() + static_cast<size_t>(padding_idx_) * row, row, std::byte{0});
 }
 
-LayerNorm::LayerNorm(Index normalized_shape, double eps, DType dtype) : eps_(eps) {
-  check_positive("LayerNorm", "normalized_shape", normalized_shape);
+LayerNorm::LayerNorm(const Shape& normalized_shape, double eps, bool elementwise_affine, bool bias, DType dtype)
+    : shape_(normalized_shape), eps_(eps), dtype_(dtype) {
+  if (shape_.rank() == 0) value_error("LayerNorm: normalized_shape is () but must hold 1 length or more");
+  for (const Index length : shape_) check_positive("LayerNorm", "normalized_shape", length);
   if (!(eps >= 0)) value_error("LayerNorm: eps is ", eps, " but must be 0 or more");
-  make_parameter("weight", {normalized_shape}, dtype);
-  make_parameter("bias", {normalized_shape}, dtype);
+  if (elementwise_affine) make_parameter("weight", shape_, dtype);
+  if (elementwise_affine && bias) make_parameter("bias", shape_, dtype);
   reset_own(generator());
 }
 
 Tensor LayerNorm::operator()(const Tensor& x) {
-  const Tensor& weight = own_parameters()[0].second;
-  check_input("LayerNorm", "x", x, 0, weight.size(), weight.dtype());
-  return layer_norm(x, own_parameters()[0].second, own_parameters()[1].second, eps_);
+  if (shape_.rank() == 1) {
+    check_input("LayerNorm", "x", x, 0, shape_[0], dtype_);
+    return layer_norm(x, weight(), bias(), eps_);
+  }
+  const int lead = x.rank() - shape_.rank();
+  if (lead < 0 || !(x.shape().slice(lead, x.rank()) == shape_)) {
+    value_error("LayerNorm: x has shape ", x.shape(), " but must end in ", shape_);
+  }
+  check_input("LayerNorm", "x", x, 0, shape_[-1], dtype_);
+  // The axes as one.
+  const Index n = shape_.product(0, shape_.rank());
+  const auto flat = [n](const Tensor& p) { return p ? reshape(p, {n}) : p; };
+  Shape rows = x.shape().slice(0, lead);
+  rows.push_back(n);
+  return reshape(layer_norm(reshape(x, rows), flat(weight()), flat(bias()), eps_), x.shape());
 }
 
-std::string LayerNorm::extra_repr() const { return concat(own_parameters()[0].second.size(), ", eps=", eps_); }
+std::string LayerNorm::extra_repr() const {
+  return concat(shape_.rank() == 1 ? concat(shape_[0]) : shape_.str(), ", eps=", eps_,
+                weight() ? "" : ", elementwise_affine=False", weight() && !bias() ? ", bias=False" : "");
+}
 
 void LayerNorm::reset_own(Generator&) { reset_norm(own_parameters()); }
 
@@ -143,8 +161,7 @@ Tensor Dropout::operator()(const Tensor& x) { return training() && p_ > 0 ? drop
 
 ResidualNorm residual_norm(const Tensor& x, const Tensor& r, const LayerNorm& norm, Dropout& dropout, bool want_sum) {
   const double p = dropout.training() ? dropout.p() : 0;
-  const auto& parameters = norm.own_parameters();
-  return residual_norm(x, r, parameters[0].second, parameters[1].second, p, &dropout.generator(), norm.eps(), want_sum);
+  return residual_norm(x, r, norm.weight(), norm.bias(), p, &dropout.generator(), norm.eps(), want_sum);
 }
 
 Conv2d::Conv2d(Index in_channels, Index out_channels, const Options& options, bool bias, DType dtype)

@@ -40,18 +40,26 @@ class Embedding : public Module {
   bool sparse_;
 };
 
+// Over the last axes, whose lengths are normalized_shape.
 class LayerNorm : public Module {
  public:
-  LayerNorm(Index normalized_shape, double eps, DType dtype);
+  LayerNorm(const Shape& normalized_shape, double eps, bool elementwise_affine, bool bias, DType dtype);
+  LayerNorm(Index normalized_shape, double eps, DType dtype)
+      : LayerNorm(Shape{normalized_shape}, eps, true, true, dtype) {}
   Tensor operator()(const Tensor& x);
   Tensors forward(const Tensors& inputs) override { return {(*this)(only_input("LayerNorm", inputs))}; }
   std::string type_name() const override { return "LayerNorm"; }
   std::string extra_repr() const override;
   void reset_own(Generator& generator) override;
   double eps() const { return eps_; }
+  // Undefined where the layer has none.
+  Tensor weight() const { return own_parameters().empty() ? Tensor() : own_parameters()[0].second; }
+  Tensor bias() const { return own_parameters().size() > 1 ? own_parameters()[1].second : Tensor(); }
 
  private:
+  Shape shape_;
   double eps_;
+  DType dtype_;
 };
 
 // Over (B, C) and (B, C, L) with `spatial` 1, over (B, C, H, W) with 2.

@@ -20,4 +20,21 @@ class RMSNorm : public Module {
   double eps_;
 };
 
+// Groups of neighbouring channels of (B, C, …).
+class GroupNorm : public Module {
+ public:
+  GroupNorm(Index num_groups, Index num_channels, double eps, bool affine, DType dtype);
+  Tensor operator()(const Tensor& x);
+  Tensors forward(const Tensors& inputs) override { return {(*this)(only_input("GroupNorm", inputs))}; }
+  std::string type_name() const override { return "GroupNorm"; }
+  std::string extra_repr() const override;
+  void reset_own(Generator& generator) override;
+
+ private:
+  Index groups_, channels_;
+  double eps_;
+  bool affine_;
+  DType dtype_;
+};
+
 }  // namespace attendo::nn

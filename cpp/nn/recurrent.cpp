@@ -71,6 +71,13 @@ RecurrentResult Recurrent::operator()(const Tensor& x, const Tensor& h_0, const 
     }
     result.out = directions == 1 ? outs[0] : concatenate(outs, 2);
   }
+  if (!o_.return_sequences) {
+    Tensors last;
+    for (size_t i = h_n.size() - static_cast<size_t>(directions); i < h_n.size(); ++i) {
+      last.push_back(reshape(h_n[i], {batch, o_.hidden_size}));
+    }
+    result.out = directions == 1 ? last[0] : concatenate(last, 1);
+  }
   result.h_n = h_n.size() == 1 ? h_n[0] : concatenate(h_n, 0);
   if (!c_n.empty()) result.c_n = c_n.size() == 1 ? c_n[0] : concatenate(c_n, 0);
   return result;
@@ -83,7 +90,7 @@ Tensors Recurrent::forward(const Tensors& inputs) {
 std::string Recurrent::extra_repr() const {
   return concat(o_.input_size, ", ", o_.hidden_size, o_.num_layers == 1 ? "" : concat(", num_layers=", o_.num_layers),
                 o_.bias ? "" : ", bias=False", o_.dropout > 0 ? concat(", dropout=", o_.dropout) : "",
-                o_.bidirectional ? ", bidirectional=True" : "");
+                o_.bidirectional ? ", bidirectional=True" : "", o_.return_sequences ? "" : ", return_sequences=False");
 }
 
 RecurrentResult LSTM::run(const Tensor& x, const Weights& w, const Tensor& h_0, const Tensor& c_0,

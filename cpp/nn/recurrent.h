@@ -9,11 +9,12 @@ struct RecurrentOptions {
   bool bias = true;
   double dropout = 0;  // between layers, in training mode
   bool bidirectional = false;
+  bool return_sequences = true;  // of the last layer; else its last states
   DType dtype = DType::kFloat32;
 };
 
 struct RecurrentResult {
-  Tensor out;       // (B, S, H · directions): of the last layer
+  Tensor out;       // (B, S, H · directions): of the last layer; (B, H · directions) without return_sequences
   Tensor h_n, c_n;  // (layers · directions, B, H); c_n of an LSTM only
 };
 

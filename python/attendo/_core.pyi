@@ -577,7 +577,13 @@ class Embedding(Module):
 
 class LayerNorm(Module):
     def __init__(
-        self, normalized_shape: SupportsIndex, *, eps: SupportsFloat = 1e-5, dtype: FloatDType = "float32"
+        self,
+        normalized_shape: SupportsIndex | Sequence[SupportsIndex],
+        *,
+        eps: SupportsFloat = 1e-5,
+        elementwise_affine: bool = True,
+        bias: bool = True,
+        dtype: FloatDType = "float32",
     ) -> None: ...
     def forward(self, x: TensorLike) -> Tensor: ...
     __call__ = forward
@@ -1175,6 +1181,47 @@ class AttentionLayer(Module):
     ) -> tuple[Tensor, Tensor]: ...
     __call__ = forward
 
+class AdditivePooling(Module):
+    def __init__(
+        self,
+        d_model: SupportsIndex,
+        units: SupportsIndex,
+        *,
+        dtype: FloatDType = "float32",
+        seed: SupportsIndex | None = None,
+    ) -> None: ...
+    @overload
+    def forward(
+        self, x: TensorLike, *, mask: MaskLike | None = None, return_weights: Literal[False] = False
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, x: TensorLike, *, mask: MaskLike | None = None, return_weights: Literal[True]
+    ) -> tuple[Tensor, Tensor]: ...
+    __call__ = forward
+
+class AttentionPooling(Module):
+    def __init__(
+        self,
+        d_model: SupportsIndex,
+        num_heads: SupportsIndex = 1,
+        num_queries: SupportsIndex | None = None,
+        *,
+        dropout: SupportsFloat = 0.0,
+        bias: bool = True,
+        dtype: FloatDType = "float32",
+        seed: SupportsIndex | None = None,
+    ) -> None: ...
+    @overload
+    def forward(
+        self, x: TensorLike, *, mask: MaskLike | None = None, return_weights: Literal[False] = False
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, x: TensorLike, *, mask: MaskLike | None = None, return_weights: Literal[True]
+    ) -> tuple[Tensor, Tensor]: ...
+    __call__ = forward
+
 class CrossModalAttention(Module):
     def __init__(
         self,
@@ -1214,11 +1261,31 @@ class CrossModalAttention(Module):
 def rms_norm(
     x: TensorLike, weight: TensorLike | None = None, eps: SupportsFloat = 1e-6
 ) -> Tensor | FloatArray: ...
+def group_norm(
+    x: TensorLike,
+    num_groups: SupportsIndex,
+    weight: TensorLike | None = None,
+    bias: TensorLike | None = None,
+    eps: SupportsFloat = 1e-5,
+) -> Tensor | FloatArray: ...
 def glu(x: TensorLike, activation: _Gate | None = "sigmoid") -> Tensor | FloatArray: ...
 
 class RMSNorm(Module):
     def __init__(
         self, normalized_shape: SupportsIndex, *, eps: SupportsFloat = 1e-6, dtype: FloatDType = "float32"
+    ) -> None: ...
+    def forward(self, x: TensorLike) -> Tensor: ...
+    __call__ = forward
+
+class GroupNorm(Module):
+    def __init__(
+        self,
+        num_groups: SupportsIndex,
+        num_channels: SupportsIndex,
+        *,
+        eps: SupportsFloat = 1e-5,
+        affine: bool = True,
+        dtype: FloatDType = "float32",
     ) -> None: ...
     def forward(self, x: TensorLike) -> Tensor: ...
     __call__ = forward
@@ -1263,6 +1330,7 @@ class LSTM(Module):
         *,
         dropout: SupportsFloat = 0.0,
         bidirectional: bool = False,
+        return_sequences: bool = True,
         dtype: FloatDType = "float32",
         seed: SupportsIndex | None = None,
     ) -> None: ...
@@ -1285,6 +1353,7 @@ class GRU(Module):
         *,
         dropout: SupportsFloat = 0.0,
         bidirectional: bool = False,
+        return_sequences: bool = True,
         reset_after: bool = True,
         dtype: FloatDType = "float32",
         seed: SupportsIndex | None = None,

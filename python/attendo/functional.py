@@ -32,6 +32,7 @@ from ._functional.dropout import dropout
 from ._functional.embedding import embedding
 from ._functional.feed_forward import feed_forward
 from ._functional.glu import geglu, glu, swiglu
+from ._functional.group_norm import group_norm
 from ._functional.gru import gru
 from ._functional.int8_attention import int8_attention
 from ._functional.layer_norm import layer_norm
@@ -77,6 +78,7 @@ __all__ = [
     "geglu",
     "gelu",
     "glu",
+    "group_norm",
     "gru",
     "int8_attention",
     "inverse_frequencies",

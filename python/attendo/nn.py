@@ -16,8 +16,10 @@ from ._core import (
     LSTM,
     Activation,
     AdditiveAttention,
+    AdditivePooling,
     Attention,
     AttentionLayer,
+    AttentionPooling,
     BatchNorm1d,
     BatchNorm2d,
     Conv2d,
@@ -30,6 +32,7 @@ from ._core import (
     EncoderLayer,
     FeedForward,
     Flatten,
+    GroupNorm,
     LayerNorm,
     LearnedPositionalEncoding,
     Linear,
@@ -46,6 +49,7 @@ from ._core import (
 )
 from ._nn import attention as _attention  # noqa: F401  (its pages)
 from ._nn import norms as _norms  # noqa: F401  (its pages)
+from ._nn import pooling as _pooling  # noqa: F401  (its pages)
 from ._nn import recurrent as _recurrent  # noqa: F401  (its pages)
 from ._nn import relative as _relative  # noqa: F401  (its pages)
 from ._nn import transformer as _transformer  # noqa: F401  (its pages)
@@ -59,8 +63,10 @@ __all__ = [
     "LSTM",
     "Activation",
     "AdditiveAttention",
+    "AdditivePooling",
     "Attention",
     "AttentionLayer",
+    "AttentionPooling",
     "BatchNorm1d",
     "BatchNorm2d",
     "Conv2d",
@@ -73,6 +79,7 @@ __all__ = [
     "EncoderLayer",
     "FeedForward",
     "Flatten",
+    "GroupNorm",
     "LayerNorm",
     "LearnedPositionalEncoding",
     "Linear",

@@ -324,6 +324,7 @@ BLOCKS = {
     "layer_norm": (F.layer_norm, [normal(2, 3, 5), normal(5), normal(5)]),
     "layer_norm plain": (F.layer_norm, [normal(3, 5)]),
     "rms_norm": (F.rms_norm, [normal(2, 3, 5), normal(5)]),
+    "group_norm": (lambda x, w, b: F.group_norm(x, 2, w, b), [normal(2, 4, 3), normal(4), normal(4)]),
     "rms_norm plain": (F.rms_norm, [normal(3, 5)]),
     "batch_norm": (
         lambda x, w, b: F.batch_norm(x, w, b, None, None, training=True),

@@ -198,6 +198,66 @@ def test_in_a_model_that_is_trained(kind):
     np.testing.assert_array_equal(predicted, target)
 
 
+@pytest.mark.parametrize("lengths", [None, [6, 1, 4]], ids=["whole", "lengths"])
+@pytest.mark.parametrize("stack", STACKS, ids=str)
+@pytest.mark.parametrize("kind", KINDS)
+def test_without_sequences_the_result_is_the_last_state(kind, stack, lengths):
+    whole = made(kind, 3, 5, **stack)
+    last = made(kind, 3, 5, return_sequences=False, **stack)
+    x = array(3, 6, 3)
+    out, states = flat(kind, whole(x, lengths=lengths))
+    got, last_states = flat(kind, last(x, lengths=lengths))
+    directions = 2 if stack.get("bidirectional") else 1
+    top = states[0].numpy()[-directions:]
+    assert_same_bits(got, np.concatenate(list(top), axis=1))
+    for a, b in zip(last_states, states, strict=True):
+        assert_same_bits(a, b)
+    ends = [n - 1 for n in lengths or [6] * 3]
+    assert_same_bits(got.numpy()[:, :5], out.numpy()[np.arange(3), ends, :5])
+    # Backwards: as a gradient that comes in at the last state alone.
+    d_y = upstream(got)
+    got.backward(d_y)
+    d_states = np.zeros(states[0].shape)
+    d_states[-directions:] = np.stack(np.split(d_y, directions, axis=1))
+    states[0].backward(d_states)
+    expected = gradients(whole)
+    for name, gradient in gradients(last).items():
+        assert_close(gradient, expected[name], what=name)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_classifier_of_sequences(kind):
+    """In a Sequential that a Trainer runs the last state is what passes on."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((64, 5, 2)).astype(np.float32)
+    target = (x[:, 0, 0] > 0).astype(np.int64)
+    recurrent = getattr(at.nn, kind)(2, 16, bidirectional=True, return_sequences=False, seed=0)
+    model = at.nn.Sequential(recurrent, at.nn.Linear(32, 2, seed=1))
+    trainer = at.train.Trainer(model, at.losses.CrossEntropy(), at.optim.Adam(0.02))
+    trainer.fit(x, target, epochs=30, batch_size=16, progress=False)
+    assert (trainer.predict(x).argmax(-1) == target).mean() > 0.95
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_state_dict_goes_to_torch_and_back(torch, kind, bias):
+    """Three layers in both directions with dropout between them: names, shapes and outputs are PyTorch's."""
+    options = {"bias": bias, "bidirectional": True, "dropout": 0.3}
+    theirs = getattr(torch.nn, kind)(3, 5, 3, batch_first=True, **options).eval()
+    ours = getattr(at.nn, kind)(3, 5, 3, **options).eval()
+    other = getattr(torch.nn, kind)(3, 5, 3, batch_first=True, **options).eval()
+    ours.load_state_dict({name: value.numpy() for name, value in theirs.state_dict().items()})
+    other.load_state_dict({name: torch.tensor(value) for name, value in ours.state_dict().items()})
+    x = array(2, 7, 3, dtype=np.float32)
+    expected = theirs(torch.tensor(x))
+    got, back = flat(kind, ours(x)), flat(kind, other(torch.tensor(x)))
+    for a, b, c in zip(
+        [got[0], *got[1]], [expected[0], *flat(kind, expected)[1]], [back[0], *back[1]], strict=True
+    ):
+        assert_close(a, b.detach().numpy())
+        assert torch.equal(b, c)
+
+
 def test_shows_its_options():
     assert repr(at.nn.LSTM(3, 5)) == "LSTM(3, 5)"
     assert (

@@ -522,6 +522,27 @@ CASES: list[tuple[str, list[Any], dict[str, Any]]] = [
         {"keep": 2, "mask": some(3, 6)},
     ),
     ("top_k_attention", [normal(3, 5), normal(6, 5), normal(6, 3)], {"keep": 3, "scale": 0.3}),
+    ("group_norm", [normal(2, 6, 4), positive(6), normal(6)], {"num_groups": 3}),
+    ("group_norm", [normal(3, 4), None, normal(4)], {"num_groups": 2, "eps": 1e-3}),
+    *(
+        (
+            "attention_pooling",
+            [normal(2, 3, 4), {"query": normal(2, 4), **named(attention=attention_layer(4))}, 2],
+            {"mask": mask},
+        )
+        for mask in (None, some(2, 1, 1, 3))
+    ),
+    *(
+        (
+            "additive_pooling",
+            [
+                normal(2, 3, 4),
+                {"context": normal(5), "hidden.weight": normal(5, 4), "hidden.bias": normal(5)},
+            ],
+            {"mask": mask},
+        )
+        for mask in (None, some(2, 3))
+    ),
 ]
 
 

@@ -20,6 +20,8 @@ from .._core import (
 from .._pages import page
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .._typing import FloatDType, Pair, TensorLike
 
 
@@ -151,18 +153,22 @@ class _LayerNorm:
 
     Parameters
     ----------
-    normalized_shape : int
-        Length n of the last axis, 1 or more.
+    normalized_shape : int or sequence of int
+        Length n of the last axis, or lengths of the last axes, which are normalised together; 1 or more.
     eps : float
         Added to the variance, 0 or more.
+    elementwise_affine : bool
+        Have the gain and the shift.
+    bias : bool
+        Have the shift.
     dtype : {"float32", "float64"}
         Of the parameters; the input must have it too.
 
     Raises
     ------
     ValueError
-        When normalized_shape is below 1 or eps negative; at the call, when x's last axis is not of that
-        length.
+        When a length is below 1, there is none, or eps is negative; at the call, when x's last axes are
+        not of these lengths.
     TypeError
         When dtype is neither; at the call, when x has another.
 
@@ -170,8 +176,8 @@ class _LayerNorm:
     -----
     .. math:: y = \gamma \odot \frac{x - \mu}{\sqrt{\sigma^2 + \varepsilon}} + \beta
 
-    Parameters: ``weight`` :math:`\gamma` (n,), ones at first, and ``bias`` :math:`\beta` (n,), zeros at
-    first. The gradients: :func:`attendo.functional.layer_norm`.
+    Parameters: ``weight`` :math:`\gamma`, ones at first, and ``bias`` :math:`\beta`, zeros at first, both
+    of shape normalized_shape. The gradients: :func:`attendo.functional.layer_norm`.
 
     References
     ----------
@@ -188,11 +194,17 @@ class _LayerNorm:
     """
 
     def __init__(
-        self, normalized_shape: int, *, eps: float = 1e-5, dtype: "FloatDType" = "float32"
+        self,
+        normalized_shape: "int | Sequence[int]",
+        *,
+        eps: float = 1e-5,
+        elementwise_affine: bool = True,
+        bias: bool = True,
+        dtype: "FloatDType" = "float32",
     ) -> None: ...
 
     def forward(self, x: "TensorLike") -> Tensor:
-        """x (..., n) -> the same shape."""
+        """x (..., *normalized_shape) -> the same shape."""
 
 
 @page(BatchNorm1d, "attendo.nn")
@@ -223,7 +235,9 @@ class _BatchNorm1d:
     .. math:: y = \gamma_c \frac{x - \mu_c}{\sqrt{\sigma_c^2 + \varepsilon}} + \beta_c
 
     In training mode with the statistics of the batch, which also move the running ones; in evaluation mode
-    with those. Parameters: ``weight`` and ``bias`` (C,). Buffers: ``running_mean`` and ``running_var`` (C,).
+    with those. Parameters: ``weight`` and ``bias`` (C,). Buffers: ``running_mean`` and ``running_var`` (C,),
+    the latter with Bessel's correction. They are PyTorch's but for ``num_batches_tracked``, which only its
+    ``momentum=None`` (the average of all batches alike) has a use for: leave it out of a state to load.
     The gradients: :func:`attendo.functional.batch_norm`.
 
     References

@@ -3,7 +3,7 @@
 
 from typing import TYPE_CHECKING, Literal
 
-from .._core import GLU, RMSNorm, Tensor
+from .._core import GLU, GroupNorm, RMSNorm, Tensor
 from .._pages import page
 
 if TYPE_CHECKING:
@@ -57,6 +57,67 @@ class _RMSNorm:
 
     def forward(self, x: "TensorLike") -> Tensor:
         """x (..., n) -> the same shape."""
+
+
+@page(GroupNorm, "attendo.nn")
+class _GroupNorm:
+    r"""Each group of channels of a sample to mean 0 and variance 1, then a trained gain and shift of each.
+
+    Parameters
+    ----------
+    num_groups : int
+        Groups of neighbouring channels; divides num_channels.
+    num_channels : int
+        Channels C, 1 or more.
+    eps : float
+        Added to the variance, 0 or more.
+    affine : bool
+        Have the gain and the shift.
+    dtype : {"float32", "float64"}
+        Of the parameters; the input must have it too.
+
+    Raises
+    ------
+    ValueError
+        When num_channels is below 1, num_groups does not divide it, or eps is negative; at the call, when x
+        has not C channels.
+    TypeError
+        When dtype is neither; at the call, when x has another.
+
+    Notes
+    -----
+    .. math:: y_c = \gamma_c \frac{x_c - \mu}{\sqrt{\sigma^2 + \varepsilon}} + \beta_c
+
+    with mean and variance of a group over its channels and all positions. Parameters: ``weight``
+    :math:`\gamma` (C,), ones at first, and ``bias`` :math:`\beta` (C,), zeros at first. The gradients:
+    :func:`attendo.functional.group_norm`.
+
+    References
+    ----------
+    Wu and He 2018, eq. 7.
+
+    Examples
+    --------
+    >>> import attendo as at
+    >>> norm = at.nn.GroupNorm(2, 4, dtype="float64")
+    >>> norm([[1.0, 3.0, 10.0, 30.0]]).numpy().round(3)
+    array([[-1.,  1., -1.,  1.]])
+
+    Source: cpp/nn/norms.cpp
+    """
+
+    def __init__(
+        self,
+        num_groups: int,
+        num_channels: int,
+        *,
+        eps: float = 1e-5,
+        affine: bool = True,
+        dtype: "FloatDType" = "float32",
+    ) -> None: ...
+
+    def forward(self, x: "TensorLike") -> Tensor:
+        """x (B, C, ...) -> the same shape."""
 
 
 @page(GLU, "attendo.nn")

@@ -30,6 +30,9 @@ class _LSTM:
         Probability of dropping an output between two layers in training mode, 0 or more and below 1.
     bidirectional : bool
         Each layer reads from both ends; its outputs stand side by side.
+    return_sequences : bool
+        The result is the last layer's output at every step; otherwise its last state h_n alone, that of both
+        directions side by side: one vector of each sequence.
     dtype : {"float32", "float64"}
         Of the parameters; the input must have it too.
     seed : int, optional
@@ -62,7 +65,7 @@ class _LSTM:
     ``bias_hh_lk``     b' (4 H,)
     =================  =================================================================
 
-    In a model that a Trainer runs the layer passes on its output sequence alone.
+    In a model that a Trainer runs the layer passes on ``out`` alone.
 
     References
     ----------
@@ -90,6 +93,7 @@ class _LSTM:
         *,
         dropout: float = 0.0,
         bidirectional: bool = False,
+        return_sequences: bool = True,
         dtype: "FloatDType" = "float32",
         seed: int | None = None,
     ) -> None: ...
@@ -115,7 +119,7 @@ class _LSTM:
         Returns
         -------
         out : Tensor, shape (B, S, H · directions)
-            Of the last layer, at every step.
+            Of the last layer, at every step; without return_sequences (B, H · directions), after the last.
         state : pair (h_n, c_n) of Tensors, each of shape (layers · directions, B, H)
             The states after the last step.
         """
@@ -139,6 +143,9 @@ class _GRU:
         Probability of dropping an output between two layers in training mode, 0 or more and below 1.
     bidirectional : bool
         Each layer reads from both ends; its outputs stand side by side.
+    return_sequences : bool
+        The result is the last layer's output at every step; otherwise its last state h_n alone, that of both
+        directions side by side: one vector of each sequence.
     reset_after : bool
         The reset gate scales the product with h, as in PyTorch, cuDNN and Keras; otherwise it scales h before
         the product, as in the paper.
@@ -175,7 +182,7 @@ class _GRU:
     ``bias_hh_lk``     b' (3 H,)
     =================  =================================================================
 
-    In a model that a Trainer runs the layer passes on its output sequence alone.
+    In a model that a Trainer runs the layer passes on ``out`` alone.
 
     References
     ----------
@@ -202,6 +209,7 @@ class _GRU:
         *,
         dropout: float = 0.0,
         bidirectional: bool = False,
+        return_sequences: bool = True,
         reset_after: bool = True,
         dtype: "FloatDType" = "float32",
         seed: int | None = None,
@@ -228,7 +236,7 @@ class _GRU:
         Returns
         -------
         out : Tensor, shape (B, S, H · directions)
-            Of the last layer, at every step.
+            Of the last layer, at every step; without return_sequences (B, H · directions), after the last.
         state : Tensor, shape (layers · directions, B, H)
             The state h_n after the last step.
         """

@@ -35,6 +35,7 @@ from .activations import (
     tanh_backward,
 )
 from .additive import additive, additive_backward, project_rows, project_rows_backward
+from .additive_pooling import additive_pooling, additive_pooling_backward
 from .alibi import alibi, alibi_backward, alibi_slopes
 from .arithmetic import (
     add,
@@ -48,6 +49,7 @@ from .arithmetic import (
 )
 from .attention import attention, attention_backward
 from .attention_layer import attention_layer, attention_layer_backward
+from .attention_pooling import attention_pooling, attention_pooling_backward
 from .attention_stats import attention_stats
 from .batch_norm import batch_norm, batch_norm_backward, batch_norm_running
 from .beam_search import beam_search
@@ -72,6 +74,7 @@ from .feed_forward import feed_forward, feed_forward_backward, feed_forward_laye
 from .gemm import gemm
 from .general import general, general_backward
 from .glu import glu, glu_backward
+from .group_norm import group_norm, group_norm_backward
 from .gru import gru, gru_backward
 from .int8_attention import int8_attention, int8_attention_backward
 from .kernel import kernel, kernel_backward
@@ -160,6 +163,8 @@ __all__ = [
     "add_backward",
     "additive",
     "additive_backward",
+    "additive_pooling",
+    "additive_pooling_backward",
     "alibi",
     "alibi_backward",
     "alibi_slopes",
@@ -167,6 +172,8 @@ __all__ = [
     "attention_backward",
     "attention_layer",
     "attention_layer_backward",
+    "attention_pooling",
+    "attention_pooling_backward",
     "attention_stats",
     "batch_norm",
     "batch_norm_backward",
@@ -220,6 +227,8 @@ __all__ = [
     "general_backward",
     "glu",
     "glu_backward",
+    "group_norm",
+    "group_norm_backward",
     "gru",
     "gru_backward",
     "int8_attention",
