@@ -1,6 +1,10 @@
 #include "bindings/convert.h"
 #include "bindings/decoding.h"
 
+namespace attendo::bindings {
+void bind_sequence_models(py::module_& m);
+}
+
 PYBIND11_MODULE(_core, m) {
   using namespace attendo::bindings;
   m.doc() = "The C++ core of attendo; use it through the attendo package.";
@@ -35,5 +39,6 @@ PYBIND11_MODULE(_core, m) {
   bind_decoding(m);
   bind_models(m);
   bind_decoder_lm(m);
+  bind_sequence_models(m);
   bind_train(m);
 }

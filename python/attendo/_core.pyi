@@ -1458,6 +1458,89 @@ def process_logits(
     logits: TensorLike, ids: ArrayLike, prompt_length: SupportsIndex | None, **options: Any
 ) -> NDArray[np.float64]: ...
 
+class LstmAttention(Module):
+    def __init__(
+        self,
+        vocab_size: SupportsIndex,
+        num_classes: SupportsIndex,
+        embedding_dim: SupportsIndex = 64,
+        hidden_size: SupportsIndex = 64,
+        num_layers: SupportsIndex = 1,
+        *,
+        attention_features: SupportsIndex = 64,
+        bidirectional: bool = False,
+        dropout: SupportsFloat = 0.0,
+        pad_id: SupportsIndex = 0,
+        dtype: FloatDType = "float32",
+        seed: SupportsIndex | None = None,
+    ) -> None: ...
+    @property
+    def config(self) -> dict[str, Any]: ...
+    @overload
+    def forward(
+        self, ids: TensorLike, lengths: TensorLike | None = None, *, return_weights: Literal[False] = False
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, ids: TensorLike, lengths: TensorLike | None = None, *, return_weights: Literal[True]
+    ) -> tuple[Tensor, Tensor]: ...
+    __call__ = forward
+
+class Seq2Seq(Module):
+    def __init__(
+        self,
+        input_vocab_size: SupportsIndex,
+        target_vocab_size: SupportsIndex,
+        embedding_dim: SupportsIndex,
+        hidden_size: SupportsIndex,
+        num_layers: SupportsIndex = 1,
+        *,
+        cell: Literal["lstm", "gru"] = "lstm",
+        attention: Literal["bahdanau", "luong"] = "bahdanau",
+        score: Literal["dot", "general", "concat", "additive"] | None = None,
+        input_feeding: bool = False,
+        bidirectional: bool = False,
+        dropout: SupportsFloat = 0.0,
+        pad_id: SupportsIndex = 0,
+        dtype: FloatDType = "float32",
+        seed: SupportsIndex | None = None,
+    ) -> None: ...
+    @property
+    def config(self) -> dict[str, Any]: ...
+    def forward(self, src: TensorLike, tgt: TensorLike) -> Tensor: ...
+    __call__ = forward
+    def cross_attention(self, src: TensorLike, tgt: TensorLike) -> FloatArray: ...
+    def translate(
+        self, src: TensorLike, *, bos_id: SupportsIndex, max_len: SupportsIndex = 100, **options: Any
+    ) -> Any: ...
+    def stream(
+        self, src: TensorLike, *, bos_id: SupportsIndex, max_len: SupportsIndex = 100, **options: Any
+    ) -> TokenStream: ...
+
+class SequenceRecommender(Module):
+    def __init__(
+        self,
+        num_items: SupportsIndex,
+        d_model: SupportsIndex,
+        num_heads: SupportsIndex,
+        num_layers: SupportsIndex,
+        max_len: SupportsIndex,
+        *,
+        dff: SupportsIndex | None = None,
+        dropout: SupportsFloat = 0.2,
+        activation: _Activation = "relu",
+        norm_first: bool = True,
+        dtype: FloatDType = "float32",
+        seed: SupportsIndex | None = None,
+    ) -> None: ...
+    @property
+    def config(self) -> dict[str, Any]: ...
+    def forward(self, items: TensorLike, candidates: TensorLike | None = None) -> Tensor: ...
+    __call__ = forward
+    def recommend(
+        self, items: TensorLike, k: SupportsIndex = 10, *, exclude_seen: bool = True
+    ) -> tuple[NDArray[np.int64], FloatArray]: ...
+
 class CnnAttention(Module):
     def __init__(
         self,

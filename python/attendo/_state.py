@@ -24,6 +24,9 @@ _MODELS = {
     "Transformer": _core.Transformer,
     "CnnAttention": _core.CnnAttention,
     "DecoderLM": _core.DecoderLM,
+    "LstmAttention": _core.LstmAttention,
+    "Seq2Seq": _core.Seq2Seq,
+    "SequenceRecommender": _core.SequenceRecommender,
     "Word2Vec": _core.Word2Vec,
 }
 
@@ -114,6 +117,20 @@ def _check_size(name: str, config: dict[str, Any], stored: int) -> None:
         tables = vocabulary * (1 if config.get("tie_weights") else 2)
         tables += longest if config.get("positions") == "learned" else 0
         described = d * (tables + layers * (4 * d + 2 * dff))
+    elif name in {"LstmAttention", "Seq2Seq"}:
+        (d,), (h,), (layers,) = get("embedding_dim", 64), get("hidden_size", 64), get("num_layers", 1)
+        described = 3 * h * (d + h) + (layers - 1) * 6 * h * h  # a recurrent stack, with the fewest gates
+        if name == "LstmAttention":
+            (vocabulary,), (classes,) = get("vocab_size"), get("num_classes")
+            (features,) = get("attention_features", 64)
+            described += d * vocabulary + h * (features + classes)
+        else:
+            (source,), (target,) = get("input_vocab_size"), get("target_vocab_size")
+            described += described + d * (source + target) + h * target
+    elif name == "SequenceRecommender":
+        (d,), (n,), (layers,) = get("d_model"), get("num_items"), get("num_layers")
+        (longest,), (dff,) = get("max_len"), get("dff", d)
+        described = d * (n + 1 + longest + layers * (4 * d + 2 * dff))
     elif name == "Word2Vec":
         (vocabulary,), (d,) = get("vocab_size"), get("embedding_dim", 64)
         described = 2 * vocabulary * (d + 1)

@@ -7,6 +7,7 @@ import pytest
 
 import attendo as at
 from attendo import reference
+from attendo.reference.recurrent import recurrent, recurrent_backward
 from inputs import DTYPES, THREADS, upstream
 from layer_check import assert_torch_agrees, check_layer, gradients, load_torch, randomized
 from tolerance import assert_close, assert_same_bits
@@ -56,6 +57,25 @@ def test_one_layer_against_reference(kind, lengths, dtype):
         made(name, 6, 17, dtype=str(dtype), **options),
         [array(3, 7, 6, dtype=dtype)],
         lambda x, p: forward(x, *(p[n] for n in NAMES), lengths=lengths, **options)[0],
+        of_parameters,
+        call=lambda m, x: m(x, lengths=lengths)[0],
+    )
+
+
+@pytest.mark.parametrize("lengths", [None, [4, 5, 0]], ids=["whole", "lengths"])
+@pytest.mark.parametrize("stack", [s for s in STACKS if s.get("bias", True)], ids=str)
+@pytest.mark.parametrize("kind", KINDS)
+def test_stacks_against_reference(kind, stack, lengths):
+    lengths = None if lengths is None else np.array(lengths)
+
+    def of_parameters(d_y, x, p):
+        d_x, _, gradients = recurrent_backward(d_y, None, x, p, None, lengths)
+        return d_x, gradients
+
+    check_layer(
+        made(kind, 6, 7, **stack),
+        [array(3, 5, 6)],
+        lambda x, p: recurrent(x, p, None, lengths)[0],
         of_parameters,
         call=lambda m, x: m(x, lengths=lengths)[0],
     )

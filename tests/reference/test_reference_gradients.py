@@ -40,6 +40,10 @@ def ids(high: int, *shape: int) -> np.ndarray:
     return rng.integers(0, high, shape)
 
 
+# Rows of 4, 3 and 0 tokens. The row of padding of a table has no gradient, so no padding stands before them.
+PADDED = np.array([[1, 2, 3, 4], [3, 1, 2, 0], [0, 0, 0, 0]])
+
+
 def attention_layer(d: int, bias: bool = True) -> dict[str, np.ndarray]:
     layer = {"in_proj_weight": normal(3 * d, d) / d**0.5, "out_proj.weight": normal(d, d) / d**0.5}
     if bias:
@@ -111,6 +115,63 @@ def decoder_lm(d: int, dff: int, norm_first: bool, tied: bool) -> dict[str, np.n
         "embedding.weight": normal(5, d),
         **({"position.weight": normal(6, d)} if tied else own),
         **named(decoder=stack(encoder_layer, 2, d, dff, norm_first)),
+    }
+
+
+def recurrent(size: int, units: int, gates: int, layers: int, directions: int) -> dict[str, np.ndarray]:
+    out = {}
+    for layer in range(layers):
+        for end in ("", "_reverse")[:directions]:
+            features = units * directions if layer else size
+            shapes = {"weight_ih": (features,), "weight_hh": (units,), "bias_ih": (), "bias_hh": ()}
+            out |= {f"{name}_l{layer}{end}": normal(gates * units, *s) / 2 for name, s in shapes.items()}
+    return out
+
+
+def seq2seq(
+    gates: int, layers: int, directions: int, attention: str, score: str, input_feeding: bool
+) -> dict[str, np.ndarray]:
+    units, size = 3, 2
+    width = units * directions
+    read = units if input_feeding else width if attention == "bahdanau" else 0
+    out = {
+        "src_embedding.weight": normal(5, size),
+        "tgt_embedding.weight": normal(4, size),
+        "readout.weight": normal(units, width + units + (size if attention == "bahdanau" else 0)),
+        "generator.weight": normal(4, units),
+        "generator.bias": normal(4),
+        **named(
+            encoder=recurrent(size, units, gates, layers, directions),
+            decoder=recurrent(size + read, units, gates, layers, 1),
+        ),
+    }
+    for bridge in ("bridge_h", "bridge_c")[: gates - 2 if directions == 2 else 0]:
+        out |= {f"{bridge}.weight": normal(units, width), f"{bridge}.bias": normal(units)}
+    if score == "additive":
+        out |= {"query.weight": normal(units, units), "v_a": normal(units)}
+    if score != "dot":
+        out["key.weight"] = normal(units, width)
+    return out
+
+
+def lstm_attention(layers: int, directions: int) -> dict[str, np.ndarray]:
+    width = 3 * directions
+    return {
+        "embedding.weight": normal(5, 2),
+        "attention.weight": normal(4, width),
+        "attention.bias": normal(4),
+        "v_a": normal(4),
+        "fc.weight": normal(2, width),
+        "fc.bias": normal(2),
+        **named(lstm=recurrent(2, 3, 4, layers, directions)),
+    }
+
+
+def sequence_recommender(d: int, dff: int, norm_first: bool) -> dict[str, np.ndarray]:
+    return {
+        "embedding.weight": normal(6, d),
+        "position.weight": normal(5, d),
+        **named(encoder=stack(encoder_layer, 2, d, dff, norm_first)),
     }
 
 
@@ -403,6 +464,30 @@ CASES: list[tuple[str, list[Any], dict[str, Any]]] = [
             ),
         ]
     ),
+    *(
+        (
+            "seq2seq",
+            [PADDED, ids(3, 3, 3) + 1, seq2seq(gates, layers, directions, attention, score, feeding)],
+            {"attention": attention, "input_feeding": feeding},
+        )
+        for gates, layers, directions, attention, score, feeding in (
+            (4, 1, 1, "bahdanau", "additive", False),
+            (3, 2, 2, "bahdanau", "additive", False),
+            (4, 2, 1, "luong", "dot", False),
+            (4, 2, 2, "luong", "general", True),
+            (3, 1, 2, "luong", "additive", True),
+        )
+    ),
+    ("lstm_attention", [PADDED, lstm_attention(1, 1)], {}),
+    ("lstm_attention", [PADDED, lstm_attention(2, 2)], {"lengths": np.array([3, 4, 0])}),
+    *(
+        (
+            "sequence_recommender",
+            [np.array([[0, 3, 5, 1], [2, 2, 0, 4]]), sequence_recommender(4, 3, norm_first), 2],
+            {"norm_first": norm_first, "activation": "gelu"},
+        )
+        for norm_first in (False, True)
+    ),
     ("cnn_attention", [normal(2, 2, 8, 9), cnn_attention()], {}),
     (
         "lstm",
@@ -644,7 +729,8 @@ def test_every_backward_is_checked() -> None:
 def test_every_function_has_a_backward_or_needs_none() -> None:
     needs_none = {
         "adam_step", "adamw_step", "batch_norm_running", "causal_mask", "clip_grad_norm",
-        "cnn_attention_steps", "constant_schedule", "cosine_schedule", "gemm", "merge_heads", "noam_schedule",
+        "cnn_attention_steps", "lstm_attention_steps", "seq2seq_steps",
+        "constant_schedule", "cosine_schedule", "gemm", "merge_heads", "noam_schedule",
         "padding_mask", "scaled_dot_product_d_sinks", "scaled_dot_product_steps", "score_indices", "sgd_step",
         "sinusoidal_positional_encoding",
         "attention_stats", "kv_cache", "low_rank_basis",

@@ -7,8 +7,11 @@ from .._core import CnnAttention, DecoderLM, Tensor, Transformer, Word2Vec
 from .._pages import page
 from . import _decoder_lm  # noqa: F401  (its page)
 from ._decoding import DecodingOptions, TokenStream, generate, process_logits, stream
+from ._lstm_attention import LstmAttention
 from ._output import ModelOutput
 from ._pretrained import load_pretrained
+from ._seq2seq import Seq2Seq
+from ._sequence_recommender import SequenceRecommender
 from ._text_stream import stream_text
 
 if TYPE_CHECKING:
@@ -21,7 +24,10 @@ __all__ = [
     "CnnAttention",
     "DecoderLM",
     "DecodingOptions",
+    "LstmAttention",
     "ModelOutput",
+    "Seq2Seq",
+    "SequenceRecommender",
     "TokenStream",
     "Transformer",
     "Word2Vec",

@@ -87,6 +87,7 @@ from .linformer import linformer, linformer_backward
 from .logits_processors import logits_processors
 from .low_rank import low_rank, low_rank_backward, low_rank_basis
 from .lstm import lstm, lstm_backward
+from .lstm_attention import lstm_attention, lstm_attention_backward, lstm_attention_steps
 from .luong import luong, luong_backward
 from .matmul import matmul, matmul_backward
 from .max_pool2d import max_pool2d, max_pool2d_backward
@@ -134,6 +135,8 @@ from .schedules import constant_schedule, cosine_schedule, noam_schedule, step_s
 from .score_program import score_program, score_program_backward
 from .scored import score_of, score_of_backward, scored, scored_backward
 from .segment_recurrence import segment_recurrence, segment_recurrence_backward
+from .seq2seq import seq2seq, seq2seq_backward, seq2seq_steps
+from .sequence_recommender import sequence_recommender, sequence_recommender_backward
 from .shape import (
     concatenate,
     concatenate_backward,
@@ -259,6 +262,9 @@ __all__ = [
     "low_rank_backward",
     "low_rank_basis",
     "lstm",
+    "lstm_attention",
+    "lstm_attention_backward",
+    "lstm_attention_steps",
     "lstm_backward",
     "luong",
     "luong_backward",
@@ -331,6 +337,11 @@ __all__ = [
     "scored_backward",
     "segment_recurrence",
     "segment_recurrence_backward",
+    "seq2seq",
+    "seq2seq_backward",
+    "seq2seq_steps",
+    "sequence_recommender",
+    "sequence_recommender_backward",
     "sgd_step",
     "sigmoid",
     "sigmoid_backward",

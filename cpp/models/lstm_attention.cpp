@@ -1,0 +1,91 @@
+// Text classifier: embedding, LSTM, attention over time, linear
+//
+//   h_1 … h_L = lstm(E[ids])               (B, L, hidden), of two directions (B, L, 2 · hidden)
+//   s_t = v_aᵀ tanh(W h_t + b)      α = softmax over the tokens of s      c = Σ_t α_t h_t
+//   logits = W_fc c + b_fc                 (B, classes)
+//
+// ids: (B, L).  Padding, wherever it stands, is as if it were not there; a row without tokens has c = 0.
+// The article's Attention layer is given one input and leaves (B, L, ·), which its Dense layer turns into an answer a token.
+//                                         Yang et al. 2016, §2.2; Bahdanau et al. 2015, §A.1.2; article 004 §5.3.2, corrected.
+#include "models/lstm_attention.h"
+
+#include "attention/scored.h"
+#include "models/token_ids.h"
+#include "ops/shape.h"
+
+namespace attendo::models {
+
+LstmAttention::LstmAttention(const LstmAttentionOptions& o) : o_(o) {
+  const std::pair<const char*, Index> positive[] = {
+      {"vocab_size", o.vocab_size},   {"num_classes", o.num_classes}, {"embedding_dim", o.embedding_dim},
+      {"hidden_size", o.hidden_size}, {"num_layers", o.num_layers},   {"attention_features", o.attention_features}};
+  for (const auto& [name, value] : positive) {
+    if (value < 1 || value > kMaxElements) {
+      value_error("LstmAttention: ", name, " is ", value, " but must be 1 to 2^46");
+    }
+  }
+  if (o.pad_id < 0 || o.pad_id >= o.vocab_size) {
+    value_error("LstmAttention: pad_id is ", o.pad_id, " but must be 0 to ", o.vocab_size - 1);
+  }
+  const Index width = o.hidden_size * (o.bidirectional ? 2 : 1);
+  embedding_ = std::make_shared<nn::Embedding>(o.vocab_size, o.embedding_dim, o.pad_id, o.dtype);
+  dropout_ = std::make_shared<nn::Dropout>(o.dropout);
+  lstm_ = std::make_shared<nn::LSTM>(
+      nn::RecurrentOptions{o.embedding_dim, o.hidden_size, o.num_layers, true, o.dropout, o.bidirectional, o.dtype});
+  attention_ = std::make_shared<nn::Linear>(width, o.attention_features, true, o.dtype);
+  fc_ = std::make_shared<nn::Linear>(width, o.num_classes, true, o.dtype);
+  make_parameter("v_a", {o.attention_features}, o.dtype);
+  register_module("embedding", embedding_);
+  register_module("dropout", dropout_);
+  register_module("lstm", lstm_);
+  register_module("attention", attention_);
+  register_module("fc", fc_);
+  reset_own(generator());
+}
+
+void LstmAttention::reset_own(Generator& generator) {
+  nn::init_uniform(own_parameters()[0].second, o_.attention_features, generator);
+}
+
+void LstmAttention::check_lengths(const Tensor& ids, const Tensor& lengths) const {
+  if (lengths.dtype() != DType::kInt64) {
+    type_error("LstmAttention: lengths has dtype ", dtype_name(lengths.dtype()), " but must be int64");
+  }
+  check_shape("LstmAttention", "lengths", lengths, {ids.dim(0)});
+  for (Index b = 0; b < ids.dim(0); ++b) {
+    const std::int64_t length = lengths.data<std::int64_t>()[b];
+    if (length < 0 || length > ids.dim(1)) {
+      value_error("LstmAttention: lengths holds ", length, " but must hold 0 to ", ids.dim(1), ", the length of ids");
+    }
+  }
+}
+
+AttentionResult LstmAttention::operator()(const Tensor& ids, const Tensor& lengths, bool return_weights) {
+  check_token_ids("LstmAttention", "ids", ids, o_.vocab_size);
+  if (lengths) check_lengths(ids, lengths);
+  const Tokens tokens = lengths ? Tokens{ids, lengths, ids.dim(1), {}} : without_padding(ids, o_.pad_id);
+  const Index batch = ids.dim(0);
+  const Tensor states = (*lstm_)((*dropout_)((*embedding_)(tokens.ids)), {}, {}, tokens.lengths).out;
+  Score score;  // additive, where the query is none: W h + b is the whole of what tanh sees
+  score.kind = Score::kAdditive;
+  score.params = {own_parameters()[0].second};
+  AttentionOptions options;
+  options.key_lengths = tokens.lengths;
+  const Tensor query = Tensor::zeros({batch, 1, o_.attention_features}, o_.dtype);
+  AttentionResult result = attend_one_head(query, (*attention_)(states), states, score, options, return_weights);
+  result.out = (*fc_)((*dropout_)(reshape(result.out, {batch, states.dim(2)})));
+  if (return_weights) {
+    const Tensor weights = reshape(result.weights, {batch, states.dim(1), 1});
+    result.weights = reshape(lengths ? weights : tokens.put_back(weights), ids.shape());
+  }
+  return result;
+}
+
+Tensors LstmAttention::forward(const Tensors& inputs) {
+  if (inputs.empty() || inputs.size() > 2) {
+    value_error("LstmAttention: ", inputs.size(), " inputs were given but it takes ids and perhaps lengths");
+  }
+  return {(*this)(inputs[0], inputs.size() > 1 ? inputs[1] : Tensor(), false).out};
+}
+
+}  // namespace attendo::models
