@@ -15,6 +15,7 @@ from ._text.chinese import segment
 from ._text.clean import clean_text
 from ._text.marian import MarianTokenizer
 from ._text.padding import next_token_pairs, pad_sequences
+from ._text.pairs import cbow_pairs, skip_gram_pairs
 from ._text.subword import SubwordTokenizer
 from ._text.words import Tokenizer
 
@@ -22,10 +23,12 @@ __all__ = [
     "MarianTokenizer",
     "SubwordTokenizer",
     "Tokenizer",
+    "cbow_pairs",
     "clean_text",
     "next_token_pairs",
     "pad_sequences",
     "segment",
+    "skip_gram_pairs",
 ]
 
 for _name in __all__:
