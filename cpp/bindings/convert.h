@@ -226,6 +226,8 @@ void bind_attention_stats(py::module_& m);
 void bind_norms(py::module_& m);
 void bind_recurrent(py::module_& m);
 void bind_models(py::module_& m);
+void bind_transformer_xl(py::module_& m);
+void bind_cross_modal_classifier(py::module_& m);
 void bind_decoder_lm(py::module_& m);
 void bind_train(py::module_& m);
 

@@ -39,6 +39,8 @@ PYBIND11_MODULE(_core, m) {
   bind_decoding(m);
   bind_models(m);
   bind_decoder_lm(m);
+  bind_transformer_xl(m);
+  bind_cross_modal_classifier(m);
   bind_sequence_models(m);
   bind_train(m);
 }

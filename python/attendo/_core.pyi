@@ -1541,6 +1541,56 @@ class SequenceRecommender(Module):
         self, items: TensorLike, k: SupportsIndex = 10, *, exclude_seen: bool = True
     ) -> tuple[NDArray[np.int64], FloatArray]: ...
 
+class TransformerXL(Module):
+    def __init__(
+        self,
+        vocab_size: SupportsIndex,
+        d_model: SupportsIndex,
+        num_heads: SupportsIndex,
+        num_layers: SupportsIndex,
+        memory_length: SupportsIndex,
+        *,
+        dff: SupportsIndex | None = None,
+        dropout: SupportsFloat = 0.0,
+        activation: _Activation = "relu",
+        norm_first: bool = False,
+        tie_weights: bool = False,
+        dtype: FloatDType = "float32",
+        seed: SupportsIndex | None = None,
+    ) -> None: ...
+    @property
+    def config(self) -> dict[str, Any]: ...
+    def forward(self, ids: TensorLike) -> Tensor: ...
+    __call__ = forward
+    def segment(
+        self, ids: TensorLike, memory: Sequence[TensorLike] | None = None, *, return_weights: bool = False
+    ) -> Any: ...
+    def generate(self, ids: TensorLike, lengths: ArrayLike | None = None, **options: Any) -> Any: ...
+
+class CrossModalClassifier(Module):
+    def __init__(
+        self,
+        vocab_size: SupportsIndex,
+        num_classes: SupportsIndex,
+        image_size: Pair,
+        patch_size: Pair,
+        d_model: SupportsIndex,
+        num_heads: SupportsIndex,
+        max_len: SupportsIndex,
+        *,
+        num_layers: SupportsIndex = 1,
+        in_channels: SupportsIndex = 3,
+        dff: SupportsIndex | None = None,
+        pad_id: SupportsIndex = 0,
+        dropout: SupportsFloat = 0.0,
+        dtype: FloatDType = "float32",
+        seed: SupportsIndex | None = None,
+    ) -> None: ...
+    @property
+    def config(self) -> dict[str, Any]: ...
+    def forward(self, ids: TensorLike, images: TensorLike, *, return_weights: bool = False) -> Any: ...
+    __call__ = forward
+
 class CnnAttention(Module):
     def __init__(
         self,

@@ -22,7 +22,9 @@ _FORMAT = 1
 _KEY = "attendo_config"
 _MODELS = {
     "Transformer": _core.Transformer,
+    "TransformerXL": _core.TransformerXL,
     "CnnAttention": _core.CnnAttention,
+    "CrossModalClassifier": _core.CrossModalClassifier,
     "DecoderLM": _core.DecoderLM,
     "LstmAttention": _core.LstmAttention,
     "Seq2Seq": _core.Seq2Seq,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from .._core import CnnAttention, DecoderLM, Tensor, Transformer, Word2Vec
 from .._pages import page
 from . import _decoder_lm  # noqa: F401  (its page)
+from ._cross_modal_classifier import CrossModalClassifier
 from ._decoding import DecodingOptions, TokenStream, generate, process_logits, stream
 from ._lstm_attention import LstmAttention
 from ._output import ModelOutput
@@ -13,6 +14,7 @@ from ._pretrained import load_pretrained
 from ._seq2seq import Seq2Seq
 from ._sequence_recommender import SequenceRecommender
 from ._text_stream import stream_text
+from ._transformer_xl import TransformerXL
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CnnAttention",
+    "CrossModalClassifier",
     "DecoderLM",
     "DecodingOptions",
     "LstmAttention",
@@ -30,6 +33,7 @@ __all__ = [
     "SequenceRecommender",
     "TokenStream",
     "Transformer",
+    "TransformerXL",
     "Word2Vec",
     "generate",
     "load_pretrained",

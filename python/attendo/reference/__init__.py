@@ -58,6 +58,7 @@ from .conv2d import conv2d, conv2d_backward
 from .cosine import cosine, cosine_backward
 from .cross_entropy import cross_entropy, cross_entropy_backward
 from .cross_modal_attention import cross_modal_attention, cross_modal_attention_backward
+from .cross_modal_classifier import cross_modal_classifier
 from .decoder_layer import decoder, decoder_backward, decoder_layer, decoder_layer_backward
 from .decoder_lm import decoder_lm, decoder_lm_backward
 from .decoding import decoding, sampled
@@ -151,6 +152,7 @@ from .softmax import log_softmax, log_softmax_backward, softmax, softmax_backwar
 from .t5_bias import t5_bias, t5_bias_backward, t5_buckets
 from .top_k_attention import top_k_attention, top_k_attention_backward
 from .transformer import causal_mask, padding_mask, transformer, transformer_backward, transformer_steps
+from .transformer_xl import transformer_xl
 from .transformer_xl_attention import (
     relative_sinusoid,
     transformer_xl_attention,
@@ -199,6 +201,7 @@ __all__ = [
     "cross_entropy_backward",
     "cross_modal_attention",
     "cross_modal_attention_backward",
+    "cross_modal_classifier",
     "decoder",
     "decoder_backward",
     "decoder_layer",
@@ -372,6 +375,7 @@ __all__ = [
     "transformer",
     "transformer_backward",
     "transformer_steps",
+    "transformer_xl",
     "transformer_xl_attention",
     "transformer_xl_attention_backward",
     "transformer_xl_layer",

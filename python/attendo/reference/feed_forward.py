@@ -3,8 +3,8 @@
   forward    h = x W₁ᵀ + b₁      a = f(h)      y = a W₂ᵀ + b₂
   backward   da, dW₂, db₂ = linear_backward(dy)      dh = da f'(h)      dx, dW₁, db₁ = linear_backward(dh)
 
-f: relu, gelu, its form with tanh, silu; or a gate (glu, reglu, geglu, geglu_tanh, swiglu): h has 2 dff features.
-x, y: (..., L, d)  W₁: (dff, d)  b₁: (dff,)  W₂: (d, dff)  b₂: (d,)  h, a: (..., L, dff).  Biases may be absent
+f: relu, gelu, its form with tanh, silu; or a gate (glu, reglu, geglu, geglu_tanh, swiglu): 2 dff rows in W₁
+x, y: (..., L, d)  W₁: (dff, d)  b₁: (dff,)  W₂: (d, dff)  b₂: (d,)  h, a: (..., L, dff).  No bias: None
 Parameters of the layer: linear1.weight, linear1.bias, linear2.weight, linear2.bias.
 Vaswani et al. 2017, eq. 2; article 003 §5.2.
 """
