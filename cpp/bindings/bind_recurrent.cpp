@@ -48,8 +48,8 @@ nn::RecurrentOptions options_of(const char* op, Object input_size, Object hidden
           bias,
           number_arg(op, "dropout", dropout),
           bidirectional,
-          return_sequences,
-          dtype_arg(op, dtype)};
+          dtype_arg(op, dtype),
+          return_sequences};
 }
 
 Tensor optional(const char* op, const char* arg, Object x, Want want) {

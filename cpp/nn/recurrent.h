@@ -9,8 +9,8 @@ struct RecurrentOptions {
   bool bias = true;
   double dropout = 0;  // between layers, in training mode
   bool bidirectional = false;
-  bool return_sequences = true;  // of the last layer; else its last states
   DType dtype = DType::kFloat32;
+  bool return_sequences = true;  // of the last layer; else its last states
 };
 
 struct RecurrentResult {
