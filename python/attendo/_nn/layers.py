@@ -118,9 +118,12 @@ class _Embedding:
     Parameter: ``weight`` (V, d), drawn from the standard normal distribution. The gradient:
     :func:`attendo.functional.embedding`.
 
+    In a model that gives logits with the same table, tie the two: ``self.out.weight = self.embedding.weight``
+    where ``out`` is a :class:`Linear` of (d, V). The parameter is then counted, trained and saved once.
+
     References
     ----------
-    Vaswani et al. 2017, §3.4. Article 004 §3.2.
+    Vaswani et al. 2017, §3.4. Press and Wolf 2017 (tied weights). Article 004 §3.2.
 
     Examples
     --------
