@@ -9,13 +9,6 @@ namespace {
 using Object = const py::object&;
 using nn::Module;
 
-nn::Conv2d::Options window(const char* op, Object kernel_size, Object stride, Object padding) {
-  const auto kernel = pair_arg(op, "kernel_size", kernel_size);
-  const auto step = stride.is_none() ? kernel : pair_arg(op, "stride", stride);
-  const auto pad = pair_arg(op, "padding", padding);
-  return {kernel.first, kernel.second, step.first, step.second, pad.first, pad.second};
-}
-
 // Two Python classes on one C++ class, so that isinstance tells them apart.
 template <int kSpatial>
 struct BatchNormOf : nn::BatchNorm {
@@ -119,24 +112,6 @@ void bind_layers(py::module_& m) {
            py::arg("p") = 0.1)
       .def_property_readonly("p", &nn::Dropout::p)
       .def("forward", call_tensor<nn::Dropout>("Dropout"), py::arg("x"));
-  py::classh<nn::Conv2d, Module, PyLayer<nn::Conv2d>>(m, "Conv2d", "Convolution of images (B, C, H, W).", collectable())
-      .def(layer_init<nn::Conv2d>(+[](Object i, Object o, Object kernel_size, Object stride, Object padding, bool bias,
-                                      Object dtype, Object seed) {
-             return Made{std::tuple(index_arg("Conv2d", "in_channels", i), index_arg("Conv2d", "out_channels", o),
-                                    window("Conv2d", kernel_size, stride, padding), bias, dtype_arg("Conv2d", dtype)),
-                         seed_arg("Conv2d", seed)};
-           }),
-           py::arg("in_channels"), py::arg("out_channels"), py::arg("kernel_size"), py::arg("stride") = 1,
-           py::arg("padding") = 0, py::kw_only(), py::arg("bias") = true, py::arg("dtype") = "float32",
-           py::arg("seed") = none)
-      .def("forward", call_tensor<nn::Conv2d>("Conv2d"), py::arg("x"));
-  py::classh<nn::MaxPool2d, Module, PyLayer<nn::MaxPool2d>>(
-      m, "MaxPool2d", "Maximum over windows of images (B, C, H, W).", collectable())
-      .def(layer_init<nn::MaxPool2d>(+[](Object kernel_size, Object stride, Object padding) {
-             return Made{std::tuple(window("MaxPool2d", kernel_size, stride, padding)), std::nullopt};
-           }),
-           py::arg("kernel_size"), py::arg("stride") = none, py::arg("padding") = 0)
-      .def("forward", call_tensor<nn::MaxPool2d>("MaxPool2d"), py::arg("x"));
   py::classh<nn::Flatten, Module, PyLayer<nn::Flatten>>(m, "Flatten", "(B, ...) to (B, features).", collectable())
       .def(py::init<>())
       .def("forward", call_tensor<nn::Flatten>("Flatten"), py::arg("x"));

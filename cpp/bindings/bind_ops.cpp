@@ -2,7 +2,6 @@
 #include "ops/activations.h"
 #include "ops/arithmetic.h"
 #include "ops/batch_norm.h"
-#include "ops/conv2d.h"
 #include "ops/cross_entropy.h"
 #include "ops/dropout.h"
 #include "ops/embedding.h"
@@ -10,7 +9,6 @@
 #include "ops/layer_norm.h"
 #include "ops/linear.h"
 #include "ops/matmul.h"
-#include "ops/max_pool2d.h"
 #include "ops/negative_sampling.h"
 #include "ops/reduce.h"
 #include "ops/residual_norm.h"
@@ -303,33 +301,6 @@ void bind_ops(py::module_& m) {
         return tracked ? py::object(py::cast(y)) : py::object(to_numpy(y, true));
       },
       py::arg("arrays"), py::arg("axis") = 0);
-
-  m.def(
-      "conv2d",
-      [](Object x, Object weight, Object bias, Object stride, Object padding) {
-        const Call call("conv2d", {x, weight, bias});
-        const Tensor in = call.tensor(x, "x"), w = call.tensor(weight, "weight"),
-                     b = call.optional_tensor(bias, "bias");
-        const auto [sh, sw] = pair_arg("conv2d", "stride", stride);
-        const auto [ph, pw] = pair_arg("conv2d", "padding", padding);
-        return call.result(
-            without_gil([&, sh = sh, sw = sw, ph = ph, pw = pw] { return conv2d(in, w, b, sh, sw, ph, pw); }));
-      },
-      py::arg("x"), py::arg("weight"), py::arg("bias") = py::none(), py::arg("stride") = 1, py::arg("padding") = 0);
-
-  m.def(
-      "max_pool2d",
-      [](Object x, Object kernel_size, Object stride, Object padding) {
-        const Call call("max_pool2d", {x});
-        const Tensor in = call.tensor(x, "x");
-        const auto kernel = pair_arg("max_pool2d", "kernel_size", kernel_size);
-        const auto step = stride.is_none() ? kernel : pair_arg("max_pool2d", "stride", stride);
-        const auto pad = pair_arg("max_pool2d", "padding", padding);
-        return call.result(without_gil([&] {
-          return max_pool2d(in, kernel.first, kernel.second, step.first, step.second, pad.first, pad.second);
-        }));
-      },
-      py::arg("x"), py::arg("kernel_size"), py::arg("stride") = py::none(), py::arg("padding") = 0);
 
   m.def(
       "cross_entropy",

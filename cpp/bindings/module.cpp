@@ -34,6 +34,7 @@ PYBIND11_MODULE(_core, m) {
   bind_attention_positions(m);
   bind_attention_scores(m);
   bind_attention_layers(m);
+  bind_convolution(m);
   bind_norms(m);
   bind_recurrent(m);
   bind_decoding(m);

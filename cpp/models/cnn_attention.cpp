@@ -28,10 +28,10 @@ CnnAttention::CnnAttention(const CnnAttentionOptions& o) : o_(o) {
     value_error("CnnAttention: image_size is (", o.image_height, ", ", o.image_width,
                 ") but must be at least 4: two poolings halve it");
   }
-  conv1_ =
-      std::make_shared<nn::Conv2d>(o.in_channels, o.channels1, nn::Conv2d::Options{3, 3, 1, 1, 1, 1}, true, o.dtype);
-  conv2_ = std::make_shared<nn::Conv2d>(o.channels1, o.channels2, nn::Conv2d::Options{3, 3, 1, 1, 1, 1}, true, o.dtype);
-  pool_ = std::make_shared<nn::MaxPool2d>(nn::Conv2d::Options{2, 2, 2, 2, 0, 0});
+  const Window kernel{3, 1, 1}, halved{2, 2};
+  conv1_ = std::make_shared<nn::Conv2d>(o.in_channels, o.channels1, kernel, kernel, 1, true, o.dtype);
+  conv2_ = std::make_shared<nn::Conv2d>(o.channels1, o.channels2, kernel, kernel, 1, true, o.dtype);
+  pool_ = std::make_shared<nn::MaxPool2d>(halved, halved);
   fc1_ = std::make_shared<nn::Linear>(o.channels2, o.features, true, o.dtype);
   attention_ = std::make_shared<nn::Attention>(o.features, o.attention_features, o.dtype);
   fc_ = std::make_shared<nn::Linear>(o.attention_features, o.num_classes, true, o.dtype);

@@ -1,6 +1,8 @@
 #pragma once
 
 #include "nn/attention.h"
+#include "nn/convolution.h"
+#include "nn/pooling.h"
 
 namespace attendo::models {
 

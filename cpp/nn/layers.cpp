@@ -3,11 +3,9 @@
 #include <cmath>
 
 #include "ops/batch_norm.h"
-#include "ops/conv2d.h"
 #include "ops/dropout.h"
 #include "ops/layer_norm.h"
 #include "ops/linear.h"
-#include "ops/max_pool2d.h"
 #include "ops/shape.h"
 
 namespace attendo::nn {
@@ -15,10 +13,6 @@ namespace {
 
 void check_positive(const char* layer, const char* arg, Index value) {
   if (value < 1) value_error(layer, ": ", arg, " is ", value, " but must be 1 or more");
-}
-
-void check_padding(const char* layer, Index padding) {
-  if (padding < 0) value_error(layer, ": padding is ", padding, " but must be 0 or more");
 }
 
 // Ones for the weight, zeros for the bias, where there are any.
@@ -162,51 +156,6 @@ Tensor Dropout::operator()(const Tensor& x) { return training() && p_ > 0 ? drop
 ResidualNorm residual_norm(const Tensor& x, const Tensor& r, const LayerNorm& norm, Dropout& dropout, bool want_sum) {
   const double p = dropout.training() ? dropout.p() : 0;
   return residual_norm(x, r, norm.weight(), norm.bias(), p, &dropout.generator(), norm.eps(), want_sum);
-}
-
-Conv2d::Conv2d(Index in_channels, Index out_channels, const Options& options, bool bias, DType dtype)
-    : in_(in_channels), out_(out_channels), o_(options) {
-  check_positive("Conv2d", "in_channels", in_);
-  check_positive("Conv2d", "out_channels", out_);
-  check_positive("Conv2d", "kernel_size", std::min(o_.kernel_h, o_.kernel_w));
-  check_positive("Conv2d", "stride", std::min(o_.stride_h, o_.stride_w));
-  check_padding("Conv2d", std::min(o_.padding_h, o_.padding_w));
-  make_parameter("weight", {out_, in_, o_.kernel_h, o_.kernel_w}, dtype);
-  if (bias) make_parameter("bias", {out_}, dtype);
-  reset_own(generator());
-}
-
-Tensor Conv2d::operator()(const Tensor& x) {
-  return conv2d(x, own_parameters()[0].second, own_parameters().size() > 1 ? own_parameters()[1].second : Tensor(),
-                o_.stride_h, o_.stride_w, o_.padding_h, o_.padding_w);
-}
-
-std::string Conv2d::extra_repr() const {
-  return concat(in_, ", ", out_, ", kernel_size=(", o_.kernel_h, ", ", o_.kernel_w, "), stride=(", o_.stride_h, ", ",
-                o_.stride_w, "), padding=(", o_.padding_h, ", ", o_.padding_w, ")");
-}
-
-void Conv2d::reset_own(Generator& generator) {
-  for (const auto& [name, value] : own_parameters()) init_uniform(value, in_ * o_.kernel_h * o_.kernel_w, generator);
-}
-
-MaxPool2d::MaxPool2d(const Conv2d::Options& options) : o_(options) {
-  check_positive("MaxPool2d", "kernel_size", std::min(o_.kernel_h, o_.kernel_w));
-  check_positive("MaxPool2d", "stride", std::min(o_.stride_h, o_.stride_w));
-  check_padding("MaxPool2d", std::min(o_.padding_h, o_.padding_w));
-  if (2 * o_.padding_h > o_.kernel_h || 2 * o_.padding_w > o_.kernel_w) {
-    value_error("MaxPool2d: padding is (", o_.padding_h, ", ", o_.padding_w,
-                ") but must be at most half of kernel_size (", o_.kernel_h, ", ", o_.kernel_w, ")");
-  }
-}
-
-Tensor MaxPool2d::operator()(const Tensor& x) {
-  return max_pool2d(x, o_.kernel_h, o_.kernel_w, o_.stride_h, o_.stride_w, o_.padding_h, o_.padding_w);
-}
-
-std::string MaxPool2d::extra_repr() const {
-  return concat("kernel_size=(", o_.kernel_h, ", ", o_.kernel_w, "), stride=(", o_.stride_h, ", ", o_.stride_w,
-                "), padding=(", o_.padding_h, ", ", o_.padding_w, ")");
 }
 
 Tensor Flatten::operator()(const Tensor& x) {

@@ -94,35 +94,6 @@ class Dropout : public Module {
 ResidualNorm residual_norm(const Tensor& x, const Tensor& r, const LayerNorm& norm, Dropout& dropout,
                            bool want_sum = false);
 
-class Conv2d : public Module {
- public:
-  struct Options {
-    Index kernel_h, kernel_w, stride_h, stride_w, padding_h, padding_w;
-  };
-  Conv2d(Index in_channels, Index out_channels, const Options& options, bool bias, DType dtype);
-  Tensor operator()(const Tensor& x);
-  Tensors forward(const Tensors& inputs) override { return {(*this)(only_input("Conv2d", inputs))}; }
-  std::string type_name() const override { return "Conv2d"; }
-  std::string extra_repr() const override;
-  void reset_own(Generator& generator) override;
-
- private:
-  Index in_, out_;
-  Options o_;
-};
-
-class MaxPool2d : public Module {
- public:
-  explicit MaxPool2d(const Conv2d::Options& options);
-  Tensor operator()(const Tensor& x);
-  Tensors forward(const Tensors& inputs) override { return {(*this)(only_input("MaxPool2d", inputs))}; }
-  std::string type_name() const override { return "MaxPool2d"; }
-  std::string extra_repr() const override;
-
- private:
-  Conv2d::Options o_;
-};
-
 class Flatten : public Module {
  public:
   Tensor operator()(const Tensor& x);

@@ -13,8 +13,10 @@ from ._typing import (
     FloatDType,
     Key,
     MaskLike,
+    Padding,
     Pair,
     PathLike,
+    PoolSize,
     ScoreLike,
     ScoreParams,
     Shape,
@@ -203,12 +205,6 @@ def residual_norm(
 def reshape(x: TensorLike, shape: Shape) -> Tensor | NDArray[Any]: ...
 def transpose(x: TensorLike, axes: Axis = None) -> Tensor | NDArray[Any]: ...
 def concatenate(arrays: Sequence[TensorLike], axis: SupportsIndex = 0) -> Tensor | NDArray[Any]: ...
-def conv2d(
-    x: TensorLike, weight: TensorLike, bias: TensorLike | None = None, stride: Pair = 1, padding: Pair = 0
-) -> Tensor | FloatArray: ...
-def max_pool2d(
-    x: TensorLike, kernel_size: Pair, stride: Pair | None = None, padding: Pair = 0
-) -> Tensor | FloatArray: ...
 def cross_entropy(
     logits: TensorLike,
     target: TensorLike,
@@ -616,27 +612,6 @@ class Dropout(Module):
     def __init__(self, p: SupportsFloat = 0.1) -> None: ...
     @property
     def p(self) -> float: ...
-    def forward(self, x: TensorLike) -> Tensor: ...
-    __call__ = forward
-
-class Conv2d(Module):
-    def __init__(
-        self,
-        in_channels: SupportsIndex,
-        out_channels: SupportsIndex,
-        kernel_size: Pair,
-        stride: Pair = 1,
-        padding: Pair = 0,
-        *,
-        bias: bool = True,
-        dtype: FloatDType = "float32",
-        seed: SupportsIndex | None = None,
-    ) -> None: ...
-    def forward(self, x: TensorLike) -> Tensor: ...
-    __call__ = forward
-
-class MaxPool2d(Module):
-    def __init__(self, kernel_size: Pair, stride: Pair | None = None, padding: Pair = 0) -> None: ...
     def forward(self, x: TensorLike) -> Tensor: ...
     __call__ = forward
 
@@ -1292,6 +1267,171 @@ class GroupNorm(Module):
 
 class GLU(Module):
     def __init__(self, activation: _Gate | None = "sigmoid") -> None: ...
+    def forward(self, x: TensorLike) -> Tensor: ...
+    __call__ = forward
+
+# -- bind_convolution.cpp
+
+def conv1d(
+    x: TensorLike,
+    weight: TensorLike,
+    bias: TensorLike | None = None,
+    stride: SupportsIndex = 1,
+    padding: SupportsIndex | Padding = 0,
+    dilation: SupportsIndex = 1,
+    groups: SupportsIndex = 1,
+) -> Tensor | FloatArray: ...
+def conv2d(
+    x: TensorLike,
+    weight: TensorLike,
+    bias: TensorLike | None = None,
+    stride: Pair = 1,
+    padding: Pair | Padding = 0,
+    dilation: Pair = 1,
+    groups: SupportsIndex = 1,
+) -> Tensor | FloatArray: ...
+def max_pool1d(
+    x: TensorLike,
+    kernel_size: SupportsIndex,
+    stride: SupportsIndex | None = None,
+    padding: SupportsIndex = 0,
+    dilation: SupportsIndex = 1,
+    ceil_mode: bool = False,
+) -> Tensor | FloatArray: ...
+def max_pool2d(
+    x: TensorLike,
+    kernel_size: Pair,
+    stride: Pair | None = None,
+    padding: Pair = 0,
+    dilation: Pair = 1,
+    ceil_mode: bool = False,
+) -> Tensor | FloatArray: ...
+def avg_pool1d(
+    x: TensorLike,
+    kernel_size: SupportsIndex,
+    stride: SupportsIndex | None = None,
+    padding: SupportsIndex = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> Tensor | FloatArray: ...
+def avg_pool2d(
+    x: TensorLike,
+    kernel_size: Pair,
+    stride: Pair | None = None,
+    padding: Pair = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> Tensor | FloatArray: ...
+def adaptive_avg_pool1d(x: TensorLike, output_size: SupportsIndex | None) -> Tensor | FloatArray: ...
+def adaptive_avg_pool2d(x: TensorLike, output_size: PoolSize) -> Tensor | FloatArray: ...
+def adaptive_max_pool1d(x: TensorLike, output_size: SupportsIndex | None) -> Tensor | FloatArray: ...
+def adaptive_max_pool2d(x: TensorLike, output_size: PoolSize) -> Tensor | FloatArray: ...
+
+class Conv1d(Module):
+    def __init__(
+        self,
+        in_channels: SupportsIndex,
+        out_channels: SupportsIndex,
+        kernel_size: SupportsIndex,
+        stride: SupportsIndex = 1,
+        padding: SupportsIndex | Padding = 0,
+        dilation: SupportsIndex = 1,
+        groups: SupportsIndex = 1,
+        *,
+        bias: bool = True,
+        dtype: FloatDType = "float32",
+        seed: SupportsIndex | None = None,
+    ) -> None: ...
+    def forward(self, x: TensorLike) -> Tensor: ...
+    __call__ = forward
+
+class Conv2d(Module):
+    def __init__(
+        self,
+        in_channels: SupportsIndex,
+        out_channels: SupportsIndex,
+        kernel_size: Pair,
+        stride: Pair = 1,
+        padding: Pair | Padding = 0,
+        dilation: Pair = 1,
+        groups: SupportsIndex = 1,
+        *,
+        bias: bool = True,
+        dtype: FloatDType = "float32",
+        seed: SupportsIndex | None = None,
+    ) -> None: ...
+    def forward(self, x: TensorLike) -> Tensor: ...
+    __call__ = forward
+
+class MaxPool1d(Module):
+    def __init__(
+        self,
+        kernel_size: SupportsIndex,
+        stride: SupportsIndex | None = None,
+        padding: SupportsIndex = 0,
+        dilation: SupportsIndex = 1,
+        *,
+        ceil_mode: bool = False,
+    ) -> None: ...
+    def forward(self, x: TensorLike) -> Tensor: ...
+    __call__ = forward
+
+class MaxPool2d(Module):
+    def __init__(
+        self,
+        kernel_size: Pair,
+        stride: Pair | None = None,
+        padding: Pair = 0,
+        dilation: Pair = 1,
+        *,
+        ceil_mode: bool = False,
+    ) -> None: ...
+    def forward(self, x: TensorLike) -> Tensor: ...
+    __call__ = forward
+
+class AvgPool1d(Module):
+    def __init__(
+        self,
+        kernel_size: SupportsIndex,
+        stride: SupportsIndex | None = None,
+        padding: SupportsIndex = 0,
+        *,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+    ) -> None: ...
+    def forward(self, x: TensorLike) -> Tensor: ...
+    __call__ = forward
+
+class AvgPool2d(Module):
+    def __init__(
+        self,
+        kernel_size: Pair,
+        stride: Pair | None = None,
+        padding: Pair = 0,
+        *,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+    ) -> None: ...
+    def forward(self, x: TensorLike) -> Tensor: ...
+    __call__ = forward
+
+class AdaptiveAvgPool1d(Module):
+    def __init__(self, output_size: SupportsIndex | None) -> None: ...
+    def forward(self, x: TensorLike) -> Tensor: ...
+    __call__ = forward
+
+class AdaptiveAvgPool2d(Module):
+    def __init__(self, output_size: PoolSize) -> None: ...
+    def forward(self, x: TensorLike) -> Tensor: ...
+    __call__ = forward
+
+class AdaptiveMaxPool1d(Module):
+    def __init__(self, output_size: SupportsIndex | None) -> None: ...
+    def forward(self, x: TensorLike) -> Tensor: ...
+    __call__ = forward
+
+class AdaptiveMaxPool2d(Module):
+    def __init__(self, output_size: PoolSize) -> None: ...
     def forward(self, x: TensorLike) -> Tensor: ...
     __call__ = forward
 

@@ -36,4 +36,8 @@ _Index: TypeAlias = SupportsIndex | slice | EllipsisType | None
 Key: TypeAlias = _Index | tuple[_Index, ...]
 #: One number for both axes of an image, or (height, width).
 Pair: TypeAlias = int | tuple[int, int]
+#: Padding by its purpose: as much as keeps the size, or none.
+Padding: TypeAlias = Literal["same", "valid"]
+#: A size of which None means: as the input's.
+PoolSize: TypeAlias = int | tuple[int | None, int | None] | None
 PathLike: TypeAlias = str | os.PathLike[str]

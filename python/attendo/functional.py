@@ -23,9 +23,17 @@ Tensor([[1., 2.],
 """
 
 from ._functional.activations import gelu, quick_gelu, relu, sigmoid, silu, softplus, tanh
+from ._functional.adaptive_pool import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_max_pool1d,
+    adaptive_max_pool2d,
+)
 from ._functional.alibi import alibi, alibi_slopes
 from ._functional.arithmetic import add, divide, exp, log, multiply, sqrt, subtract
+from ._functional.avg_pool import avg_pool1d, avg_pool2d
 from ._functional.batch_norm import batch_norm
+from ._functional.conv1d import conv1d
 from ._functional.conv2d import conv2d
 from ._functional.cross_entropy import cross_entropy
 from ._functional.dropout import dropout
@@ -44,7 +52,7 @@ from ._functional.low_rank import low_rank, low_rank_basis
 from ._functional.lstm import lstm
 from ._functional.luong import luong
 from ._functional.matmul import matmul
-from ._functional.max_pool2d import max_pool2d
+from ._functional.max_pool import max_pool1d, max_pool2d
 from ._functional.negative_sampling import negative_sampling
 from ._functional.nystrom import nystrom
 from ._functional.performer import performer, performer_features
@@ -63,11 +71,18 @@ from ._functional.top_k_attention import top_k_attention
 from ._functional.transformer_xl_attention import relative_sinusoid, transformer_xl_attention
 
 __all__ = [
+    "adaptive_avg_pool1d",
+    "adaptive_avg_pool2d",
+    "adaptive_max_pool1d",
+    "adaptive_max_pool2d",
     "add",
     "alibi",
     "alibi_slopes",
+    "avg_pool1d",
+    "avg_pool2d",
     "batch_norm",
     "concatenate",
+    "conv1d",
     "conv2d",
     "cross_entropy",
     "divide",
@@ -96,6 +111,7 @@ __all__ = [
     "luong",
     "matmul",
     "max",
+    "max_pool1d",
     "max_pool2d",
     "mean",
     "multiply",

@@ -15,13 +15,20 @@ from ._core import (
     GRU,
     LSTM,
     Activation,
+    AdaptiveAvgPool1d,
+    AdaptiveAvgPool2d,
+    AdaptiveMaxPool1d,
+    AdaptiveMaxPool2d,
     AdditiveAttention,
     AdditivePooling,
     Attention,
     AttentionLayer,
     AttentionPooling,
+    AvgPool1d,
+    AvgPool2d,
     BatchNorm1d,
     BatchNorm2d,
+    Conv1d,
     Conv2d,
     CrossModalAttention,
     Decoder,
@@ -37,6 +44,7 @@ from ._core import (
     LearnedPositionalEncoding,
     Linear,
     LuongAttention,
+    MaxPool1d,
     MaxPool2d,
     Module,
     ModuleList,
@@ -48,11 +56,13 @@ from ._core import (
     SinusoidalPositionalEncoding,
 )
 from ._nn import attention as _attention  # noqa: F401  (its pages)
+from ._nn import convolution as _convolution  # noqa: F401  (its pages)
 from ._nn import norms as _norms  # noqa: F401  (its pages)
 from ._nn import pooling as _pooling  # noqa: F401  (its pages)
 from ._nn import recurrent as _recurrent  # noqa: F401  (its pages)
 from ._nn import relative as _relative  # noqa: F401  (its pages)
 from ._nn import transformer as _transformer  # noqa: F401  (its pages)
+from ._nn import window_pooling as _window_pooling  # noqa: F401  (its pages)
 from ._nn.layers import GELU, ReLU, Sigmoid, SiLU, Softmax, Tanh
 from ._nn.module import Parameter
 
@@ -62,13 +72,20 @@ __all__ = [
     "GRU",
     "LSTM",
     "Activation",
+    "AdaptiveAvgPool1d",
+    "AdaptiveAvgPool2d",
+    "AdaptiveMaxPool1d",
+    "AdaptiveMaxPool2d",
     "AdditiveAttention",
     "AdditivePooling",
     "Attention",
     "AttentionLayer",
     "AttentionPooling",
+    "AvgPool1d",
+    "AvgPool2d",
     "BatchNorm1d",
     "BatchNorm2d",
+    "Conv1d",
     "Conv2d",
     "CrossModalAttention",
     "Decoder",
@@ -84,6 +101,7 @@ __all__ = [
     "LearnedPositionalEncoding",
     "Linear",
     "LuongAttention",
+    "MaxPool1d",
     "MaxPool2d",
     "Module",
     "ModuleList",

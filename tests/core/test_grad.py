@@ -370,7 +370,25 @@ BLOCKS = {
         lambda *p: F.conv2d(*p, stride=(1, 2), padding=(1, 0)),
         [normal(2, 2, 4, 5), normal(3, 2, 2, 3), normal(3)],
     ),
+    "conv2d groups": (
+        lambda *p: F.conv2d(*p, stride=(2, 1), padding="valid", dilation=(1, 2), groups=2),
+        [normal(2, 4, 4, 5), normal(6, 2, 2, 3), normal(6)],
+    ),
+    "conv1d depthwise": (
+        lambda *p: F.conv1d(*p, padding="same", dilation=2, groups=3),
+        [normal(2, 3, 5), normal(3, 1, 2), normal(3)],
+    ),
     "max_pool2d": (lambda x: F.max_pool2d(x, 2, stride=1, padding=1) ** 2, [normal(1, 2, 3, 4)]),
+    "max_pool1d": (
+        lambda x: F.max_pool1d(x, 2, stride=1, padding=1, dilation=3) ** 2,
+        [normal(2, 2, 4)],
+    ),
+    "avg_pool2d": (
+        lambda x: F.avg_pool2d(x, (3, 2), stride=2, padding=1, ceil_mode=True) ** 2,
+        [normal(2, 2, 4, 3)],
+    ),
+    "adaptive_avg_pool1d": (lambda x: F.adaptive_avg_pool1d(x, 3) ** 2, [normal(2, 2, 5)]),
+    "adaptive_max_pool2d": (lambda x: F.adaptive_max_pool2d(x, (2, 1)) ** 2, [normal(2, 2, 3, 4)]),
     "negative_sampling": (
         lambda w, u: F.negative_sampling(
             np.array([[0, 1], [2, -1], [1, 1]]), np.array([3, 0, 1]), np.array([[1, 2], [3, 3], [0, 2]]), w, u

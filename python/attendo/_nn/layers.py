@@ -8,13 +8,11 @@ from .._core import (
     Activation,
     BatchNorm1d,
     BatchNorm2d,
-    Conv2d,
     Dropout,
     Embedding,
     Flatten,
     LayerNorm,
     Linear,
-    MaxPool2d,
     Tensor,
 )
 from .._pages import page
@@ -22,7 +20,7 @@ from .._pages import page
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .._typing import FloatDType, Pair, TensorLike
+    from .._typing import FloatDType, TensorLike
 
 
 @page(Linear, "attendo.nn")
@@ -375,113 +373,6 @@ class _Dropout:
 
     def forward(self, x: "TensorLike") -> Tensor:
         """x of any shape -> the same shape."""
-
-
-@page(Conv2d, "attendo.nn")
-class _Conv2d:
-    r"""Slide trained kernels over images.
-
-    Parameters
-    ----------
-    in_channels, out_channels : int
-        C and O, 1 or more.
-    kernel_size, stride, padding : int or (int, int)
-        Height and width of the kernels; step from window to window; rows and columns of zeros on each side.
-    bias : bool
-        Add a bias to each channel.
-    dtype : {"float32", "float64"}
-        Of the parameters; the input must have it too.
-    seed : int, optional
-        Decides the parameters.
-
-    Raises
-    ------
-    ValueError
-        When channels, kernel_size or stride are below 1 or padding is negative; at the call, when x is not
-        (B, C, H, W) or the kernel is larger than the padded image.
-    TypeError
-        When dtype is neither; at the call, when x has another.
-
-    Notes
-    -----
-    .. math:: y_{oij} = b_o + \sum_{c,u,v} W_{ocuv}\, x_{c,\,is+u,\,js+v}
-
-    Parameters: ``weight`` (O, C, kh, kw) and ``bias`` (O,), drawn uniformly from
-    :math:`\pm 1/\sqrt{C\,k_h k_w}`. The gradients: :func:`attendo.functional.conv2d`.
-
-    References
-    ----------
-    LeCun et al. 1998, §II.A. Article 000 §5.2.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import attendo as at
-    >>> layer = at.nn.Conv2d(3, 16, kernel_size=3, padding=1, seed=0)
-    >>> layer(np.zeros((2, 3, 8, 8), dtype="float32")).shape
-    (2, 16, 8, 8)
-
-    Source: cpp/nn/layers.cpp
-    """
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: "Pair",
-        stride: "Pair" = 1,
-        padding: "Pair" = 0,
-        *,
-        bias: bool = True,
-        dtype: "FloatDType" = "float32",
-        seed: int | None = None,
-    ) -> None: ...
-
-    def forward(self, x: "TensorLike") -> Tensor:
-        """x (B, C, H, W) -> (B, O, H', W')."""
-
-
-@page(MaxPool2d, "attendo.nn")
-class _MaxPool2d:
-    r"""Maximum of each window of an image.
-
-    Parameters
-    ----------
-    kernel_size : int or (int, int)
-        Height and width of a window, 1 or more.
-    stride : int or (int, int), optional
-        Step from window to window; kernel_size when not given.
-    padding : int or (int, int)
-        Rows and columns added on each side, at most half of kernel_size; they never win.
-
-    Raises
-    ------
-    ValueError
-        When kernel_size or stride is below 1, or padding below 0 or above half of kernel_size; at the call,
-        when x is not (B, C, H, W) or a window is larger than the padded image.
-
-    Notes
-    -----
-    .. math:: y_{cij} = \max_{u,v}\, x_{c,\,is+u,\,js+v}
-
-    References
-    ----------
-    LeCun et al. 1998, §II.B. Article 000 §5.2.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import attendo as at
-    >>> at.nn.MaxPool2d(2)(np.zeros((2, 3, 8, 8))).shape
-    (2, 3, 4, 4)
-
-    Source: cpp/nn/layers.cpp
-    """
-
-    def __init__(self, kernel_size: "Pair", stride: "Pair | None" = None, padding: "Pair" = 0) -> None: ...
-
-    def forward(self, x: "TensorLike") -> Tensor:
-        """x (B, C, H, W) -> (B, C, H', W')."""
 
 
 @page(Flatten, "attendo.nn")

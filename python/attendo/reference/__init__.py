@@ -34,6 +34,16 @@ from .activations import (
     tanh,
     tanh_backward,
 )
+from .adaptive_pool import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool1d_backward,
+    adaptive_avg_pool2d,
+    adaptive_avg_pool2d_backward,
+    adaptive_max_pool1d,
+    adaptive_max_pool1d_backward,
+    adaptive_max_pool2d,
+    adaptive_max_pool2d_backward,
+)
 from .additive import additive, additive_backward, project_rows, project_rows_backward
 from .additive_pooling import additive_pooling, additive_pooling_backward
 from .alibi import alibi, alibi_backward, alibi_slopes
@@ -51,9 +61,11 @@ from .attention import attention, attention_backward
 from .attention_layer import attention_layer, attention_layer_backward
 from .attention_pooling import attention_pooling, attention_pooling_backward
 from .attention_stats import attention_stats
+from .avg_pool import avg_pool1d, avg_pool1d_backward, avg_pool2d, avg_pool2d_backward
 from .batch_norm import batch_norm, batch_norm_backward, batch_norm_running
 from .beam_search import beam_search
 from .cnn_attention import cnn_attention, cnn_attention_backward, cnn_attention_steps
+from .conv1d import conv1d, conv1d_backward
 from .conv2d import conv2d, conv2d_backward
 from .cosine import cosine, cosine_backward
 from .cross_entropy import cross_entropy, cross_entropy_backward
@@ -91,7 +103,7 @@ from .lstm import lstm, lstm_backward
 from .lstm_attention import lstm_attention, lstm_attention_backward, lstm_attention_steps
 from .luong import luong, luong_backward
 from .matmul import matmul, matmul_backward
-from .max_pool2d import max_pool2d, max_pool2d_backward
+from .max_pool import max_pool1d, max_pool1d_backward, max_pool2d, max_pool2d_backward
 from .multi_head import (
     merge_heads,
     multi_head,
@@ -164,6 +176,14 @@ from .transformer_xl_attention import (
 __all__ = [
     "adam_step",
     "adamw_step",
+    "adaptive_avg_pool1d",
+    "adaptive_avg_pool1d_backward",
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool2d_backward",
+    "adaptive_max_pool1d",
+    "adaptive_max_pool1d_backward",
+    "adaptive_max_pool2d",
+    "adaptive_max_pool2d_backward",
     "add",
     "add_backward",
     "additive",
@@ -180,6 +200,10 @@ __all__ = [
     "attention_pooling",
     "attention_pooling_backward",
     "attention_stats",
+    "avg_pool1d",
+    "avg_pool1d_backward",
+    "avg_pool2d",
+    "avg_pool2d_backward",
     "batch_norm",
     "batch_norm_backward",
     "batch_norm_running",
@@ -192,6 +216,8 @@ __all__ = [
     "concatenate",
     "concatenate_backward",
     "constant_schedule",
+    "conv1d",
+    "conv1d_backward",
     "conv2d",
     "conv2d_backward",
     "cosine",
@@ -275,6 +301,8 @@ __all__ = [
     "matmul_backward",
     "max",
     "max_backward",
+    "max_pool1d",
+    "max_pool1d_backward",
     "max_pool2d",
     "max_pool2d_backward",
     "mean",

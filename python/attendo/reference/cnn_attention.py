@@ -24,7 +24,7 @@ from ._types import Array, Parameters
 from .activations import relu, relu_backward
 from .conv2d import conv2d, conv2d_backward
 from .linear import linear, linear_backward
-from .max_pool2d import max_pool2d, max_pool2d_backward
+from .max_pool import max_pool2d, max_pool2d_backward
 from .reduce import mean, mean_backward
 from .scaled_dot_product import scaled_dot_product, scaled_dot_product_backward
 
