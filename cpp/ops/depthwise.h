@@ -141,14 +141,12 @@ class Depthwise {
         const Index h = i - s_.h.before;
         if (h < 0 || h >= s_.h.size) continue;
         const T* in = plane + h * s_.w.size;
-        const Index used = std::min(s_.w.size, taps_.row - s_.w.before);
-        if (s_.w.stride == 1) {
-          if (used > 0) std::copy_n(in, used, out + s_.w.before);
-          continue;
-        }
-        for (Index w = 0; w < used; ++w) {
-          const Index at = w + s_.w.before;
-          out[at % s_.w.stride * length + at / s_.w.stride] = in[w];
+        for (Index r = 0; r < s_.w.stride; ++r, out += length) {
+          // The columns j·stride + r of the padded row that lie in x.
+          const Index start = s_.w.before - r,
+                      end = std::min(length, (s_.w.size + start + s_.w.stride - 1) / s_.w.stride);
+          const Index first = start <= 0 ? 0 : (start + s_.w.stride - 1) / s_.w.stride;
+          for (Index j = first; j < end; ++j) out[j] = in[j * s_.w.stride - start];
         }
       }
     }
