@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "bindings/convert.h"
+#include "core/no_draws.h"
 #include "core/grad.h"
 #include "core/parallel.h"
 #include "kernels/isa.h"
@@ -363,6 +364,14 @@ void bind_core(py::module_& m) {
       },
       py::arg("x"), py::arg("key"), "x[key] for integers and slices.");
 
+  // A context manager, for models that are read from files.
+  struct Undrawn {
+    std::optional<NoDraws> guard;
+  };
+  py::class_<Undrawn>(m, "_NoDraws", "While it is entered, parameters are not drawn.")
+      .def(py::init<>())
+      .def("__enter__", [](Undrawn& self) { self.guard.emplace(); })
+      .def("__exit__", [](Undrawn& self, const py::args&) { self.guard.reset(); });
   py::class_<Generator, GeneratorPtr>(m, "Generator", "A seed, and how many streams were drawn from it.")
       .def(py::init([](const py::object& seed) {
              return std::make_shared<Generator>(seed_arg("Generator", seed).value_or(entropy()));

@@ -1,5 +1,7 @@
 #include "core/random.h"
 
+#include "core/no_draws.h"
+
 #include <cmath>
 #include <numbers>
 #include <numeric>
@@ -38,6 +40,8 @@ std::uint64_t entropy() {
 
 namespace {
 
+thread_local int no_draws = 0;
+
 double to_unit(std::uint32_t high, std::uint32_t low) {  // 53 bits in (0, 1)
   const std::uint64_t bits = ((static_cast<std::uint64_t>(high) << 32) | low) >> 11;
   return (static_cast<double>(bits) + 0.5) * 0x1.0p-53;
@@ -46,6 +50,7 @@ double to_unit(std::uint32_t high, std::uint32_t low) {  // 53 bits in (0, 1)
 template <typename Draw>
 void fill(const Tensor& out, Generator& generator, Draw draw) {
   const std::uint64_t stream = generator.next_stream();
+  if (NoDraws::active()) return;
   const Index n = out.size();
   dispatch_float("random", "out", out, [&](auto zero) {
     using T = decltype(zero);
@@ -62,6 +67,10 @@ void fill(const Tensor& out, Generator& generator, Draw draw) {
 }
 
 }  // namespace
+
+NoDraws::NoDraws() { ++no_draws; }
+NoDraws::~NoDraws() { --no_draws; }
+bool NoDraws::active() { return no_draws > 0; }
 
 void fill_uniform(const Tensor& out, double low, double high, Generator& generator) {
   fill(out, generator, [=](double& a, double& b) {

@@ -145,6 +145,19 @@ def test_known_leftovers_are_ignored_and_copies_compared(tmp_path):
         at.models.load_pretrained(toy_folder(tmp_path, tensors))
 
 
+def test_nothing_is_drawn_where_all_is_read(tmp_path):
+    """To draw the parameters of a model takes longer than to read them; what is missing is drawn."""
+    with at._core._NoDraws():
+        assert not at.nn.Linear(3, 4, seed=0).state_dict()["weight"].any()
+        with pytest.raises(ZeroDivisionError), at._core._NoDraws():
+            1 / 0  # noqa: B018
+        assert not at.nn.Embedding(3, 4, seed=0).state_dict()["weight"].any()
+    assert at.nn.Linear(3, 4, seed=0).state_dict()["weight"].all()
+    tensors = {name: np.zeros_like(x) for name, x in toy_tensors().items() if name != "roof.weight"}
+    state = at.models.load_pretrained(toy_folder(tmp_path, tensors), strict=False).state_dict()
+    assert state["roof.weight"].any() and not state["floors.0.weight"].any()
+
+
 @pytest.mark.parametrize("strict", [True, False])
 def test_shapes_and_types_that_do_not_fit(tmp_path, strict):
     tensors = toy_tensors()

@@ -4,6 +4,8 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import attendo as at
 from attendo.interop.checkpoint import CheckpointError
@@ -44,6 +46,12 @@ def theirs(transformers, torch, name, folder, **save):
     return model
 
 
+KEYS = {
+    "model_type", "vocab_size", "n_positions", "n_embd", "n_layer", "n_head", "n_inner", "unknown",
+    "resid_pdrop", "layer_norm_epsilon", "scale_attn_weights", "scale_attn_by_inverse_layer_idx",
+    "add_cross_attention", "tie_word_embeddings", "eos_token_id", "bos_token_id", "pad_token_id",
+    "activation_function",
+}  # fmt: skip
 IDS = np.random.default_rng(0).integers(0, 37, (3, 11))
 
 
@@ -218,6 +226,28 @@ def test_configs_that_are_refused(tmp_path, changes, says):
     with pytest.raises(ValueError, match=says) as caught:
         at.models.load_pretrained(tmp_path)
     assert str(tmp_path / "config.json") in str(caught.value)
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(st.sampled_from(sorted(KEYS)), VALUES)
+def test_any_value_at_all(tmp_path_factory, key, value):
+    """A model, or a ValueError that names config.json or what is wrong with the weights."""
+    folder = tmp_path_factory.mktemp("any")
+    made().save_pretrained(folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, key: value}))
+    try:
+        model = at.models.load_pretrained(folder)
+    except ValueError as error:
+        assert str(error).startswith("load_pretrained: ") and str(folder) in str(error)
+    else:
+        assert isinstance(model, at.models.DecoderLM)
 
 
 def test_wrong_heads_are_told_apart(tmp_path):

@@ -10,13 +10,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._core import Module
+from .._core import Module, _NoDraws
 from .._files import read_json, written_whole
 from .config import Config
 from .entries import Array, Entry
@@ -192,7 +193,9 @@ def load_pretrained(
         )
     generation = read_generation_config("load_pretrained", folder, config)
     try:
-        model = family.build(config, kind.name)
+        # To draw parameters takes longer than to read them; what is missing is drawn.
+        with nullcontext() if report.missing else _NoDraws():
+            model = family.build(config, kind.name)
     except (TypeError, ValueError) as error:
         message = str(error)
         if message.startswith(config.where):
