@@ -492,7 +492,7 @@ CASES: list[tuple[str, list[Any], dict[str, Any]]] = [
         )
     ),
     ("lstm_attention", [PADDED, lstm_attention(1, 1)], {}),
-    ("lstm_attention", [PADDED, lstm_attention(2, 2)], {"lengths": np.array([3, 4, 0])}),
+    ("lstm_attention", [PADDED, lstm_attention(2, 2)], {"lengths": np.array([2, 3, 0])}),
     *(
         (
             "sequence_recommender",

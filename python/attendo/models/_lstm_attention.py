@@ -83,7 +83,7 @@ class _LstmAttention:
     >>> trainer = at.train.Trainer(model, at.losses.CrossEntropy(), at.optim.Adam(lr=0.01))
     >>> history = trainer.fit(texts, answers, epochs=15, progress=False)
     >>> logits, weights = model.eval()([[1, 2, 3, 4], [1, 7, 3, 0]], return_weights=True)
-    >>> logits.numpy().argmax(axis=1), weights.numpy().argmax(axis=1)[1]
+    >>> logits.numpy().argmax(axis=1), int(weights.numpy()[1].argmax())
     (array([0, 1]), 1)
 
     Source: cpp/models/lstm_attention.cpp
