@@ -30,8 +30,9 @@ LstmAttention::LstmAttention(const LstmAttentionOptions& o) : o_(o) {
   const Index width = o.hidden_size * (o.bidirectional ? 2 : 1);
   embedding_ = std::make_shared<nn::Embedding>(o.vocab_size, o.embedding_dim, o.pad_id, o.dtype);
   dropout_ = std::make_shared<nn::Dropout>(o.dropout);
-  lstm_ = std::make_shared<nn::LSTM>(
-      nn::RecurrentOptions{o.embedding_dim, o.hidden_size, o.num_layers, true, o.dropout, o.bidirectional, o.dtype});
+  nn::RecurrentOptions recurrent{o.embedding_dim, o.hidden_size, o.num_layers};
+  recurrent.dropout = o.dropout, recurrent.bidirectional = o.bidirectional, recurrent.dtype = o.dtype;
+  lstm_ = std::make_shared<nn::LSTM>(recurrent);
   attention_ = std::make_shared<nn::Linear>(width, o.attention_features, true, o.dtype);
   fc_ = std::make_shared<nn::Linear>(width, o.num_classes, true, o.dtype);
   make_parameter("v_a", {o.attention_features}, o.dtype);

@@ -80,8 +80,8 @@ void Seq2Seq::reset_own(Generator& generator) {
 }
 
 std::shared_ptr<nn::Recurrent> Seq2Seq::recurrent(Index input_size, bool bidirectional) const {
-  const nn::RecurrentOptions options{input_size, o_.hidden_size, o_.num_layers, true,
-                                     o_.dropout, bidirectional,  o_.dtype};
+  nn::RecurrentOptions options{input_size, o_.hidden_size, o_.num_layers};
+  options.dropout = o_.dropout, options.bidirectional = bidirectional, options.dtype = o_.dtype;
   if (o_.cell == "lstm") return std::make_shared<nn::LSTM>(options);
   return std::make_shared<nn::GRU>(options, true);
 }
