@@ -1,7 +1,7 @@
 // Text classifier: embedding, LSTM, attention over time, linear
 //
 //   h_1 … h_L = lstm(E[ids])               (B, L, hidden), of two directions (B, L, 2 · hidden)
-//   s_t = v_aᵀ tanh(W h_t + b)      α = softmax over the tokens of s      c = Σ_t α_t h_t
+//   s_t = uᵀ tanh(W h_t + b)      α = softmax over the tokens of s      c = Σ_t α_t h_t
 //   logits = W_fc c + b_fc                 (B, classes)
 //
 // ids: (B, L).  Padding, wherever it stands, is as if it were not there; a row without tokens has c = 0.
@@ -9,7 +9,6 @@
 //                                         Yang et al. 2016, §2.2; Bahdanau et al. 2015, §A.1.2; article 004 §5.3.2, corrected.
 #include "models/lstm_attention.h"
 
-#include "attention/scored.h"
 #include "models/token_ids.h"
 #include "ops/shape.h"
 
@@ -33,19 +32,13 @@ LstmAttention::LstmAttention(const LstmAttentionOptions& o) : o_(o) {
   nn::RecurrentOptions recurrent{o.embedding_dim, o.hidden_size, o.num_layers};
   recurrent.dropout = o.dropout, recurrent.bidirectional = o.bidirectional, recurrent.dtype = o.dtype;
   lstm_ = std::make_shared<nn::LSTM>(recurrent);
-  attention_ = std::make_shared<nn::Linear>(width, o.attention_features, true, o.dtype);
+  attention_ = std::make_shared<nn::AdditivePooling>(width, o.attention_features, o.dtype);
   fc_ = std::make_shared<nn::Linear>(width, o.num_classes, true, o.dtype);
-  make_parameter("v_a", {o.attention_features}, o.dtype);
   register_module("embedding", embedding_);
   register_module("dropout", dropout_);
   register_module("lstm", lstm_);
   register_module("attention", attention_);
   register_module("fc", fc_);
-  reset_own(generator());
-}
-
-void LstmAttention::reset_own(Generator& generator) {
-  nn::init_uniform(own_parameters()[0].second, o_.attention_features, generator);
 }
 
 void LstmAttention::check_lengths(const Tensor& ids, const Tensor& lengths) const {
@@ -65,19 +58,14 @@ AttentionResult LstmAttention::operator()(const Tensor& ids, const Tensor& lengt
   check_token_ids("LstmAttention", "ids", ids, o_.vocab_size);
   if (lengths) check_lengths(ids, lengths);
   const Tokens tokens = lengths ? Tokens{ids, lengths, ids.dim(1), {}} : without_padding(ids, o_.pad_id);
-  const Index batch = ids.dim(0);
   const Tensor states = (*lstm_)((*dropout_)((*embedding_)(tokens.ids)), {}, {}, tokens.lengths).out;
-  Score score;  // additive, where the query is none: W h + b is the whole of what tanh sees
-  score.kind = Score::kAdditive;
-  score.params = {own_parameters()[0].second};
   AttentionOptions options;
   options.key_lengths = tokens.lengths;
-  const Tensor query = Tensor::zeros({batch, 1, o_.attention_features}, o_.dtype);
-  AttentionResult result = attend_one_head(query, (*attention_)(states), states, score, options, return_weights);
-  result.out = (*fc_)((*dropout_)(reshape(result.out, {batch, states.dim(2)})));
-  if (return_weights) {
-    const Tensor weights = reshape(result.weights, {batch, states.dim(1), 1});
-    result.weights = reshape(lengths ? weights : tokens.put_back(weights), ids.shape());
+  AttentionResult result = (*attention_)(states, options, return_weights);
+  result.out = (*fc_)((*dropout_)(result.out));
+  if (return_weights && !lengths) {
+    result.weights = tokens.put_back(reshape(result.weights, {ids.dim(0), states.dim(1), 1}));
+    result.weights = reshape(result.weights, ids.shape());
   }
   return result;
 }

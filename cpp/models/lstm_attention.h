@@ -1,7 +1,7 @@
 #pragma once
 
 #include "nn/recurrent.h"
-#include "attention/scaled_dot_product.h"
+#include "nn/additive_pooling.h"
 
 namespace attendo::models {
 
@@ -21,7 +21,6 @@ class LstmAttention : public nn::Module {
   AttentionResult operator()(const Tensor& ids, const Tensor& lengths, bool return_weights);
   Tensors forward(const Tensors& inputs) override;
   std::string type_name() const override { return "LstmAttention"; }
-  void reset_own(Generator& generator) override;
   const LstmAttentionOptions& options() const { return o_; }
 
  private:
@@ -31,7 +30,8 @@ class LstmAttention : public nn::Module {
   std::shared_ptr<nn::Embedding> embedding_;
   std::shared_ptr<nn::Dropout> dropout_;
   std::shared_ptr<nn::LSTM> lstm_;
-  std::shared_ptr<nn::Linear> attention_, fc_;
+  std::shared_ptr<nn::AdditivePooling> attention_;
+  std::shared_ptr<nn::Linear> fc_;
 };
 
 }  // namespace attendo::models

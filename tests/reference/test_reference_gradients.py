@@ -158,9 +158,9 @@ def lstm_attention(layers: int, directions: int) -> dict[str, np.ndarray]:
     width = 3 * directions
     return {
         "embedding.weight": normal(5, 2),
-        "attention.weight": normal(4, width),
-        "attention.bias": normal(4),
-        "v_a": normal(4),
+        "attention.context": normal(4),
+        "attention.hidden.weight": normal(4, width),
+        "attention.hidden.bias": normal(4),
         "fc.weight": normal(2, width),
         "fc.bias": normal(2),
         **named(lstm=recurrent(2, 3, 4, layers, directions)),

@@ -59,13 +59,13 @@ class _LstmAttention:
     -----
     .. math::
 
-        h = \mathrm{lstm}(E[ids]), \quad s_t = v_a^\top \tanh(W h_t + b), \quad
+        h = \mathrm{lstm}(E[ids]), \quad s_t = u^\top \tanh(W h_t + b), \quad
         \alpha = \mathrm{softmax}(s), \quad \text{logits} = W_{fc} \sum_t \alpha_t h_t + b_{fc}
 
     over the tokens t; softmax of the logits belongs to the loss. The article's layer
     gives every token an answer of its own and looks at padding; here a text has one answer, and padding has
-    no part in it. Children: ``embedding``, ``lstm``, ``attention`` (a :class:`attendo.nn.Linear` to A
-    features), ``fc``; parameter ``v_a`` (A,).
+    no part in it. Children: ``embedding``, ``lstm``, ``attention`` (an
+    :class:`attendo.nn.AdditivePooling`), ``fc``.
 
     References
     ----------
