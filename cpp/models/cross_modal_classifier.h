@@ -1,5 +1,6 @@
 #pragma once
 
+#include "nn/convolution.h"
 #include "nn/cross_modal_attention.h"
 #include "nn/positional_encoding.h"
 
