@@ -1,6 +1,5 @@
 #include "bindings/convert.h"
 #include "models/cnn_attention.h"
-#include "models/transformer.h"
 #include "models/word2vec.h"
 
 namespace attendo::bindings {
@@ -9,92 +8,6 @@ namespace {
 using Object = const py::object&;
 using models::CnnAttention;
 using models::CnnAttentionOptions;
-using models::Transformer;
-using models::TransformerOptions;
-
-Tensor ids_of(Object ids, const char* name) { return to_tensor(ids, "Transformer", name, Want::kAny, Memory::kCopy); }
-
-void bind_transformer(py::module_& m) {
-  const auto none = py::none();
-  py::classh<Transformer, nn::Module, PyLayer<Transformer>>(
-      m, "Transformer", "Encoder, decoder and a linear layer to the target vocabulary.", collectable())
-      .def(layer_init<Transformer>(+[](Object d_model, Object nhead, Object encoder_layers, Object decoder_layers,
-                                       Object dff, Object input_vocab, Object target_vocab, Object max_len,
-                                       Object dropout, const std::string& activation, bool norm_first, Object pad_id,
-                                       Object dtype, Object seed) {
-             const char* op = "Transformer";
-             TransformerOptions o;
-             o.d_model = index_arg(op, "d_model", d_model), o.nhead = index_arg(op, "nhead", nhead);
-             o.num_encoder_layers = index_arg(op, "num_encoder_layers", encoder_layers);
-             o.num_decoder_layers = index_arg(op, "num_decoder_layers", decoder_layers);
-             o.dff = index_arg(op, "dff", dff);
-             o.input_vocab_size = index_arg(op, "input_vocab_size", input_vocab);
-             o.target_vocab_size = index_arg(op, "target_vocab_size", target_vocab);
-             o.max_len = index_arg(op, "max_len", max_len);
-             o.dropout = number_arg(op, "dropout", dropout);
-             o.activation = activation, o.norm_first = norm_first;
-             o.pad_id = index_arg(op, "pad_id", pad_id);
-             o.dtype = dtype_arg(op, dtype);
-             return Made{std::tuple(o), seed_arg(op, seed)};
-           }),
-           py::arg("d_model"), py::arg("nhead"), py::arg("num_encoder_layers"), py::arg("num_decoder_layers"),
-           py::arg("dff"), py::arg("input_vocab_size"), py::arg("target_vocab_size"), py::arg("max_len"), py::kw_only(),
-           py::arg("dropout") = 0.1, py::arg("activation") = "relu", py::arg("norm_first") = false,
-           py::arg("pad_id") = 0, py::arg("dtype") = "float32", py::arg("seed") = none)
-      .def_property_readonly(
-          "config",
-          [](const Transformer& self) {
-            const TransformerOptions& o = self.options();
-            py::dict d;
-            d["d_model"] = o.d_model, d["nhead"] = o.nhead;
-            d["num_encoder_layers"] = o.num_encoder_layers, d["num_decoder_layers"] = o.num_decoder_layers;
-            d["dff"] = o.dff, d["input_vocab_size"] = o.input_vocab_size, d["target_vocab_size"] = o.target_vocab_size;
-            d["max_len"] = o.max_len, d["dropout"] = o.dropout, d["activation"] = o.activation;
-            d["norm_first"] = o.norm_first, d["pad_id"] = o.pad_id, d["dtype"] = dtype_name(o.dtype);
-            return d;
-          },
-          "The constructor's arguments.")
-      .def(
-          "forward",
-          [](Transformer& self, Object src, Object tgt) {
-            const Tensor s = ids_of(src, "src"), t = ids_of(tgt, "tgt");
-            return without_gil([&] { return self(s, t); });
-          },
-          py::arg("src"), py::arg("tgt"))
-      .def(
-          "encode",
-          [](Transformer& self, Object src) {
-            const Tensor s = ids_of(src, "src");
-            return without_gil([&] { return self.encode(s); });
-          },
-          py::arg("src"), "The encoder's output, (B, S, d_model).")
-      .def(
-          "cross_attention",
-          [](Transformer& self, Object src, Object tgt) {
-            const Tensor s = ids_of(src, "src"), t = ids_of(tgt, "tgt");
-            const NoGrad no_grad;
-            const nn::StackResult r = without_gil([&] { return self.with_attention(s, t); });
-            py::list layers;
-            for (const Tensor& w : r.cross_weights) layers.append(to_numpy(w, false));
-            if (layers.empty())
-              return py::object(to_numpy(
-                  Tensor::empty({0, s.dim(0), self.options().nhead, t.dim(1), s.dim(1)}, self.options().dtype), true));
-            return py::module_::import("numpy").attr("stack")(layers);
-          },
-          py::arg("src"), py::arg("tgt"), "Where each target position looks in the source, (layers, B, H, T, S).")
-      .def(
-          "translate",
-          [](Transformer& self, Object src, Object bos_id, Object eos_id, Object max_len) {
-            const Tensor s = ids_of(src, "src");
-            const Index bos = index_arg("translate", "bos_id", bos_id), eos = index_arg("translate", "eos_id", eos_id);
-            const Index longest =
-                max_len.is_none() ? self.options().max_len : index_arg("translate", "max_len", max_len);
-            const nn::ModeGuard mode(self, false);
-            return to_numpy(without_gil([&] { return self.translate(s, bos, eos, longest, check_signals); }), true);
-          },
-          py::arg("src"), py::kw_only(), py::arg("bos_id"), py::arg("eos_id"), py::arg("max_len") = none,
-          "Greedy decoding: ids (B, T), each row up to and with eos_id, then padding.");
-}
 
 void bind_cnn(py::module_& m) {
   const auto none = py::none();
@@ -211,7 +124,6 @@ void bind_word2vec(py::module_& m) {
 }  // namespace
 
 void bind_models(py::module_& m) {
-  bind_transformer(m);
   bind_cnn(m);
   bind_word2vec(m);
 }

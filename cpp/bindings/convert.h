@@ -231,5 +231,6 @@ void bind_transformer_xl(py::module_& m);
 void bind_cross_modal_classifier(py::module_& m);
 void bind_decoder_lm(py::module_& m);
 void bind_train(py::module_& m);
+void bind_transformer(py::module_& m);
 
 }  // namespace attendo::bindings

@@ -43,5 +43,6 @@ PYBIND11_MODULE(_core, m) {
   bind_transformer_xl(m);
   bind_cross_modal_classifier(m);
   bind_sequence_models(m);
+  bind_transformer(m);
   bind_train(m);
 }

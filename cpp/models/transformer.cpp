@@ -4,50 +4,135 @@
 //
 // src: (B, S).  tgt: (B, T), beginning with bos.  logits: (B, T, V): position t predicts token t + 1.
 // Padding of src is never attended to; tgt is causal, so its padding behind a row's end needs no mask.
-//                                                                            Vaswani et al. 2017; article 002 §5.2.
+//
+// With positions 't5' nothing is added to the embeddings; all layers of a stack add one bias, trained for each head and bucket
+// of distances, to the scores of self-attention. tied: W = E_tgt.  scale_logits: W / √d.
+//
+// By its options it is T5 (positions 't5', RMS norm first, scores unscaled, no biases, one embedding) and Marian (one
+// embedding, tied, a bias of the logits, sines before cosines).
+//                             Vaswani et al. 2017; Raffel et al. 2020; Junczys-Dowmunt et al. 2018; article 002 §5.2.
 #include "models/transformer.h"
 
 #include <cmath>
+#include <cstring>
 
+#include "attention/t5_bias.h"
 #include "ops/arithmetic.h"
+#include "ops/linear.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
 
 namespace attendo::models {
+namespace {
+
+// Rows of x, which is off the tape, along its first axis.
+Tensor rows_of(const Tensor& x, const std::vector<Index>& rows) {
+  if (!x) return x;
+  Shape shape = x.shape();
+  shape[0] = static_cast<Index>(rows.size());
+  const Tensor y = Tensor::empty(shape, x.dtype());
+  const size_t bytes = rows.empty() ? 0 : y.bytes() / rows.size();
+  for (size_t i = 0; i < rows.size(); ++i) {
+    std::memcpy(y.raw() + i * bytes, x.raw() + static_cast<size_t>(rows[i]) * bytes, bytes);
+  }
+  return y;
+}
+
+void check_heads(const char* name, Index heads, const nn::LayerOptions& layer) {
+  if (layer.head_dim == 0 && layer.d_model % heads != 0) {
+    value_error("Transformer: d_model is ", layer.d_model, " but must be a multiple of ", name, ", which is ", heads);
+  }
+}
+
+}  // namespace
+
+nn::LayerOptions TransformerOptions::decoder_layer() const {
+  nn::LayerOptions decoder = layer;
+  if (decoder_nhead > 0) decoder.num_heads = decoder_nhead;
+  if (decoder_dff > 0) decoder.dff = decoder_dff;
+  return decoder;
+}
 
 Transformer::Transformer(const TransformerOptions& o) : o_(o) {
-  const std::pair<const char*, Index> positive[] = {{"d_model", o.d_model},
-                                                    {"nhead", o.nhead},
-                                                    {"dff", o.dff},
+  const nn::LayerOptions& layer = o.layer;
+  const Index d = layer.d_model;
+  const std::pair<const char*, Index> positive[] = {{"d_model", d},
+                                                    {"nhead", layer.num_heads},
+                                                    {"dff", layer.dff},
                                                     {"input_vocab_size", o.input_vocab_size},
                                                     {"target_vocab_size", o.target_vocab_size},
                                                     {"max_len", o.max_len}};
   for (const auto& [name, value] : positive) {
     if (value < 1) value_error("Transformer: ", name, " is ", value, " but must be 1 or more");
   }
-  if (o.d_model % o.nhead != 0) {
-    value_error("Transformer: d_model is ", o.d_model, " but must be a multiple of nhead, which is ", o.nhead);
-  }
+  check_heads("nhead", layer.num_heads, layer);
+  if (o.decoder_nhead > 0) check_heads("decoder_nhead", o.decoder_nhead, layer);
   if (o.pad_id < 0 || o.pad_id >= std::min(o.input_vocab_size, o.target_vocab_size)) {
     value_error("Transformer: pad_id is ", o.pad_id, " but must be an id of both vocabularies");
   }
-  const nn::LayerOptions layer{o.d_model, o.nhead, o.dff, o.dropout, o.activation, o.norm_first, o.dtype};
+  if (o.shared_embeddings && o.input_vocab_size != o.target_vocab_size) {
+    value_error("Transformer: target_vocab_size is ", o.target_vocab_size, " but input_vocab_size is ",
+                o.input_vocab_size, ", and with shared_embeddings both must be the same");
+  }
   // √d E is then of the size of the positional encoding; with N(0, 1) it would drown the positions.
-  const double deviation = 1.0 / std::sqrt(static_cast<double>(o.d_model));
-  src_embedding_ = std::make_shared<nn::Embedding>(o.input_vocab_size, o.d_model, o.pad_id, o.dtype, deviation);
-  tgt_embedding_ = std::make_shared<nn::Embedding>(o.target_vocab_size, o.d_model, o.pad_id, o.dtype, deviation);
-  position_ = std::make_shared<nn::SinusoidalPositionalEncoding>(o.d_model, o.max_len, o.dtype);
-  dropout_ = std::make_shared<nn::Dropout>(o.dropout);
+  const double deviation = 1.0 / std::sqrt(static_cast<double>(d));
+  auto make_embedding = [&](const char* name, Index vocabulary) {
+    const Index padding = o.embed_padding ? kNoPadding : o.pad_id;
+    auto embedding = std::make_shared<nn::Embedding>(vocabulary, d, padding, layer.dtype, deviation);
+    register_module(name, embedding);
+    return embedding;
+  };
+  src_.embedding = make_embedding(o.shared_embeddings ? "embedding" : "src_embedding", o.input_vocab_size);
+  tgt_.embedding = o.shared_embeddings ? src_.embedding : make_embedding("tgt_embedding", o.target_vocab_size);
+  tgt_.bidirectional = false;
+  if (o.positions == "sinusoidal" || o.positions == "sinusoidal_halves") {
+    src_.position = tgt_.position = std::make_shared<nn::SinusoidalPositionalEncoding>(
+        d, o.max_len, layer.dtype, o.positions == "sinusoidal_halves");
+    register_module("position", src_.position);
+  } else if (o.positions == "learned") {
+    src_.position = std::make_shared<nn::LearnedPositionalEncoding>(d, o.max_len, layer.dtype);
+    tgt_.position = std::make_shared<nn::LearnedPositionalEncoding>(d, o.max_len, layer.dtype);
+    register_module("src_position", src_.position);
+    register_module("tgt_position", tgt_.position);
+  } else if (o.positions == "t5") {
+    T5Buckets{o.num_buckets, o.max_distance, true}.check("Transformer");
+    T5Buckets{o.num_buckets, o.max_distance, false}.check("Transformer");
+    src_.relative_bias = "src_relative_bias", tgt_.relative_bias = "tgt_relative_bias";
+    make_parameter(src_.relative_bias, {o.num_buckets, layer.num_heads}, layer.dtype);
+    make_parameter(tgt_.relative_bias, {o.num_buckets, o.decoder_layer().num_heads}, layer.dtype);
+  } else if (o.positions != "none") {
+    value_error("Transformer: positions is '", o.positions,
+                "' but must be 'sinusoidal', 'sinusoidal_halves', 'learned', 't5' or 'none'");
+  }
+  dropout_ = std::make_shared<nn::Dropout>(layer.dropout);
   encoder_ = std::make_shared<nn::Encoder>(o.num_encoder_layers, layer);
-  decoder_ = std::make_shared<nn::Decoder>(o.num_decoder_layers, layer);
-  generator_ = std::make_shared<nn::Linear>(o.d_model, o.target_vocab_size, true, o.dtype);
-  register_module("src_embedding", src_embedding_);
-  register_module("tgt_embedding", tgt_embedding_);
-  register_module("position", position_);
+  decoder_ = std::make_shared<nn::Decoder>(o.num_decoder_layers, o.decoder_layer());
   register_module("dropout", dropout_);
   register_module("encoder", encoder_);
   register_module("decoder", decoder_);
-  register_module("generator", generator_);
+  if (!o.tie_weights) {
+    generator_ = std::make_shared<nn::Linear>(d, o.target_vocab_size, o.has_head_bias(), layer.dtype);
+    register_module("generator", generator_);
+  } else if (o.has_head_bias()) {
+    make_parameter("logits_bias", {o.target_vocab_size}, layer.dtype);
+  }
+  reset_own(generator());
+}
+
+void Transformer::reset_own(Generator& generator) {
+  const double deviation = 1.0 / std::sqrt(static_cast<double>(o_.layer.d_model));
+  for (const auto& [name, value] : own_parameters()) {
+    if (name == "logits_bias") {
+      std::fill_n(value.raw(), value.bytes(), std::byte{0});
+    } else {
+      fill_normal(value, 0, deviation, generator);
+    }
+  }
+}
+
+const Tensor& Transformer::own(const char* name) const {
+  const auto& all = own_parameters();
+  return std::find_if(all.begin(), all.end(), [&](const NamedTensor& one) { return one.first == name; })->second;
 }
 
 void Transformer::check_ids(const char* name, const Tensor& ids, Index vocabulary) const {
@@ -65,9 +150,23 @@ void Transformer::check_ids(const char* name, const Tensor& ids, Index vocabular
   }
 }
 
-Transformer::Source Transformer::source(const Tensor& src, bool trim) const {
+Transformer::Source Transformer::source(const Tensor& src, const Tensor& src_mask, bool trim) const {
   const Index batch = src.dim(0), length = src.dim(1);
-  const std::int64_t* id = src.data<std::int64_t>();
+  const Tensor real = Tensor::empty({batch, length}, DType::kBool);
+  bool* is_real = real.data<bool>();
+  if (src_mask) {
+    if (src_mask.dtype() != DType::kBool) {
+      type_error("Transformer: src_mask has dtype ", dtype_name(src_mask.dtype()),
+                 " but must be bool: True for a token, False for padding");
+    }
+    if (!(src_mask.shape() == src.shape())) {
+      value_error("Transformer: src_mask has shape ", src_mask.shape(), " but src has shape ", src.shape());
+    }
+    std::copy_n(src_mask.data<bool>(), batch * length, is_real);
+  } else {
+    const std::int64_t* id = src.data<std::int64_t>();
+    for (Index i = 0; i < batch * length; ++i) is_real[i] = id[i] != o_.pad_id;
+  }
   Source s;
   s.ids = src;
   s.lengths = Tensor::zeros({batch}, DType::kInt64);
@@ -75,61 +174,126 @@ Transformer::Source Transformer::source(const Tensor& src, bool trim) const {
   Index longest = 0;
   for (Index b = 0; b < batch; ++b) {
     Index end = length;
-    while (end > 0 && id[b * length + end - 1] == o_.pad_id) --end;
-    for (Index j = 0; j < end; ++j) holes = holes || id[b * length + j] == o_.pad_id;
+    while (end > 0 && !is_real[b * length + end - 1]) --end;
+    for (Index j = 0; j < end; ++j) holes = holes || !is_real[b * length + j];
     s.lengths.data<std::int64_t>()[b] = end;
     longest = std::max(longest, end);
   }
-  if (holes) {
-    s.mask = Tensor::empty({batch, 1, 1, length}, DType::kBool);
-    for (Index i = 0; i < batch * length; ++i) s.mask.data<bool>()[i] = id[i] != o_.pad_id;
-  }
+  if (holes) s.mask = reshape(real, {batch, 1, 1, length});
   if (trim && longest < length) {
-    s.ids = slice(src, {{0, batch, 1, false}, {0, longest, 1, false}});
-    if (s.mask)
-      s.mask = slice(s.mask, {{0, batch, 1, false}, {0, 1, 1, false}, {0, 1, 1, false}, {0, longest, 1, false}});
+    s.ids = take(src, 1, 0, longest);
+    if (s.mask) s.mask = take(s.mask, 3, 0, longest);
   }
   return s;
 }
 
-AttentionOptions Transformer::source_options(const Source& s) const {
+AttentionOptions Transformer::Source::options() const {
   AttentionOptions options;
-  options.key_lengths = s.lengths;
-  options.mask = s.mask;
+  options.key_lengths = lengths;
+  options.mask = mask;
   return options;
 }
 
-Tensor Transformer::embed(nn::Embedding& table, const Tensor& ids, Index offset) {
-  const Tensor x = scale(table(ids), std::sqrt(static_cast<double>(o_.d_model)));
-  return (*dropout_)((*position_)(x, offset));
+Tensor Transformer::embed(const Input& in, const Tensor& ids, Index offset) {
+  Tensor x = (*in.embedding)(ids);
+  if (o_.scale_embeddings) x = scale(x, std::sqrt(static_cast<double>(o_.layer.d_model)));
+  return (*dropout_)(in.position ? (*in.position)(x, offset) : x);
 }
 
-nn::StackResult Transformer::run(const Tensor& src, const Tensor& tgt, bool trim, bool return_weights) {
+// `options`, and what the positions offset … offset + length - 1 add to their scores with all positions up to there.
+AttentionOptions Transformer::self_options(const Input& in, AttentionOptions options, Index offset,
+                                           Index length) const {
+  if (in.relative_bias != nullptr) {
+    options.bias = t5_bias(own(in.relative_bias), length, offset + length, offset,
+                           {o_.num_buckets, o_.max_distance, in.bidirectional});
+  }
+  return options;
+}
+
+Tensor Transformer::logits(const Tensor& x) const {
+  const Tensor y = o_.scale_logits ? scale(x, 1.0 / std::sqrt(static_cast<double>(o_.layer.d_model))) : x;
+  if (generator_) return (*generator_)(y);
+  return linear(y, tgt_.embedding->weight(), o_.has_head_bias() ? own("logits_bias") : Tensor());
+}
+
+nn::StackResult Transformer::encode(const Source& s, nn::Wanted wanted) {
+  nn::StackResult r = (*encoder_)(embed(src_, s.ids, 0), self_options(src_, s.options(), 0, s.ids.dim(1)), wanted);
+  if (wanted.hidden) r.hidden.back() = r.out;
+  return r;
+}
+
+TransformerOutput Transformer::run(const Tensor& src, const Tensor& tgt, const Tensor& src_mask, bool trim,
+                                   nn::Wanted wanted) {
   check_ids("src", src, o_.input_vocab_size);
   check_ids("tgt", tgt, o_.target_vocab_size);
   if (src.dim(0) != tgt.dim(0))
     value_error("Transformer: tgt has a batch of ", tgt.dim(0), " but src has one of ", src.dim(0));
-  const Source s = source(src, trim);
-  AttentionOptions causal, options = source_options(s);
+  const Source s = source(src, src_mask, trim);
+  AttentionOptions causal;
   causal.causal = true;
-  const Tensor memory = (*encoder_)(embed(*src_embedding_, s.ids, 0), options, false).out;
-  nn::StackResult result = (*decoder_)(embed(*tgt_embedding_, tgt, 0), memory, causal, options, return_weights);
-  result.out = (*generator_)(result.out);
+  TransformerOutput result;
+  result.encoder = encode(s, wanted);
+  nn::StackResult& r = result.decoder;
+  r = (*decoder_)(embed(tgt_, tgt, 0), result.encoder.out, self_options(tgt_, causal, 0, tgt.dim(1)), s.options(),
+                  wanted);
+  if (wanted.hidden) r.hidden.back() = r.out;
+  result.logits = logits(r.out);
   return result;
 }
 
-Tensor Transformer::operator()(const Tensor& src, const Tensor& tgt) { return run(src, tgt, true, false).out; }
-
-nn::StackResult Transformer::with_attention(const Tensor& src, const Tensor& tgt) { return run(src, tgt, false, true); }
-
-Tensor Transformer::encode(const Tensor& src) {
-  check_ids("src", src, o_.input_vocab_size);
-  // Not trimmed: the memory has a row for each position that was given.
-  return (*encoder_)(embed(*src_embedding_, src, 0), source_options(source(src, false)), false).out;
+Tensor Transformer::operator()(const Tensor& src, const Tensor& tgt, const Tensor& src_mask) {
+  return run(src, tgt, src_mask, true, {}).logits;
 }
 
-Tensor Transformer::translate(const Tensor& src, Index bos_id, Index eos_id, Index max_len,
+TransformerOutput Transformer::outputs(const Tensor& src, const Tensor& tgt, const Tensor& src_mask,
+                                       nn::Wanted wanted) {
+  return run(src, tgt, src_mask, false, wanted);
+}
+
+Tensor Transformer::encode(const Tensor& src, const Tensor& src_mask) {
+  check_ids("src", src, o_.input_vocab_size);
+  // Not trimmed: the memory has a row for each position that was given.
+  return encode(source(src, src_mask, false), {}).out;
+}
+
+TransformerState Transformer::begin(const Tensor& src, const Tensor& src_mask, Index capacity) {
+  check_ids("src", src, o_.input_vocab_size);
+  const NoGrad no_grad;
+  const Source s = source(src, src_mask, true);
+  TransformerState state;
+  state.caches = decoder_->start(encode(s, {}).out, capacity);
+  state.cross = s.options();
+  for (Index b = 0; b < src.dim(0); ++b) state.rows.push_back(b);
+  return state;
+}
+
+Tensor Transformer::step(TransformerState& state, const Tensor& ids) {
+  const NoGrad no_grad;
+  const Index rows = ids.dim(0), count = ids.dim(1);
+  const Tensor x = decoder_->step(embed(tgt_, ids, state.length), state.caches, state.cross,
+                                  self_options(tgt_, {}, state.length, count));
+  state.length += count;
+  return logits(reshape(take(x, 1, count - 1, count), {rows, o_.layer.d_model}));
+}
+
+void Transformer::reorder(TransformerState& state, const std::vector<Index>& rows) {
+  std::vector<Index> sources;
+  for (const Index row : rows) sources.push_back(state.rows[static_cast<size_t>(row)]);
+  // Beams of one source change places with one another only: then its keys and values stay where they are.
+  const bool moved = sources != state.rows;
+  state.rows = std::move(sources);
+  for (nn::LayerCache& cache : state.caches) {
+    if (state.length > 0) cache.self = cache.self.fork(rows);
+    if (moved) cache.memory = rows_of(cache.memory, rows);
+  }
+  if (!moved) return;
+  state.cross.key_lengths = rows_of(state.cross.key_lengths, rows);
+  state.cross.mask = rows_of(state.cross.mask, rows);
+}
+
+Tensor Transformer::translate(const Tensor& src, const Tensor& src_mask, Index bos_id, Index eos_id, Index max_len,
                               const std::function<void()>& interrupted) {
+  constexpr Index kRoom = 256;
   check_ids("src", src, o_.input_vocab_size);
   const std::pair<const char*, Index> special[] = {{"bos_id", bos_id}, {"eos_id", eos_id}};
   for (const auto& [name, id] : special) {
@@ -139,32 +303,31 @@ Tensor Transformer::translate(const Tensor& src, Index bos_id, Index eos_id, Ind
   }
   if (max_len < 1 || max_len > o_.max_len)
     value_error("translate: max_len is ", max_len, " but must be 1 to ", o_.max_len);
-  const NoGrad no_grad;
   const Index batch = src.dim(0);
-  const Source s = source(src, true);
-  const AttentionOptions options = source_options(s);
-  const Tensor memory = (*encoder_)(embed(*src_embedding_, s.ids, 0), options, false).out;
-  std::vector<nn::LayerCache> caches = decoder_->start(memory, max_len);
-  Tensor out = Tensor::full({batch, max_len}, DType::kInt64, static_cast<double>(o_.pad_id));
+  TransformerState state = begin(src, src_mask, std::min(max_len, kRoom));
+  std::vector<Tensor> columns;
   Tensor token = Tensor::full({batch, 1}, DType::kInt64, static_cast<double>(bos_id));
   std::vector<bool> finished(static_cast<size_t>(batch), false);
-  Index open = batch, steps = 0;
-  for (; steps < max_len && open > 0; ++steps) {
+  for (Index open = batch; open > 0 && static_cast<Index>(columns.size()) < max_len;) {
     interrupted();
-    const Tensor x = decoder_->step(embed(*tgt_embedding_, token, steps), caches, options);
-    const Tensor best = argmax_last((*generator_)(x));  // (B, 1)
-    token = Tensor::empty({batch, 1}, DType::kInt64);
+    token = reshape(argmax_last(step(state, token)), {batch, 1});
     for (Index b = 0; b < batch; ++b) {
-      const std::int64_t id = finished[static_cast<size_t>(b)] ? o_.pad_id : best.data<std::int64_t>()[b];
-      token.data<std::int64_t>()[b] = id;
-      out.data<std::int64_t>()[b * max_len + steps] = id;
-      if (!finished[static_cast<size_t>(b)] && id == eos_id) {
+      std::int64_t& id = token.data<std::int64_t>()[b];
+      if (finished[static_cast<size_t>(b)]) {
+        id = o_.pad_id;
+      } else if (id == eos_id) {
         finished[static_cast<size_t>(b)] = true;
         --open;
       }
     }
+    columns.push_back(token);
   }
-  return slice(out, {{0, batch, 1, false}, {0, steps, 1, false}});
+  const Tensor out = Tensor::empty({batch, static_cast<Index>(columns.size())}, DType::kInt64);
+  for (Index i = 0; i < out.size(); ++i) {
+    const Index b = i / out.dim(1), t = i % out.dim(1);
+    out.data<std::int64_t>()[i] = columns[static_cast<size_t>(t)].data<std::int64_t>()[b];
+  }
+  return out;
 }
 
 Tensors Transformer::forward(const Tensors& inputs) {

@@ -1,6 +1,7 @@
 // Positional encodings, added to the embeddings
 //
 //   sinusoidal   P[t, 2i] = sin(t / 10000^(2i/d))     P[t, 2i+1] = cos(t / 10000^(2i/d))
+//                in halves: the columns 2i in front, the columns 2i+1 behind them, as Marian has them
 //   learned      P a parameter, drawn from N(0, 0.02²)
 //
 // x, x + P: (B, L, d).   Vaswani et al. 2017, §3.5; article 003 §5.2.
@@ -12,7 +13,7 @@
 
 namespace attendo::nn {
 
-Tensor sinusoidal_table(Index length, Index d_model, DType dtype) {
+Tensor sinusoidal_table(Index length, Index d_model, DType dtype, bool halves) {
   Tensor table = Tensor::empty({length, d_model}, dtype);
   dispatch_float("positional_encoding", "dtype", table, [&](auto zero) {
     using T = decltype(zero);
@@ -21,7 +22,8 @@ Tensor sinusoidal_table(Index length, Index d_model, DType dtype) {
       for (Index i = 0; i < d_model; ++i) {
         const double angle =
             static_cast<double>(t) * std::pow(10000.0, -static_cast<double>(i / 2 * 2) / static_cast<double>(d_model));
-        out[t * d_model + i] = static_cast<T>(i % 2 == 0 ? std::sin(angle) : std::cos(angle));
+        const Index column = !halves ? i : i / 2 + (i % 2 == 0 ? 0 : (d_model + 1) / 2);
+        out[t * d_model + column] = static_cast<T>(i % 2 == 0 ? std::sin(angle) : std::cos(angle));
       }
     }
   });
@@ -50,15 +52,15 @@ void check_sizes(const char* layer, Index d_model, Index max_len) {
 }
 }  // namespace
 
-SinusoidalPositionalEncoding::SinusoidalPositionalEncoding(Index d_model, Index max_len, DType dtype)
-    : d_model_(d_model), max_len_(max_len), dtype_(dtype) {
+SinusoidalPositionalEncoding::SinusoidalPositionalEncoding(Index d_model, Index max_len, DType dtype, bool halves)
+    : d_model_(d_model), max_len_(max_len), dtype_(dtype), halves_(halves) {
   check_sizes("SinusoidalPositionalEncoding", d_model, max_len);
 }
 
 Tensor SinusoidalPositionalEncoding::table(Index length) const {
   const std::lock_guard lock(mutex_);
   if (!table_ || table_.dim(0) < length) {
-    table_ = sinusoidal_table(std::min(max_len_, std::max<Index>(64, 2 * length)), d_model_, dtype_);
+    table_ = sinusoidal_table(std::min(max_len_, std::max<Index>(64, 2 * length)), d_model_, dtype_, halves_);
   }
   return table_;
 }

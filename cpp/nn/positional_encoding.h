@@ -6,8 +6,8 @@
 
 namespace attendo::nn {
 
-// (length, d_model)
-Tensor sinusoidal_table(Index length, Index d_model, DType dtype);
+// (length, d_model). halves: all sines, then all cosines.
+Tensor sinusoidal_table(Index length, Index d_model, DType dtype, bool halves = false);
 
 // x (B, L, d_model) + the first L rows of a table (from `offset` on).
 class PositionalEncoding : public Module {
@@ -24,7 +24,7 @@ class PositionalEncoding : public Module {
 
 class SinusoidalPositionalEncoding : public PositionalEncoding {
  public:
-  SinusoidalPositionalEncoding(Index d_model, Index max_len, DType dtype);
+  SinusoidalPositionalEncoding(Index d_model, Index max_len, DType dtype, bool halves = false);
   std::string type_name() const override { return "SinusoidalPositionalEncoding"; }
   Tensor table(Index length) const override;
   Index max_len() const override { return max_len_; }
@@ -34,6 +34,7 @@ class SinusoidalPositionalEncoding : public PositionalEncoding {
  private:
   Index d_model_, max_len_;
   DType dtype_;
+  bool halves_;
   // Grows with the longest input seen; a function of its arguments, so not part of the state.
   mutable std::mutex mutex_;
   mutable Tensor table_;

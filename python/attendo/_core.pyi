@@ -22,7 +22,7 @@ from ._typing import (
     Shape,
     TensorLike,
 )
-from .models._output import ModelOutput
+from .models._output import EncoderDecoderOutput, ModelOutput
 
 _Activation: TypeAlias = Literal[
     "relu", "gelu", "gelu_tanh", "silu", "glu", "reglu", "geglu", "geglu_tanh", "swiglu"
@@ -1526,15 +1526,46 @@ class Transformer(Module):
         activation: _Activation = "relu",
         norm_first: bool = False,
         pad_id: SupportsIndex = 0,
+        decoder_nhead: SupportsIndex | None = None,
+        decoder_dff: SupportsIndex | None = None,
+        positions: Literal["sinusoidal", "sinusoidal_halves", "learned", "t5", "none"] = "sinusoidal",
+        num_buckets: SupportsIndex = 32,
+        max_distance: SupportsIndex = 128,
+        scale_embeddings: bool = True,
+        shared_embeddings: bool = False,
+        embed_padding: bool = False,
+        tie_weights: bool = False,
+        head_bias: bool | None = None,
+        scale_logits: bool = False,
+        num_kv_heads: SupportsIndex | None = None,
+        head_dim: SupportsIndex | None = None,
+        attention_scale: SupportsFloat | None = None,
+        bias: bool = True,
+        qkv_bias: bool | None = None,
+        out_bias: bool | None = None,
+        qk_norm: bool = False,
+        norm: Literal["layer", "rms"] = "layer",
+        norm_eps: SupportsFloat = 1e-5,
         dtype: FloatDType = "float32",
         seed: SupportsIndex | None = None,
     ) -> None: ...
     @property
     def config(self) -> dict[str, Any]: ...
-    def forward(self, src: TensorLike, tgt: TensorLike) -> Tensor: ...
+    def forward(self, src: TensorLike, tgt: TensorLike, *, src_mask: TensorLike | None = None) -> Tensor: ...
     __call__ = forward
-    def encode(self, src: TensorLike) -> Tensor: ...
-    def cross_attention(self, src: TensorLike, tgt: TensorLike) -> FloatArray: ...
+    def outputs(
+        self,
+        src: TensorLike,
+        tgt: TensorLike,
+        *,
+        src_mask: TensorLike | None = None,
+        hidden_states: bool = False,
+        attentions: bool = False,
+    ) -> EncoderDecoderOutput: ...
+    def encode(self, src: TensorLike, *, src_mask: TensorLike | None = None) -> Tensor: ...
+    def cross_attention(
+        self, src: TensorLike, tgt: TensorLike, *, src_mask: TensorLike | None = None
+    ) -> FloatArray: ...
     def translate(
         self,
         src: TensorLike,
@@ -1542,6 +1573,7 @@ class Transformer(Module):
         bos_id: SupportsIndex,
         eos_id: SupportsIndex,
         max_len: SupportsIndex | None = None,
+        src_mask: TensorLike | None = None,
     ) -> NDArray[np.int64]: ...
 
 class DecoderLM(Module):

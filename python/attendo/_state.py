@@ -107,18 +107,27 @@ def _check_size(name: str, config: dict[str, Any], stored: int) -> None:
             raise ValueError(f"{key} is {value!r}")
         return list(numbers)
 
+    def rows_of_layers(number: int, heads: int, dff: int, attentions: int = 1) -> int:
+        """Rows of d numbers in the layers of a stack."""
+        (kv_heads,), (width,) = get("num_kv_heads", heads), get("head_dim", d // max(heads, 1))
+        return number * (attentions * 2 * (heads + kv_heads) * width + 2 * dff)
+
     if name == "Transformer":
-        (d,), (dff,) = get("d_model"), get("dff")
+        (d,), (dff,), (heads,), (longest,) = get("d_model"), get("dff"), get("nhead"), get("max_len")
         (source,), (target,) = get("input_vocab_size"), get("target_vocab_size")
         (encoder,), (decoder,) = get("num_encoder_layers"), get("num_decoder_layers")
-        layers = encoder * (4 * d + 2 * dff) + decoder * (8 * d + 2 * dff)
-        described = d * (source + 2 * target + layers)
+        (decoder_heads,), (decoder_dff,) = get("decoder_nhead", heads), get("decoder_dff", dff)
+        rows = 0 if config.get("shared_embeddings") else source
+        rows += target * (1 if config.get("tie_weights") else 2)
+        rows += 2 * longest if config.get("positions") == "learned" else 0
+        rows += rows_of_layers(encoder, heads, dff) + rows_of_layers(decoder, decoder_heads, decoder_dff, 2)
+        described = d * rows
     elif name == "DecoderLM":
-        (d,), (vocabulary,), (layers,) = get("d_model"), get("vocab_size"), get("num_layers")
-        (dff,), (longest,) = get("dff", 4 * d), get("max_len")
-        tables = vocabulary * (1 if config.get("tie_weights") else 2)
-        tables += longest if config.get("positions") == "learned" else 0
-        described = d * (tables + layers * (4 * d + 2 * dff))
+        (d,), (vocabulary,), (heads,) = get("d_model"), get("vocab_size"), get("num_heads")
+        (number,), (dff,), (longest,) = get("num_layers"), get("dff", 4 * d), get("max_len")
+        rows = vocabulary * (1 if config.get("tie_weights") else 2)
+        rows += longest if config.get("positions") == "learned" else 0
+        described = d * (rows + rows_of_layers(number, heads, dff))
     elif name in {"LstmAttention", "Seq2Seq"}:
         (d,), (h,), (layers,) = get("embedding_dim", 64), get("hidden_size", 64), get("num_layers", 1)
         described = 3 * h * (d + h) + (layers - 1) * 6 * h * h  # a recurrent stack, with the fewest gates

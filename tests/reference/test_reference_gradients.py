@@ -109,6 +109,26 @@ def transformer(d: int, dff: int, norm_first: bool) -> dict[str, np.ndarray]:
     }
 
 
+def t5(d: int, dff: int, gated: bool) -> dict[str, np.ndarray]:
+    """The encoder has two heads of two features, the decoder one; one embedding, tied unless gated."""
+    plain = transformer(d, dff, True)
+    kept = {
+        name: value for name, value in plain.items() if not name.endswith("bias") and "embedding" not in name
+    }
+    if gated:
+        gates = {name: normal(2 * dff, d) for name in kept if name.endswith("linear1.weight")}
+    else:
+        gates = {}
+        del kept["generator.weight"]
+    return {
+        **kept,
+        **gates,
+        "embedding.weight": normal(5, d),
+        "src_relative_bias": normal(4, 2),
+        "tgt_relative_bias": normal(4, 1),
+    }
+
+
 def decoder_lm(d: int, dff: int, norm_first: bool, tied: bool) -> dict[str, np.ndarray]:
     own = {"generator.weight": normal(5, d), "generator.bias": normal(5)}
     return {
@@ -641,6 +661,39 @@ CASES: list[tuple[str, list[Any], dict[str, Any]]] = [
         )
         for mask in (None, some(2, 3))
     ),
+    *(
+        (
+            "transformer",
+            [np.array([[3, 1, 4, 4], [2, 0, 0, 0]]), ids(5, 2, 4), t5(4, 3, gated), 2],
+            {
+                "norm_first": True,
+                "activation": "swiglu" if gated else "gelu",
+                "variant": reference.TransformerVariant(
+                    decoder_heads=1,
+                    max_distance=3,
+                    attention_scale=1.0,
+                    scale_embeddings=False,
+                    scale_logits=not gated,
+                    src_mask=some(2, 4) if gated else None,
+                ),
+            },
+        )
+        for gated in (False, True)
+    ),
+    (
+        "transformer",
+        [
+            np.array([[3, 1, 4], [2, 1, 0]]),
+            ids(5, 2, 4),
+            {
+                **transformer(4, 3, False),
+                "src_position.weight": normal(6, 4),
+                "tgt_position.weight": normal(5, 4),
+            },
+            2,
+        ],
+        {},
+    ),
 ]
 
 
@@ -747,7 +800,7 @@ def test_every_function_has_a_backward_or_needs_none() -> None:
         "padding_mask", "scaled_dot_product_d_sinks", "scaled_dot_product_steps", "score_indices", "sgd_step",
         "sinusoidal_positional_encoding",
         "attention_stats", "kv_cache", "low_rank_basis",
-        "split_heads", "step_schedule", "transformer_steps",
+        "split_heads", "step_schedule", "transformer_steps", "TransformerVariant",
         "alibi_slopes", "inverse_frequencies",
         "relative_sinusoid", "t5_buckets",
         "beam_search", "cross_modal_classifier", "decoding", "dequantize_int8", "later_encoder_layer", "logits_processors",

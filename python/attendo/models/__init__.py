@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from .._core import CnnAttention, DecoderLM, Tensor, Transformer, Word2Vec
 from .._pages import page
-from . import _decoder_lm  # noqa: F401  (its page)
+from . import _decoder_lm, _transformer  # noqa: F401  (their pages)
 from ._cross_modal_classifier import CrossModalClassifier
 from ._decoding import DecodingOptions, TokenStream, generate, process_logits, stream
 from ._lstm_attention import LstmAttention
-from ._output import ModelOutput
+from ._output import EncoderDecoderOutput, ModelOutput
 from ._pretrained import load_pretrained
 from ._seq2seq import Seq2Seq
 from ._sequence_recommender import SequenceRecommender
@@ -20,13 +20,14 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
-    from .._typing import FloatArray, FloatDType, Pair, TensorLike
+    from .._typing import FloatDType, Pair, TensorLike
 
 __all__ = [
     "CnnAttention",
     "CrossModalClassifier",
     "DecoderLM",
     "DecodingOptions",
+    "EncoderDecoderOutput",
     "LstmAttention",
     "ModelOutput",
     "Seq2Seq",
@@ -45,181 +46,6 @@ __all__ = [
 
 def __dir__() -> list[str]:
     return __all__
-
-
-@page(Transformer, "attendo.models")
-class _Transformer:
-    r"""The encoder-decoder Transformer: a sequence of ids in, the logits of another out.
-
-    Parameters
-    ----------
-    d_model : int
-        Features d of the model, a multiple of nhead.
-    nhead : int
-        Attention heads, 1 or more.
-    num_encoder_layers, num_decoder_layers : int
-        0 or more.
-    dff : int
-        Features inside the feed-forward networks, 1 or more.
-    input_vocab_size, target_vocab_size : int
-        Ids of source and target are below these.
-    max_len : int
-        Positions of the longest sequence.
-    dropout : float
-        Probability, in training mode, 0 or more and below 1: of embeddings, attention weights, features
-        inside the feed-forward networks, and what each part adds.
-    activation : {"relu", "gelu"}
-        Of the feed-forward networks.
-    norm_first : bool
-        Pre-norm layers, with a last norm after each stack, not post-norm ones.
-    pad_id : int
-        The id of padding, of both vocabularies. Padding of the source is never attended to; that of the
-        target stands behind the end of its row, where causal attention does not look.
-    dtype : {"float32", "float64"}
-        Of all parameters.
-    seed : int, optional
-        Decides the parameters.
-
-    Attributes
-    ----------
-    config : dict
-        The arguments above but for the seed: what ``save`` writes beside the parameters.
-
-    Raises
-    ------
-    ValueError
-        When a size is out of range, d_model is not a multiple of nhead, or pad_id is not an id of both
-        vocabularies; at the call, when an id is not of its vocabulary, a sequence is longer than max_len, or
-        the batches differ.
-    TypeError
-        When dtype is neither; at the call, when ids are not integers.
-
-    Notes
-    -----
-    .. math::
-
-        \text{memory} = \mathrm{encoder}\bigl(\sqrt d\, E_{src}[src] + PE\bigr), \qquad
-        \text{logits} = \mathrm{decoder}\bigl(\sqrt d\, E_{tgt}[tgt] + PE,\ \text{memory}\bigr)\, W^\top + b
-
-    The logits at position t are for the token after ``tgt[:, t]``: train on ``tgt[:, :-1]`` and
-    ``tgt[:, 1:]``, tgt beginning with a token of its own. The names in ``state_dict()``, E being each of
-    ``encoder.layers.0``, ...:
-
-    =================================  ======================================================================
-    ``src_embedding.weight``           (input_vocab_size, d), drawn with deviation :math:`1/\sqrt d`
-    ``tgt_embedding.weight``           (target_vocab_size, d), likewise; a row of zeros for padding in both
-    E ``.self_attn.*``                 a :class:`attendo.nn.MultiHeadAttention`
-    E ``.feed_forward.linear1, 2.*``   two :class:`attendo.nn.Linear`
-    E ``.norm1, norm2.*``              two :class:`attendo.nn.LayerNorm`
-    ``decoder.layers.0.*``, ...        the same, with ``cross_attn.*`` after ``self_attn.*``, and ``norm3.*``
-    ``encoder, decoder.norm.*``        with ``norm_first``
-    ``generator.weight, bias``         (target_vocab_size, d) and (target_vocab_size,)
-    =================================  ======================================================================
-
-    References
-    ----------
-    Vaswani et al. 2017, §3. Articles 002 §5.2 (corrected) and 003 §5.2.
-
-    Examples
-    --------
-    Reverse a sequence: ids 3 to 9, with 0 for padding, 1 before the beginning and 2 after the end.
-
-    >>> import numpy as np
-    >>> import attendo as at
-    >>> src = np.random.default_rng(0).integers(3, 10, size=(256, 4))
-    >>> tgt = np.concatenate([np.full((256, 1), 1), src[:, ::-1], np.full((256, 1), 2)], axis=1)
-    >>> model = at.models.Transformer(32, 2, 1, 1, 64, 10, 10, max_len=8, dropout=0.0, seed=0)
-    >>> trainer = at.train.Trainer(model, at.losses.CrossEntropy(ignore_index=0), at.optim.Adam(lr=3e-3))
-    >>> history = trainer.fit((src, tgt[:, :-1]), tgt[:, 1:], epochs=20, progress=False)
-    >>> model.translate([[5, 3, 4, 9]], bos_id=1, eos_id=2)
-    array([[9, 4, 3, 5, 2]])
-    >>> model.cross_attention([[5, 3, 4, 9]], [[1, 9, 4, 3, 5]]).shape
-    (1, 1, 2, 5, 4)
-
-    Source: cpp/models/transformer.cpp
-    """
-
-    def __init__(
-        self,
-        d_model: int,
-        nhead: int,
-        num_encoder_layers: int,
-        num_decoder_layers: int,
-        dff: int,
-        input_vocab_size: int,
-        target_vocab_size: int,
-        max_len: int,
-        *,
-        dropout: float = 0.1,
-        activation: Literal["relu", "gelu"] = "relu",
-        norm_first: bool = False,
-        pad_id: int = 0,
-        dtype: "FloatDType" = "float32",
-        seed: int | None = None,
-    ) -> None: ...
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """The constructor's arguments but for the seed."""
-
-    def forward(self, src: "TensorLike", tgt: "TensorLike") -> Tensor:
-        """Logits of each target position's next token.
-
-        Parameters
-        ----------
-        src : array_like of int, shape (B, S)
-            Source ids.
-        tgt : array_like of int, shape (B, T)
-            Target ids so far, the first being that before the beginning.
-
-        Returns
-        -------
-        Tensor, shape (B, T, target_vocab_size)
-        """
-
-    def encode(self, src: "TensorLike") -> Tensor:
-        """The memory: what the encoder makes of src (B, S), shape (B, S, d_model)."""
-
-    def cross_attention(self, src: "TensorLike", tgt: "TensorLike") -> "FloatArray":
-        """Where each target position looks in the source.
-
-        Parameters
-        ----------
-        src : array_like of int, shape (B, S)
-        tgt : array_like of int, shape (B, T)
-
-        Returns
-        -------
-        ndarray, shape (num_decoder_layers, B, nhead, T, S)
-            Weights after softmax; each row sums to one over the source's positions that are not padding.
-        """
-
-    def translate(
-        self, src: "TensorLike", *, bos_id: int, eos_id: int, max_len: int | None = None
-    ) -> "NDArray[np.int64]":
-        """Greedy decoding: the likeliest token at each step, with the keys and values of earlier steps kept.
-
-        Parameters
-        ----------
-        src : array_like of int, shape (B, S)
-            Source ids.
-        bos_id, eos_id : int
-            The ids before the beginning and after the end.
-        max_len : int, optional
-            The most tokens to give, 1 to the model's max_len.
-
-        Returns
-        -------
-        ndarray of int64, shape (B, T)
-            Without bos_id; each row up to and with eos_id (or cut at max_len), then padding.
-
-        Raises
-        ------
-        ValueError
-            When an id or max_len is out of range.
-        KeyboardInterrupt
-            On Ctrl-C, between two steps.
-        """
 
 
 @page(CnnAttention, "attendo.models")

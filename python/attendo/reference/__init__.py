@@ -163,7 +163,14 @@ from .shape import (
 from .softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
 from .t5_bias import t5_bias, t5_bias_backward, t5_buckets
 from .top_k_attention import top_k_attention, top_k_attention_backward
-from .transformer import causal_mask, padding_mask, transformer, transformer_backward, transformer_steps
+from .transformer import (
+    TransformerVariant,
+    causal_mask,
+    padding_mask,
+    transformer,
+    transformer_backward,
+    transformer_steps,
+)
 from .transformer_xl import transformer_xl
 from .transformer_xl_attention import (
     relative_sinusoid,
@@ -174,6 +181,7 @@ from .transformer_xl_attention import (
 )
 
 __all__ = [
+    "TransformerVariant",
     "adam_step",
     "adamw_step",
     "adaptive_avg_pool1d",

@@ -16,7 +16,8 @@
                          dx  = da + norm1'(self_attention'(da), its three inputs added)
 
 x, y: (..., T, d)  memory: (..., S, d)  self weights: (..., H, T, T)  cross weights: (..., H, T, S).
-self_mask (as a rule causal) and cross_mask (as a rule the source's padding) broadcast to those shapes.
+self_mask (as a rule causal) and cross_mask (as a rule the source's padding) broadcast to those shapes, and so
+does bias, which is added to the scores of self-attention; its gradient stands among those of the parameters.
 Parameters: self_attn and cross_attn, each (in_proj_weight, in_proj_bias, out_proj.weight, out_proj.bias),
 feed_forward.(linear1, linear2).(weight, bias), (norm1, norm2, norm3).(weight, bias).  No dropout.
 
@@ -30,7 +31,7 @@ import numpy as np
 from ._types import Array, Mask, Parameters, count_layers, prefixed, under
 from .encoder_layer import norm, norm_backward
 from .feed_forward import feed_forward_layer, feed_forward_layer_backward
-from .multi_head import multi_head_layer, multi_head_layer_backward
+from .multi_head import multi_head_layer, multi_head_layer_backward, multi_head_layer_gradients
 
 
 def decoder_layer(
@@ -43,6 +44,8 @@ def decoder_layer(
     norm_first: bool = False,
     activation: str = "relu",
     eps: float = 1e-5,
+    bias: Array | None = None,
+    scale: float | None = None,
 ) -> tuple[Array, Array, Array]:
     """x (..., T, d), memory (..., S, d) -> y (..., T, d) and the self and cross weights."""
     self_attn, cross_attn = under(parameters, "self_attn."), under(parameters, "cross_attn.")
@@ -51,16 +54,20 @@ def decoder_layer(
 
     if norm_first:
         u = norm(x, norm1, eps)
-        attended, self_weights = multi_head_layer(u, u, u, self_attn, num_heads, self_mask)
+        attended, self_weights = multi_head_layer(u, u, u, self_attn, num_heads, self_mask, bias, scale=scale)
         a: Array = x + attended
         w = norm(a, norm2, eps)
-        crossed, cross_weights = multi_head_layer(w, memory, memory, cross_attn, num_heads, cross_mask)
+        crossed, cross_weights = multi_head_layer(
+            w, memory, memory, cross_attn, num_heads, cross_mask, scale=scale
+        )
         c: Array = a + crossed
         y: Array = c + feed_forward_layer(norm(c, norm3, eps), network, activation)
     else:
-        attended, self_weights = multi_head_layer(x, x, x, self_attn, num_heads, self_mask)
+        attended, self_weights = multi_head_layer(x, x, x, self_attn, num_heads, self_mask, bias, scale=scale)
         a = norm(x + attended, norm1, eps)
-        crossed, cross_weights = multi_head_layer(a, memory, memory, cross_attn, num_heads, cross_mask)
+        crossed, cross_weights = multi_head_layer(
+            a, memory, memory, cross_attn, num_heads, cross_mask, scale=scale
+        )
         c = norm(a + crossed, norm2, eps)
         y = norm(c + feed_forward_layer(c, network, activation), norm3, eps)
     return y, self_weights, cross_weights
@@ -77,6 +84,8 @@ def decoder_layer_backward(
     norm_first: bool = False,
     activation: str = "relu",
     eps: float = 1e-5,
+    bias: Array | None = None,
+    scale: float | None = None,
 ) -> tuple[Array, Array, Parameters]:
     """d_y like x -> d_x, d_memory and the gradients of the parameters by name."""
     self_attn, cross_attn = under(parameters, "self_attn."), under(parameters, "cross_attn.")
@@ -85,30 +94,30 @@ def decoder_layer_backward(
 
     if norm_first:
         u = norm(x, norm1, eps)
-        attended, _ = multi_head_layer(u, u, u, self_attn, num_heads, self_mask)
+        attended, _ = multi_head_layer(u, u, u, self_attn, num_heads, self_mask, bias, scale=scale)
         a: Array = x + attended
         w = norm(a, norm2, eps)
-        crossed, _ = multi_head_layer(w, memory, memory, cross_attn, num_heads, cross_mask)
+        crossed, _ = multi_head_layer(w, memory, memory, cross_attn, num_heads, cross_mask, scale=scale)
         c: Array = a + crossed
 
         d_u_3, d_network = feed_forward_layer_backward(d_y, norm(c, norm3, eps), network, activation)
         d_branch, d_norm3 = norm_backward(d_u_3, c, norm3, eps)
         d_c = d_y + d_branch
         d_w, d_key, d_value, d_cross_attn = multi_head_layer_backward(
-            d_c, w, memory, memory, cross_attn, num_heads, cross_mask
+            d_c, w, memory, memory, cross_attn, num_heads, cross_mask, scale=scale
         )
         d_memory = d_key + d_value
         d_branch, d_norm2 = norm_backward(d_w, a, norm2, eps)
         d_a = d_c + d_branch
-        d_query, d_key, d_value, d_self_attn = multi_head_layer_backward(
-            d_a, u, u, u, self_attn, num_heads, self_mask
+        d_query, d_key, d_value, d_self_attn, d_bias = multi_head_layer_gradients(
+            d_a, u, u, u, self_attn, num_heads, self_mask, bias, scale=scale
         )
         d_branch, d_norm1 = norm_backward(d_query + d_key + d_value, x, norm1, eps)
         d_x = d_a + d_branch
     else:
-        attended, _ = multi_head_layer(x, x, x, self_attn, num_heads, self_mask)
+        attended, _ = multi_head_layer(x, x, x, self_attn, num_heads, self_mask, bias, scale=scale)
         a = norm(x + attended, norm1, eps)
-        crossed, _ = multi_head_layer(a, memory, memory, cross_attn, num_heads, cross_mask)
+        crossed, _ = multi_head_layer(a, memory, memory, cross_attn, num_heads, cross_mask, scale=scale)
         c = norm(a + crossed, norm2, eps)
         r_3 = c + feed_forward_layer(c, network, activation)
 
@@ -116,12 +125,12 @@ def decoder_layer_backward(
         d_branch, d_network = feed_forward_layer_backward(d_r_3, c, network, activation)
         d_r_2, d_norm2 = norm_backward(d_r_3 + d_branch, a + crossed, norm2, eps)
         d_branch, d_key, d_value, d_cross_attn = multi_head_layer_backward(
-            d_r_2, a, memory, memory, cross_attn, num_heads, cross_mask
+            d_r_2, a, memory, memory, cross_attn, num_heads, cross_mask, scale=scale
         )
         d_memory = d_key + d_value
         d_r_1, d_norm1 = norm_backward(d_r_2 + d_branch, x + attended, norm1, eps)
-        d_query, d_key, d_value, d_self_attn = multi_head_layer_backward(
-            d_r_1, x, x, x, self_attn, num_heads, self_mask
+        d_query, d_key, d_value, d_self_attn, d_bias = multi_head_layer_gradients(
+            d_r_1, x, x, x, self_attn, num_heads, self_mask, bias, scale=scale
         )
         d_x = d_r_1 + d_query + d_key + d_value
 
@@ -133,6 +142,8 @@ def decoder_layer_backward(
         | prefixed(d_norm2, "norm2.")
         | prefixed(d_norm3, "norm3.")
     )
+    if bias is not None and d_bias is not None:
+        d_parameters["bias"] = d_bias
     return d_x, d_memory, d_parameters
 
 
@@ -146,6 +157,8 @@ def decoder(
     norm_first: bool = False,
     activation: str = "relu",
     eps: float = 1e-5,
+    bias: Array | None = None,
+    scale: float | None = None,
 ) -> tuple[Array, list[Array], list[Array]]:
     """x (..., T, d), memory (..., S, d) -> y (..., T, d), self and cross weights, a layer each."""
     self_attention: list[Array] = []
@@ -153,7 +166,7 @@ def decoder(
     for i in range(count_layers(parameters)):
         layer = under(parameters, f"layers.{i}.")
         x, self_weights, cross_weights = decoder_layer(
-            x, memory, layer, num_heads, self_mask, cross_mask, norm_first, activation, eps
+            x, memory, layer, num_heads, self_mask, cross_mask, norm_first, activation, eps, bias, scale
         )
         self_attention.append(self_weights)
         cross_attention.append(cross_weights)
@@ -173,13 +186,25 @@ def decoder_backward(
     norm_first: bool = False,
     activation: str = "relu",
     eps: float = 1e-5,
+    bias: Array | None = None,
+    scale: float | None = None,
 ) -> tuple[Array, Array, Parameters]:
     """d_y like x -> d_x, d_memory (every layer's added) and the gradients of the parameters by name."""
     layers = [under(parameters, f"layers.{i}.") for i in range(count_layers(parameters))]
     inputs = [x]  # inputs[i] goes into layer i; the last one comes out of the stack
     for layer in layers:
         y, _, _ = decoder_layer(
-            inputs[-1], memory, layer, num_heads, self_mask, cross_mask, norm_first, activation, eps
+            inputs[-1],
+            memory,
+            layer,
+            num_heads,
+            self_mask,
+            cross_mask,
+            norm_first,
+            activation,
+            eps,
+            bias,
+            scale,
         )
         inputs.append(y)
 
@@ -191,8 +216,21 @@ def decoder_backward(
         d_parameters |= prefixed(d_norm, "norm.")
     for i in reversed(range(len(layers))):
         d_x, d_memory_i, d_layer = decoder_layer_backward(
-            d_x, inputs[i], memory, layers[i], num_heads, self_mask, cross_mask, norm_first, activation, eps
+            d_x,
+            inputs[i],
+            memory,
+            layers[i],
+            num_heads,
+            self_mask,
+            cross_mask,
+            norm_first,
+            activation,
+            eps,
+            bias,
+            scale,
         )
         d_memory = d_memory + d_memory_i
+        if bias is not None:
+            d_parameters["bias"] = d_parameters.get("bias", 0) + d_layer.pop("bias")
         d_parameters |= prefixed(d_layer, f"layers.{i}.")
     return d_x, d_memory, d_parameters

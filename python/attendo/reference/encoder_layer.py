@@ -10,10 +10,11 @@
              pre-norm    da  = dy + norm2'(feed_forward'(dy))
                          dx  = da + norm1'(attention'(da), its three inputs added)
 
-x, y: (..., L, d)  weights: (..., H, L, L)  mask broadcasts to (..., H, L, L)
-f'(dy) stands for f's backward.
+x, y: (..., L, d)  weights: (..., H, L, L)  mask and bias broadcast to (..., H, L, L): the bias is added to
+the scores, in every layer of a stack.  f'(dy) stands for f's backward.
 Parameters: self_attn.(in_proj_weight, in_proj_bias, out_proj.weight, out_proj.bias),
-feed_forward.(linear1, linear2).(weight, bias), (norm1, norm2).(weight, bias).
+feed_forward.(linear1, linear2).(weight, bias), (norm1, norm2).(weight, bias).  Biases may be absent; a norm
+without one is rms_norm.  The gradient of the scores' bias stands among those of the parameters, as bias.
 No dropout: this is the layer in evaluation, or with dropout 0.
 
 later_encoder_layer: the forward pass with what later models changed, by its options
@@ -30,19 +31,25 @@ from ._types import Array, Mask, Parameters, count_layers, prefixed, under
 from .feed_forward import feed_forward_layer, feed_forward_layer_backward
 from .layer_norm import layer_norm, layer_norm_backward
 from .linear import linear
-from .multi_head import merge_heads, multi_head_layer, multi_head_layer_backward, projected_heads
-from .rms_norm import rms_norm
+from .multi_head import merge_heads, multi_head_layer, multi_head_layer_gradients, projected_heads
+from .rms_norm import rms_norm, rms_norm_backward
 from .rotary import rotary
 from .scaled_dot_product import scaled_dot_product
 
 
 def norm(x: Array, parameters: Parameters, eps: float) -> Array:
-    """layer_norm with the parameters weight and bias."""
+    """layer_norm with the parameters weight and bias, rms_norm with weight alone."""
+    if "bias" not in parameters:
+        return rms_norm(x, parameters["weight"], eps)
     return layer_norm(x, parameters["weight"], parameters["bias"], eps)
 
 
 def norm_backward(d_y: Array, x: Array, parameters: Parameters, eps: float) -> tuple[Array, Parameters]:
     """-> d_x and the gradients of weight and bias by name."""
+    if "bias" not in parameters:
+        d_x, d_weight = rms_norm_backward(d_y, x, parameters["weight"], eps)
+        assert d_weight is not None
+        return d_x, {"weight": d_weight}
     d_x, d_weight, d_bias = layer_norm_backward(d_y, x, parameters["weight"], parameters["bias"], eps)
     assert d_weight is not None and d_bias is not None
     return d_x, {"weight": d_weight, "bias": d_bias}
@@ -56,6 +63,8 @@ def encoder_layer(
     norm_first: bool = False,
     activation: str = "relu",
     eps: float = 1e-5,
+    bias: Array | None = None,
+    scale: float | None = None,
 ) -> tuple[Array, Array]:
     """x (..., L, d) -> y (..., L, d) and the attention weights (..., H, L, L)."""
     self_attn, network = under(parameters, "self_attn."), under(parameters, "feed_forward.")
@@ -63,11 +72,11 @@ def encoder_layer(
 
     if norm_first:
         u = norm(x, norm1, eps)
-        attended, weights = multi_head_layer(u, u, u, self_attn, num_heads, mask)
+        attended, weights = multi_head_layer(u, u, u, self_attn, num_heads, mask, bias, scale=scale)
         a: Array = x + attended
         y: Array = a + feed_forward_layer(norm(a, norm2, eps), network, activation)
     else:
-        attended, weights = multi_head_layer(x, x, x, self_attn, num_heads, mask)
+        attended, weights = multi_head_layer(x, x, x, self_attn, num_heads, mask, bias, scale=scale)
         a = norm(x + attended, norm1, eps)
         y = norm(a + feed_forward_layer(a, network, activation), norm2, eps)
     return y, weights
@@ -82,6 +91,8 @@ def encoder_layer_backward(
     norm_first: bool = False,
     activation: str = "relu",
     eps: float = 1e-5,
+    bias: Array | None = None,
+    scale: float | None = None,
 ) -> tuple[Array, Parameters]:
     """d_y like x -> d_x and the gradients of the parameters by name."""
     self_attn, network = under(parameters, "self_attn."), under(parameters, "feed_forward.")
@@ -89,28 +100,28 @@ def encoder_layer_backward(
 
     if norm_first:
         u = norm(x, norm1, eps)
-        attended, _ = multi_head_layer(u, u, u, self_attn, num_heads, mask)
+        attended, _ = multi_head_layer(u, u, u, self_attn, num_heads, mask, bias, scale=scale)
         a: Array = x + attended
         u_2 = norm(a, norm2, eps)
 
         d_u_2, d_network = feed_forward_layer_backward(d_y, u_2, network, activation)
         d_branch, d_norm2 = norm_backward(d_u_2, a, norm2, eps)
         d_a = d_y + d_branch
-        d_query, d_key, d_value, d_self_attn = multi_head_layer_backward(
-            d_a, u, u, u, self_attn, num_heads, mask
+        d_query, d_key, d_value, d_self_attn, d_bias = multi_head_layer_gradients(
+            d_a, u, u, u, self_attn, num_heads, mask, bias, scale=scale
         )
         d_branch, d_norm1 = norm_backward(d_query + d_key + d_value, x, norm1, eps)
         d_x = d_a + d_branch
     else:
-        attended, _ = multi_head_layer(x, x, x, self_attn, num_heads, mask)
+        attended, _ = multi_head_layer(x, x, x, self_attn, num_heads, mask, bias, scale=scale)
         a = norm(x + attended, norm1, eps)
         r_2 = a + feed_forward_layer(a, network, activation)
 
         d_r_2, d_norm2 = norm_backward(d_y, r_2, norm2, eps)
         d_branch, d_network = feed_forward_layer_backward(d_r_2, a, network, activation)
         d_r_1, d_norm1 = norm_backward(d_r_2 + d_branch, x + attended, norm1, eps)
-        d_query, d_key, d_value, d_self_attn = multi_head_layer_backward(
-            d_r_1, x, x, x, self_attn, num_heads, mask
+        d_query, d_key, d_value, d_self_attn, d_bias = multi_head_layer_gradients(
+            d_r_1, x, x, x, self_attn, num_heads, mask, bias, scale=scale
         )
         d_x = d_r_1 + d_query + d_key + d_value
 
@@ -120,6 +131,8 @@ def encoder_layer_backward(
         | prefixed(d_norm1, "norm1.")
         | prefixed(d_norm2, "norm2.")
     )
+    if bias is not None and d_bias is not None:
+        d_parameters["bias"] = d_bias
     return d_x, d_parameters
 
 
@@ -189,12 +202,14 @@ def encoder(
     norm_first: bool = False,
     activation: str = "relu",
     eps: float = 1e-5,
+    bias: Array | None = None,
+    scale: float | None = None,
 ) -> tuple[Array, list[Array]]:
     """x (..., L, d) -> y (..., L, d) and the attention weights of every layer."""
     attention: list[Array] = []
     for i in range(count_layers(parameters)):
         layer = under(parameters, f"layers.{i}.")
-        x, weights = encoder_layer(x, layer, num_heads, mask, norm_first, activation, eps)
+        x, weights = encoder_layer(x, layer, num_heads, mask, norm_first, activation, eps, bias, scale)
         attention.append(weights)
     if norm_first:
         x = norm(x, under(parameters, "norm."), eps)
@@ -210,12 +225,14 @@ def encoder_backward(
     norm_first: bool = False,
     activation: str = "relu",
     eps: float = 1e-5,
+    bias: Array | None = None,
+    scale: float | None = None,
 ) -> tuple[Array, Parameters]:
     """d_y like x -> d_x and the gradients of the parameters by name."""
     layers = [under(parameters, f"layers.{i}.") for i in range(count_layers(parameters))]
     inputs = [x]  # inputs[i] goes into layer i; the last one comes out of the stack
     for layer in layers:
-        y, _ = encoder_layer(inputs[-1], layer, num_heads, mask, norm_first, activation, eps)
+        y, _ = encoder_layer(inputs[-1], layer, num_heads, mask, norm_first, activation, eps, bias, scale)
         inputs.append(y)
 
     d_parameters: Parameters = {}
@@ -225,7 +242,9 @@ def encoder_backward(
         d_parameters |= prefixed(d_norm, "norm.")
     for i in reversed(range(len(layers))):
         d_x, d_layer = encoder_layer_backward(
-            d_x, inputs[i], layers[i], num_heads, mask, norm_first, activation, eps
+            d_x, inputs[i], layers[i], num_heads, mask, norm_first, activation, eps, bias, scale
         )
+        if bias is not None:
+            d_parameters["bias"] = d_parameters.get("bias", 0) + d_layer.pop("bias")
         d_parameters |= prefixed(d_layer, f"layers.{i}.")
     return d_x, d_parameters

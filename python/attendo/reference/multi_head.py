@@ -111,7 +111,7 @@ def multi_head_backward(
 
 # As a layer: parameters in_proj_weight (H D + Hkv D + Hkv Dv, d) = W_q, W_k, W_v stacked, or q_proj_weight,
 # k_proj_weight and v_proj_weight one by one; in_proj_bias (their rows,), out_proj.weight (d, H Dv),
-# out_proj.bias (d,); the two biases may be absent.
+# out_proj.bias (d,); each of the two biases may be absent.
 
 
 def _rows(parameters: Parameters, num_heads: int, kv_heads: int) -> list[int]:
@@ -170,6 +170,56 @@ def multi_head_layer(
     )
 
 
+def multi_head_layer_gradients(
+    d_out: Array,
+    query: Array,
+    key: Array,
+    value: Array,
+    parameters: Parameters,
+    num_heads: int,
+    mask: Mask | None = None,
+    bias: Array | None = None,
+    num_kv_heads: int | None = None,
+    scale: float | None = None,
+) -> tuple[Array, Array, Array, Parameters, Array | None]:
+    """-> d_query, d_key, d_value, the parameters' gradients by name, and d_bias, None where there is none."""
+    (w_q, w_k, w_v, w_o), (b_q, b_k, b_v, b_o) = _projections(
+        parameters, num_heads, num_kv_heads or num_heads
+    )
+    d_query, d_key, d_value, d_w_q, d_w_k, d_w_v, d_w_o, d_b_q, d_b_k, d_b_v, d_b_o, d_bias = (
+        multi_head_backward(
+            d_out,
+            query,
+            key,
+            value,
+            w_q,
+            w_k,
+            w_v,
+            w_o,
+            b_q,
+            b_k,
+            b_v,
+            b_o,
+            num_heads,
+            mask,
+            bias,
+            None,
+            num_kv_heads,
+            scale,
+        )
+    )
+    d_parameters: Parameters = {"out_proj.weight": d_w_o}
+    if "in_proj_weight" in parameters:
+        d_parameters["in_proj_weight"] = np.concatenate([d_w_q, d_w_k, d_w_v])
+    else:
+        d_parameters.update(q_proj_weight=d_w_q, k_proj_weight=d_w_k, v_proj_weight=d_w_v)
+    if d_b_q is not None and d_b_k is not None and d_b_v is not None:
+        d_parameters["in_proj_bias"] = np.concatenate([d_b_q, d_b_k, d_b_v])
+    if d_b_o is not None:
+        d_parameters["out_proj.bias"] = d_b_o
+    return d_query, d_key, d_value, d_parameters, d_bias
+
+
 def multi_head_layer_backward(
     d_out: Array,
     query: Array,
@@ -183,36 +233,6 @@ def multi_head_layer_backward(
     scale: float | None = None,
 ) -> tuple[Array, Array, Array, Parameters]:
     """-> d_query, d_key, d_value and the gradients of the parameters by name."""
-    (w_q, w_k, w_v, w_o), (b_q, b_k, b_v, b_o) = _projections(
-        parameters, num_heads, num_kv_heads or num_heads
-    )
-    d_query, d_key, d_value, d_w_q, d_w_k, d_w_v, d_w_o, d_b_q, d_b_k, d_b_v, d_b_o, _ = multi_head_backward(
-        d_out,
-        query,
-        key,
-        value,
-        w_q,
-        w_k,
-        w_v,
-        w_o,
-        b_q,
-        b_k,
-        b_v,
-        b_o,
-        num_heads,
-        mask,
-        bias,
-        None,
-        num_kv_heads,
-        scale,
-    )
-    d_parameters: Parameters = {"out_proj.weight": d_w_o}
-    if "in_proj_weight" in parameters:
-        d_parameters["in_proj_weight"] = np.concatenate([d_w_q, d_w_k, d_w_v])
-    else:
-        d_parameters.update(q_proj_weight=d_w_q, k_proj_weight=d_w_k, v_proj_weight=d_w_v)
-    if d_b_q is not None and d_b_k is not None and d_b_v is not None:
-        d_parameters["in_proj_bias"] = np.concatenate([d_b_q, d_b_k, d_b_v])
-    if d_b_o is not None:
-        d_parameters["out_proj.bias"] = d_b_o
-    return d_query, d_key, d_value, d_parameters
+    return multi_head_layer_gradients(
+        d_out, query, key, value, parameters, num_heads, mask, bias, num_kv_heads, scale
+    )[:4]

@@ -2,6 +2,7 @@
 
   sinusoidal  PE[t, 2i]   = sin(t / 10000^(2i/d))
               PE[t, 2i+1] = cos(t / 10000^(2i/d))             t = 0, 1, 2, ...  (no parameters)
+              in halves: the columns 2i in front, the columns 2i+1 behind them, as Marian has them
   learned     PE = W, a table of parameters (max_len, d)
   forward     y_t = x_t + PE[offset + t]
   backward    dx  = dy        dPE[offset + t] = Σ_batch dy_t, the other rows 0
@@ -17,7 +18,7 @@ import numpy as np
 from ._types import Array
 
 
-def sinusoidal_positional_encoding(length: int, d_model: int) -> Array:
+def sinusoidal_positional_encoding(length: int, d_model: int, halves: bool = False) -> Array:
     """-> the table PE (length, d_model), float64."""
     table: Array = np.zeros((length, d_model))
     position = np.arange(length)  # t
@@ -25,6 +26,8 @@ def sinusoidal_positional_encoding(length: int, d_model: int) -> Array:
         i = column // 2
         angle = position / 10000 ** (2 * i / d_model)
         table[:, column] = np.sin(angle) if column % 2 == 0 else np.cos(angle)
+    if halves:
+        table = np.concatenate([table[:, 0::2], table[:, 1::2]], axis=1)
     return table
 
 

@@ -1,0 +1,148 @@
+#include "bindings/convert.h"
+#include "bindings/layer_options.h"
+#include "models/transformer.h"
+
+namespace attendo::bindings {
+namespace {
+
+using Object = const py::object&;
+using models::Transformer;
+using models::TransformerOptions;
+
+constexpr const char* kOp = "Transformer";
+
+auto parse(Object d_model, Object nhead, Object encoder_layers, Object decoder_layers, Object dff, Object input_vocab,
+           Object target_vocab, Object max_len, const py::kwargs& rest) {
+  TransformerOptions o;
+  o.layer.d_model = index_arg(kOp, "d_model", d_model), o.layer.num_heads = index_arg(kOp, "nhead", nhead);
+  o.num_encoder_layers = index_arg(kOp, "num_encoder_layers", encoder_layers);
+  o.num_decoder_layers = index_arg(kOp, "num_decoder_layers", decoder_layers);
+  o.layer.dff = index_arg(kOp, "dff", dff);
+  o.input_vocab_size = index_arg(kOp, "input_vocab_size", input_vocab);
+  o.target_vocab_size = index_arg(kOp, "target_vocab_size", target_vocab);
+  o.max_len = index_arg(kOp, "max_len", max_len);
+  o.layer.dropout = 0.1;
+  Keywords keywords(kOp, rest);
+  take_layer_options(keywords, o.layer);
+  keywords.take("pad_id", o.pad_id);
+  keywords.take_size("decoder_nhead", o.decoder_nhead);
+  keywords.take_size("decoder_dff", o.decoder_dff);
+  keywords.take("positions", o.positions);
+  keywords.take("num_buckets", o.num_buckets);
+  keywords.take("max_distance", o.max_distance);
+  keywords.take("scale_embeddings", o.scale_embeddings);
+  keywords.take("shared_embeddings", o.shared_embeddings);
+  keywords.take("embed_padding", o.embed_padding);
+  keywords.take("tie_weights", o.tie_weights);
+  keywords.take("head_bias", o.head_bias);
+  keywords.take("scale_logits", o.scale_logits);
+  const auto seed = keywords.take_seed();
+  keywords.end();
+  return Made{std::tuple(o), seed};
+}
+
+// What came with later models stands there only where it is not what the paper has.
+py::dict config(const Transformer& self) {
+  const TransformerOptions &o = self.options(), plain;
+  py::dict d;
+  d["d_model"] = o.layer.d_model, d["nhead"] = o.layer.num_heads;
+  d["num_encoder_layers"] = o.num_encoder_layers, d["num_decoder_layers"] = o.num_decoder_layers;
+  d["dff"] = o.layer.dff, d["input_vocab_size"] = o.input_vocab_size, d["target_vocab_size"] = o.target_vocab_size;
+  d["max_len"] = o.max_len, d["pad_id"] = o.pad_id;
+  put_layer_options(d, o.layer);
+  if (o.decoder_nhead != 0) d["decoder_nhead"] = o.decoder_nhead;
+  if (o.decoder_dff != 0) d["decoder_dff"] = o.decoder_dff;
+  if (o.positions != plain.positions) d["positions"] = o.positions;
+  if (o.num_buckets != plain.num_buckets) d["num_buckets"] = o.num_buckets;
+  if (o.max_distance != plain.max_distance) d["max_distance"] = o.max_distance;
+  if (!o.scale_embeddings) d["scale_embeddings"] = false;
+  if (o.shared_embeddings) d["shared_embeddings"] = true;
+  if (o.embed_padding) d["embed_padding"] = true;
+  if (o.tie_weights) d["tie_weights"] = true;
+  if (o.head_bias) d["head_bias"] = *o.head_bias;
+  if (o.scale_logits) d["scale_logits"] = true;
+  return d;
+}
+
+Tensor ids_of(Object ids, const char* name) { return to_tensor(ids, kOp, name, Want::kAny, Memory::kCopy); }
+
+Tensor mask_of(Object mask) {
+  return mask.is_none() ? Tensor() : to_tensor(mask, kOp, "src_mask", Want::kAny, Memory::kCopy);
+}
+
+py::object model_output(const models::TransformerOutput& r, nn::Wanted wanted) {
+  auto tuple = [](bool asked, const Tensors& tensors) -> py::object {
+    if (!asked) return py::none();
+    py::tuple out(tensors.size());
+    for (size_t i = 0; i < tensors.size(); ++i) out[i] = py::cast(tensors[i]);
+    return py::object(out);
+  };
+  const py::object output = py::module_::import("attendo.models._output").attr("EncoderDecoderOutput");
+  return output(r.logits, r.encoder.out, r.decoder.out, tuple(wanted.hidden, r.encoder.hidden),
+                tuple(wanted.hidden, r.decoder.hidden), tuple(wanted.weights, r.encoder.weights),
+                tuple(wanted.weights, r.decoder.weights), tuple(wanted.weights, r.decoder.cross_weights));
+}
+
+py::object cross_attention(Transformer& self, Object src, Object tgt, Object src_mask) {
+  const Tensor s = ids_of(src, "src"), t = ids_of(tgt, "tgt"), mask = mask_of(src_mask);
+  const NoGrad no_grad;
+  const Tensors weights =
+      without_gil([&] { return self.outputs(s, t, mask, {.weights = true}).decoder.cross_weights; });
+  py::list layers;
+  for (const Tensor& w : weights) layers.append(to_numpy(w, false));
+  if (!layers.empty()) return py::module_::import("numpy").attr("stack")(layers);
+  const nn::LayerOptions layer = self.options().decoder_layer();
+  return to_numpy(Tensor::empty({0, s.dim(0), layer.num_heads, t.dim(1), s.dim(1)}, layer.dtype), true);
+}
+
+}  // namespace
+
+void bind_transformer(py::module_& m) {
+  const auto none = py::none();
+  py::classh<Transformer, nn::Module, PyLayer<Transformer>>(
+      m, "Transformer", "Encoder, decoder and a linear layer to the target vocabulary.", collectable())
+      .def(layer_init<Transformer>(+parse), py::arg("d_model"), py::arg("nhead"), py::arg("num_encoder_layers"),
+           py::arg("num_decoder_layers"), py::arg("dff"), py::arg("input_vocab_size"), py::arg("target_vocab_size"),
+           py::arg("max_len"))
+      .def_property_readonly("config", config, "The constructor's arguments.")
+      .def(
+          "forward",
+          [](Transformer& self, Object src, Object tgt, Object src_mask) {
+            const Tensor s = ids_of(src, "src"), t = ids_of(tgt, "tgt"), mask = mask_of(src_mask);
+            return without_gil([&] { return self(s, t, mask); });
+          },
+          py::arg("src"), py::arg("tgt"), py::kw_only(), py::arg("src_mask") = none)
+      .def(
+          "outputs",
+          [](Transformer& self, Object src, Object tgt, Object src_mask, bool hidden_states, bool attentions) {
+            const Tensor s = ids_of(src, "src"), t = ids_of(tgt, "tgt"), mask = mask_of(src_mask);
+            const nn::Wanted wanted{attentions, hidden_states};
+            return model_output(without_gil([&] { return self.outputs(s, t, mask, wanted); }), wanted);
+          },
+          py::arg("src"), py::arg("tgt"), py::kw_only(), py::arg("src_mask") = none, py::arg("hidden_states") = false,
+          py::arg("attentions") = false)
+      .def(
+          "encode",
+          [](Transformer& self, Object src, Object src_mask) {
+            const Tensor s = ids_of(src, "src"), mask = mask_of(src_mask);
+            return without_gil([&] { return self.encode(s, mask); });
+          },
+          py::arg("src"), py::kw_only(), py::arg("src_mask") = none, "The encoder's output, (B, S, d_model).")
+      .def("cross_attention", cross_attention, py::arg("src"), py::arg("tgt"), py::kw_only(),
+           py::arg("src_mask") = none, "Where each target position looks in the source, (layers, B, H, T, S).")
+      .def(
+          "translate",
+          [](Transformer& self, Object src, Object bos_id, Object eos_id, Object max_len, Object src_mask) {
+            const Tensor s = ids_of(src, "src"), mask = mask_of(src_mask);
+            const Index bos = index_arg("translate", "bos_id", bos_id), eos = index_arg("translate", "eos_id", eos_id);
+            const Index longest =
+                max_len.is_none() ? self.options().max_len : index_arg("translate", "max_len", max_len);
+            const nn::ModeGuard mode(self, false);
+            return to_numpy(without_gil([&] { return self.translate(s, mask, bos, eos, longest, check_signals); }),
+                            true);
+          },
+          py::arg("src"), py::kw_only(), py::arg("bos_id"), py::arg("eos_id"), py::arg("max_len") = none,
+          py::arg("src_mask") = none, "Greedy decoding: ids (B, T), each row up to and with eos_id, then padding.");
+}
+
+}  // namespace attendo::bindings
