@@ -18,9 +18,12 @@ from .entries import Entry
 _MODULES: dict[str, str] = {
     "gpt2": "gpt2",
     "llama": "llama",
+    "marian": "marian",
     "mistral": "llama",
+    "mt5": "mt5",
     "qwen2": "llama",
     "qwen3": "llama",
+    "t5": "t5",
 }
 _REGISTERED: dict[str, Family] = {}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._core import DecoderLM, Module
+from .._core import DecoderLM, Module, Transformer
 
 if TYPE_CHECKING:
     from .._typing import FloatDType, PathLike
@@ -92,6 +92,6 @@ def save_pretrained(self: Module, folder: PathLike, *, max_shard_size: int | str
     save(self, folder, max_shard_size=max_shard_size)
 
 
-for _model in (DecoderLM,):
-    _model.save_pretrained = save_pretrained  # type: ignore[attr-defined]
+for _model in (DecoderLM, Transformer):
+    setattr(_model, "save_pretrained", save_pretrained)  # noqa: B010  (mypy knows no such attribute)
 del _model
