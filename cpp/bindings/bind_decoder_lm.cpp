@@ -1,4 +1,5 @@
 #include "bindings/convert.h"
+#include "bindings/decoding.h"
 #include "bindings/layer_options.h"
 #include "models/decoder_lm.h"
 
@@ -91,14 +92,24 @@ void bind_decoder_lm(py::module_& m) {
           py::arg("ids"), py::kw_only(), py::arg("hidden_states") = false, py::arg("attentions") = false)
       .def(
           "generate",
-          [](DecoderLM& self, Object ids, Object max_new_tokens) {
-            const Tensor x = ids_of(ids);
-            const Index count = index_arg("generate", "max_new_tokens", max_new_tokens);
-            const nn::ModeGuard mode(self, false);
-            return to_numpy(without_gil([&] { return self.generate(x, count, check_signals); }), true);
+          [](DecoderLM& self, Object ids, Object lengths, const py::kwargs& given) {
+            const models::Prompts prompts = prompts_arg("generate", ids, lengths);
+            const models::DecodeOptions o = decode_options("generate", given, prompts.batch());
+            return decoded_result(
+                o, without_gil([&] { return models::decode(self.begin(prompts, o), prompts, o, check_signals); }));
           },
-          py::arg("ids"), py::kw_only(), py::arg("max_new_tokens"),
-          "Greedy continuation: ids (B, S + max_new_tokens), the given ones first.");
+          py::arg("ids"), py::kw_only(), py::arg("lengths") = py::none(),
+          "Continuations: ids (rows, T), the given ones first.")
+      .def(
+          "stream",
+          [](const py::object& model, Object ids, Object lengths, const py::kwargs& given) {
+            auto& self = py::cast<DecoderLM&>(model);
+            const models::Prompts prompts = prompts_arg("stream", ids, lengths);
+            const models::DecodeOptions o = decode_options("stream", given, prompts.batch());
+            return std::make_unique<TokenStream>(
+                TokenStream{models::Generation(self.begin(prompts, o), prompts, o), model});
+          },
+          py::arg("ids"), py::kw_only(), py::arg("lengths") = py::none(), "The tokens of each step, as they come.");
 }
 
 }  // namespace attendo::bindings

@@ -3,6 +3,7 @@
 #include <set>
 
 #include "models/logits_processors.h"
+#include "ops/shape.h"
 
 namespace attendo::bindings {
 
@@ -151,16 +152,15 @@ py::array process_logits(Object logits, Object ids, Object prompt_length, const 
 
 }  // namespace
 
-DecodeOptions decode_options(const char* op, const py::dict& given, Index batch,
-                             std::initializer_list<const char*> taken) {
+DecodeOptions decode_options(const char* op, const py::dict& given, Index batch) {
   DecodeOptions o;
   o.op = op;
   py::object seed = py::none(), generator = py::none();
   const char* sampling = nullptr;
+  if (!given.contains("max_new_tokens")) type_error(op, ": max_new_tokens is missing: how many tokens at most");
   for (const auto& [key, value] : given) {
     const auto name = py::cast<std::string>(key);
     const char* n = name.c_str();
-    if (std::any_of(taken.begin(), taken.end(), [&](const char* other) { return name == other; })) continue;
     const bool none = value.is_none();
     auto index = [&](Index& to) {
       if (!none) to = index_arg(op, n, value);
@@ -251,6 +251,11 @@ Prompts prompts_arg(const char* op, py::handle ids, py::handle lengths) {
     n.data<std::int64_t>()[b] = static_cast<std::int64_t>(rows[b].size());
   }
   return Prompts(op, padded, n);
+}
+
+models::Decoded without_bos(const models::Decoded& decoded) {
+  const Index rows = decoded.ids.dim(0), width = decoded.ids.dim(1);
+  return {slice(decoded.ids, {{0, rows, 1, false}, {1, width, 1, false}}), decoded.lengths, decoded.scores};
 }
 
 py::object decoded_result(const DecodeOptions& options, const models::Decoded& decoded) {

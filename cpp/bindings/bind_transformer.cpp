@@ -1,4 +1,5 @@
 #include "bindings/convert.h"
+#include "bindings/decoding.h"
 #include "bindings/layer_options.h"
 #include "models/transformer.h"
 
@@ -95,6 +96,32 @@ py::object cross_attention(Transformer& self, Object src, Object tgt, Object src
   return to_numpy(Tensor::empty({0, s.dim(0), layer.num_heads, t.dim(1), s.dim(1)}, layer.dtype), true);
 }
 
+struct Translation {
+  Tensor src, src_mask;
+  Index bos_id;
+  models::Prompts prompts;
+  models::DecodeOptions options;
+
+  std::unique_ptr<models::DecodeState> begin(Transformer& model) const {
+    return model.begin(src, src_mask, bos_id, options);
+  }
+};
+
+Translation translation(const Transformer& self, const char* op, Object src, Object bos_id, Object max_len,
+                        Object src_mask, const py::kwargs& given) {
+  const Tensor s = ids_of(src, "src"), mask = mask_of(src_mask);
+  check_rank("Transformer", "src", s, 2, "(batch, length)");
+  const Index bos = index_arg(op, "bos_id", bos_id);
+  if (!given.contains("eos_id")) type_error(op, ": eos_id is missing: the id after the end");
+  if (given.contains("max_new_tokens")) type_error(op, ": there is no option 'max_new_tokens': give max_len");
+  const Index longest = max_len.is_none() ? self.options().max_len : index_arg(op, "max_len", max_len);
+  given["max_new_tokens"] = longest;
+  models::DecodeOptions o = decode_options(op, given, s.dim(0));
+  if (!o.pad_id) o.pad_id = self.options().pad_id;
+  const Tensor prompts = Tensor::full({s.dim(0), 1}, DType::kInt64, static_cast<double>(bos));
+  return {s, mask, bos, models::Prompts(op, prompts, Tensor()), o};
+}
+
 }  // namespace
 
 void bind_transformer(py::module_& m) {
@@ -132,17 +159,25 @@ void bind_transformer(py::module_& m) {
            py::arg("src_mask") = none, "Where each target position looks in the source, (layers, B, H, T, S).")
       .def(
           "translate",
-          [](Transformer& self, Object src, Object bos_id, Object eos_id, Object max_len, Object src_mask) {
-            const Tensor s = ids_of(src, "src"), mask = mask_of(src_mask);
-            const Index bos = index_arg("translate", "bos_id", bos_id), eos = index_arg("translate", "eos_id", eos_id);
-            const Index longest =
-                max_len.is_none() ? self.options().max_len : index_arg("translate", "max_len", max_len);
-            const nn::ModeGuard mode(self, false);
-            return to_numpy(without_gil([&] { return self.translate(s, mask, bos, eos, longest, check_signals); }),
-                            true);
+          [](Transformer& self, Object src, Object bos_id, Object max_len, Object src_mask, const py::kwargs& given) {
+            const Translation t = translation(self, "translate", src, bos_id, max_len, src_mask, given);
+            return decoded_result(t.options, without_bos(without_gil([&] {
+                                    return models::decode(t.begin(self), t.prompts, t.options, check_signals);
+                                  })));
           },
-          py::arg("src"), py::kw_only(), py::arg("bos_id"), py::arg("eos_id"), py::arg("max_len") = none,
-          py::arg("src_mask") = none, "Greedy decoding: ids (B, T), each row up to and with eos_id, then padding.");
+          py::arg("src"), py::kw_only(), py::arg("bos_id"), py::arg("max_len") = none, py::arg("src_mask") = none,
+          "Ids (rows, T) without bos, each row up to and with eos_id, then padding.")
+      .def(
+          "stream",
+          [](const py::object& model, Object src, Object bos_id, Object max_len, Object src_mask,
+             const py::kwargs& given) {
+            auto& self = py::cast<Transformer&>(model);
+            const Translation t = translation(self, "stream", src, bos_id, max_len, src_mask, given);
+            return std::make_unique<TokenStream>(
+                TokenStream{models::Generation(t.begin(self), t.prompts, t.options), model});
+          },
+          py::arg("src"), py::kw_only(), py::arg("bos_id"), py::arg("max_len") = none, py::arg("src_mask") = none,
+          "The tokens of each step, as they come.");
 }
 
 }  // namespace attendo::bindings

@@ -8,13 +8,15 @@ namespace attendo::bindings {
 
 void bind_decoding(py::module_& m);
 
-// The keyword arguments of generate but for those in `taken`, which the caller reads itself.
-models::DecodeOptions decode_options(const char* op, const py::dict& given, Index batch,
-                                     std::initializer_list<const char*> taken = {});
+// The keyword arguments of generate.
+models::DecodeOptions decode_options(const char* op, const py::dict& given, Index batch);
 // ids: an array (B, S), or a list of lists of unequal lengths.
 models::Prompts prompts_arg(const char* op, py::handle ids, py::handle lengths);
 // The ids, or (ids, scores) where the options ask for scores.
 py::object decoded_result(const models::DecodeOptions& options, const models::Decoded& decoded);
+
+// Without the first column of the ids.
+models::Decoded without_bos(const models::Decoded& decoded);
 
 // An iterator over the tokens of each step.
 struct TokenStream {

@@ -8,12 +8,11 @@
 //              Radford et al. 2018, 2019; Touvron et al. 2023; Vaswani et al. 2017, §3; tied: Press and Wolf 2017.
 #include "models/decoder_lm.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "ops/arithmetic.h"
 #include "ops/linear.h"
-#include "ops/reduce.h"
-#include "ops/shape.h"
 
 namespace attendo::models {
 
@@ -76,10 +75,11 @@ void DecoderLM::check_ids(const Tensor& ids) const {
   }
 }
 
-Tensor DecoderLM::embed(const Tensor& ids, Index offset) {
+// offsets: the position of each row's first token; empty: 0.
+Tensor DecoderLM::embed(const Tensor& ids, const std::vector<Index>& offsets) {
   Tensor x = (*embedding_)(ids);
   if (o_.scale_embeddings) x = scale(x, std::sqrt(static_cast<double>(o_.layer.d_model)));
-  return (*dropout_)(position_ ? (*position_)(x, offset) : x);
+  return (*dropout_)(position_ ? (*position_)(x, offsets) : x);
 }
 
 Tensor DecoderLM::logits(const Tensor& x) {
@@ -94,37 +94,51 @@ AttentionOptions DecoderLM::causal() const {
 
 LMOutput DecoderLM::outputs(const Tensor& ids, nn::Wanted wanted) {
   check_ids(ids);
-  nn::StackResult r = (*decoder_)(embed(ids, 0), causal(), wanted);
+  nn::StackResult r = (*decoder_)(embed(ids), causal(), wanted);
   if (wanted.hidden) r.hidden.back() = r.out;  // the last one is behind the last norm, as it is for the logits
   return {logits(r.out), r.out, std::move(r.hidden), std::move(r.weights)};
 }
 
-Tensor DecoderLM::generate(const Tensor& ids, Index max_new_tokens, const std::function<void()>& interrupted) {
-  check_ids(ids);
-  const Index batch = ids.dim(0), start = ids.dim(1);
-  if (start < 1) value_error("generate: ids has no positions but must have 1 or more");
-  if (max_new_tokens < 0 || max_new_tokens > o_.max_len - start) {
-    value_error("generate: max_new_tokens is ", max_new_tokens, " but must be 0 to ", o_.max_len - start,
+namespace {
+constexpr Index kMostRoom = 4096;  // for new tokens at once: a sequence may end long before
+}  // namespace
+
+class DecoderLM::State : public DecodeState {
+ public:
+  State(DecoderLM& model, Index batch, Index room)
+      : model_(model), caches_(model.decoder_->start(room)), lengths_(static_cast<size_t>(batch), 0) {}
+
+  Tensor step(const Tensor& ids, const std::vector<Index>& counts) override {
+    const NoGrad no_grad;
+    const nn::ModeGuard evaluation(model_, false);
+    model_.check_ids(ids);
+    const Tensor x = model_.decoder_->step(model_.embed(ids, lengths_), caches_, model_.causal(), count_tensor(counts));
+    for (size_t r = 0; r < lengths_.size(); ++r) lengths_[r] += counts.empty() ? ids.dim(1) : counts[r];
+    return model_.logits(last_rows(x, counts));
+  }
+
+  void reorder(const std::vector<Index>& rows) override {
+    for (KVCache& cache : caches_) cache.reorder(rows);
+    lengths_ = taken(lengths_, rows);
+  }
+
+  Index vocab_size() const override { return model_.o_.vocab_size; }
+
+ private:
+  DecoderLM& model_;
+  std::vector<KVCache> caches_;
+  std::vector<Index> lengths_;
+};
+
+std::unique_ptr<DecodeState> DecoderLM::begin(const Prompts& prompts, const DecodeOptions& options) {
+  check_ids(prompts.ids);
+  const Index start = prompts.ids.dim(1);
+  if (options.max_new_tokens > o_.max_len - start) {
+    value_error(options.op, ": max_new_tokens is ", options.max_new_tokens, " but must be 0 to ", o_.max_len - start,
                 ": max_len is ", o_.max_len, " and ids has ", start, " positions");
   }
-  const NoGrad no_grad;
-  const Index length = start + max_new_tokens;
-  Tensor out = Tensor::empty({batch, length}, DType::kInt64);
-  auto* row = out.data<std::int64_t>();
-  for (Index b = 0; b < batch; ++b) std::copy_n(ids.data<std::int64_t>() + b * start, start, row + b * length);
-  std::vector<KVCache> caches = decoder_->start(length);
-  Tensor tokens = ids;  // all of the given ones first, then each new one
-  Index before = 0;
-  while (before + tokens.dim(1) < length) {
-    interrupted();
-    const Index count = tokens.dim(1);
-    const Tensor x = decoder_->step(embed(tokens, before), caches, causal());
-    before += count;
-    tokens = argmax_last(
-        logits(slice(x, {{0, batch, 1, false}, {count - 1, count, 1, false}, {0, o_.layer.d_model, 1, false}})));
-    for (Index b = 0; b < batch; ++b) row[b * length + before] = tokens.data<std::int64_t>()[b];
-  }
-  return out;
+  const Index room = start + std::clamp<Index>(options.max_new_tokens, 0, kMostRoom);
+  return std::make_unique<State>(*this, prompts.batch(), room);
 }
 
 }  // namespace attendo::models

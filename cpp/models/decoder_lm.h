@@ -1,5 +1,6 @@
 #pragma once
 
+#include "models/decoding.h"
 #include "nn/encoder_layer.h"
 #include "nn/positional_encoding.h"
 
@@ -30,16 +31,17 @@ class DecoderLM : public nn::Module {
   // ids (B, S) int64 -> logits (B, S, vocab_size)
   Tensor operator()(const Tensor& ids) { return outputs(ids, {}).logits; }
   LMOutput outputs(const Tensor& ids, nn::Wanted wanted);
-  // Greedy, on a key-value cache: ids (B, S) -> (B, S + max_new_tokens). `interrupted` is asked between steps.
-  Tensor generate(const Tensor& ids, Index max_new_tokens, const std::function<void()>& interrupted);
+  // For decode and Generation: these prompts, and room for so many tokens more. It must not outlive the model.
+  std::unique_ptr<DecodeState> begin(const Prompts& prompts, const DecodeOptions& options);
 
   Tensors forward(const Tensors& inputs) override { return {(*this)(nn::only_input("DecoderLM", inputs))}; }
   std::string type_name() const override { return "DecoderLM"; }
   const DecoderLMOptions& options() const { return o_; }
 
  private:
+  class State;
   void check_ids(const Tensor& ids) const;
-  Tensor embed(const Tensor& ids, Index offset);
+  Tensor embed(const Tensor& ids, const std::vector<Index>& offsets = {});
   Tensor logits(const Tensor& x);
   AttentionOptions causal() const;
 

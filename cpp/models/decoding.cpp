@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "core/parallel.h"
 #include "models/beam_search.h"
@@ -22,11 +23,10 @@ namespace {
 constexpr Index kMostTokens = Index{1} << 40, kMostRows = Index{1} << 20, kMostBeams = 1024;
 
 void check_vocabulary(const DecodeOptions& o, Index vocabulary) {
-  auto check = [&](const char* name, std::int64_t id) {
-    if (id < 0) value_error(o.op, ": ", name, " holds ", id, " but must hold 0 or more");
-    if (vocabulary > 0 && id >= vocabulary) {
-      value_error(o.op, ": ", name, " holds ", id, " but must hold 0 to ", vocabulary - 1);
-    }
+  auto check = [&](const char* name, std::int64_t id, bool single = false) {
+    const char *is = single ? " is " : " holds ", *be = single ? " but must be " : " but must hold ";
+    if (id < 0) value_error(o.op, ": ", name, is, id, be, "0 or more");
+    if (vocabulary > 0 && id >= vocabulary) value_error(o.op, ": ", name, is, id, be, "0 to ", vocabulary - 1);
   };
   auto check_all = [&](const char* name, const std::vector<Ids>& sequences) {
     for (const Ids& sequence : sequences) {
@@ -34,14 +34,14 @@ void check_vocabulary(const DecodeOptions& o, Index vocabulary) {
       for (const std::int64_t id : sequence) check(name, id);
     }
   };
-  for (const std::int64_t id : o.eos_ids) check("eos_id", id);
+  for (const std::int64_t id : o.eos_ids) check("eos_id", id, o.eos_ids.size() == 1);
   for (const std::int64_t id : o.suppress) check("suppress", id);
   check_all("stop", o.stop);
   check_all("bad_words", o.bad_words);
   // pad_id goes into rows that have ended, and to no model: it may lie outside the vocabulary.
   for (const auto& [name, id] :
        {std::pair{"forced_bos_id", o.forced_bos_id}, std::pair{"forced_eos_id", o.forced_eos_id}}) {
-    if (id) check(name, *id);
+    if (id) check(name, *id, true);
   }
 }
 
@@ -126,6 +126,35 @@ Tensor id_column(const Ids& tokens) {
   const Tensor out = Tensor::empty({static_cast<Index>(tokens.size()), 1}, DType::kInt64);
   std::copy(tokens.begin(), tokens.end(), out.data<std::int64_t>());
   return out;
+}
+
+Tensor count_tensor(const std::vector<Index>& counts) {
+  if (counts.empty()) return {};
+  const Tensor out = Tensor::empty({static_cast<Index>(counts.size())}, DType::kInt64);
+  std::copy(counts.begin(), counts.end(), out.data<std::int64_t>());
+  return out;
+}
+
+Tensor taken(const Tensor& x, const std::vector<Index>& rows) {
+  Shape shape = x.shape();
+  shape[0] = static_cast<Index>(rows.size());
+  const Tensor out = Tensor::empty(shape, x.dtype());
+  const size_t row = x.dim(0) == 0 ? 0 : x.bytes() / static_cast<size_t>(x.dim(0));
+  for (size_t i = 0; i < rows.size(); ++i) {
+    std::memcpy(out.raw() + i * row, x.raw() + static_cast<size_t>(rows[i]) * row, row);
+  }
+  return out;
+}
+
+Tensor last_rows(const Tensor& x, const std::vector<Index>& counts) {
+  const Index rows = x.dim(0), length = x.dim(1);
+  const Tensor flat = x.view({rows * length, x.dim(2)});
+  if (length == 1) return flat;
+  std::vector<Index> last;
+  for (Index r = 0; r < rows; ++r) {
+    last.push_back(r * length + (counts.empty() ? length : counts[static_cast<size_t>(r)]) - 1);
+  }
+  return taken(flat, last);
 }
 
 Decoded decoded(const DecodeOptions& o, const Prompts& prompts, const std::vector<Ids>& rows,

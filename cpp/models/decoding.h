@@ -101,6 +101,17 @@ void check_options(const DecodeOptions& options, Index batch, Index vocabulary);
 void check_logits(const DecodeOptions& options, const Tensor& logits, Index rows, Index& vocabulary);
 bool ends(const DecodeOptions& options, const Ids& ids, Index prompt_length);
 Tensor id_column(const std::vector<std::int64_t>& tokens);  // (rows, 1)
+// For states: counts as an int64 tensor (rows,), undefined where there are none;
+Tensor count_tensor(const std::vector<Index>& counts);
+// x (rows, T, d) -> (rows, d), the last real position of each row;
+Tensor last_rows(const Tensor& x, const std::vector<Index>& counts);
+// and rows of anything in another order.
+Tensor taken(const Tensor& x, const std::vector<Index>& rows);
+inline std::vector<Index> taken(const std::vector<Index>& x, const std::vector<Index>& rows) {
+  std::vector<Index> out;
+  for (const Index r : rows) out.push_back(x[static_cast<size_t>(r)]);
+  return out;
+}
 Decoded decoded(const DecodeOptions& options, const Prompts& prompts, const std::vector<Ids>& rows,
                 const std::vector<double>& scores);
 

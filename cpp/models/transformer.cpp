@@ -13,30 +13,18 @@
 //                             Vaswani et al. 2017; Raffel et al. 2020; Junczys-Dowmunt et al. 2018; article 002 §5.2.
 #include "models/transformer.h"
 
+#include <algorithm>
 #include <cmath>
-#include <cstring>
 
 #include "attention/t5_bias.h"
 #include "ops/arithmetic.h"
 #include "ops/linear.h"
-#include "ops/reduce.h"
 #include "ops/shape.h"
 
 namespace attendo::models {
 namespace {
 
-// Rows of x, which is off the tape, along its first axis.
-Tensor rows_of(const Tensor& x, const std::vector<Index>& rows) {
-  if (!x) return x;
-  Shape shape = x.shape();
-  shape[0] = static_cast<Index>(rows.size());
-  const Tensor y = Tensor::empty(shape, x.dtype());
-  const size_t bytes = rows.empty() ? 0 : y.bytes() / rows.size();
-  for (size_t i = 0; i < rows.size(); ++i) {
-    std::memcpy(y.raw() + i * bytes, x.raw() + static_cast<size_t>(rows[i]) * bytes, bytes);
-  }
-  return y;
-}
+constexpr Index kMostRoom = 256;  // for new tokens at once: a sequence may end long before
 
 void check_heads(const char* name, Index heads, const nn::LayerOptions& layer) {
   if (layer.head_dim == 0 && layer.d_model % heads != 0) {
@@ -256,78 +244,55 @@ Tensor Transformer::encode(const Tensor& src, const Tensor& src_mask) {
   return encode(source(src, src_mask, false), {}).out;
 }
 
-TransformerState Transformer::begin(const Tensor& src, const Tensor& src_mask, Index capacity) {
+class Transformer::State : public DecodeState {
+ public:
+  State(Transformer& model, const Tensor& src, const Tensor& src_mask, Index room) : model_(model) {
+    const NoGrad no_grad;
+    const nn::ModeGuard evaluation(model_, false);
+    source_ = model_.source(src, src_mask, true);
+    caches_ = model_.decoder_->start(model_.encode(source_, {}).out, room);
+    for (Index b = 0; b < src.dim(0); ++b) entries_.push_back(b);
+  }
+
+  Tensor step(const Tensor& ids, const std::vector<Index>& counts) override {
+    const NoGrad no_grad;
+    const nn::ModeGuard evaluation(model_, false);
+    const Tensor x = model_.decoder_->step(model_.embed(model_.tgt_, ids, length_), caches_, source_.options(),
+                                           model_.self_options(model_.tgt_, {}, length_, ids.dim(1)));
+    length_ += ids.dim(1);
+    return model_.logits(last_rows(x, counts));
+  }
+
+  void reorder(const std::vector<Index>& rows) override {
+    for (nn::LayerCache& cache : caches_) cache.self.reorder(rows);
+    std::vector<Index> entries = taken(entries_, rows);
+    if (entries == entries_) return;  // beams that changed places within their entry
+    entries_ = std::move(entries);
+    for (nn::LayerCache& cache : caches_) cache.memory = taken(cache.memory, rows);
+    source_.lengths = taken(source_.lengths, rows);
+    if (source_.mask) source_.mask = taken(source_.mask, rows);
+  }
+
+  Index vocab_size() const override { return model_.o_.target_vocab_size; }
+
+ private:
+  Transformer& model_;
+  Source source_;
+  std::vector<nn::LayerCache> caches_;
+  std::vector<Index> entries_;  // of the batch: whose memory each row attends to
+  Index length_ = 0;
+};
+
+std::unique_ptr<DecodeState> Transformer::begin(const Tensor& src, const Tensor& src_mask, Index bos_id,
+                                                const DecodeOptions& options) {
   check_ids("src", src, o_.input_vocab_size);
-  const NoGrad no_grad;
-  const Source s = source(src, src_mask, true);
-  TransformerState state;
-  state.caches = decoder_->start(encode(s, {}).out, capacity);
-  state.cross = s.options();
-  for (Index b = 0; b < src.dim(0); ++b) state.rows.push_back(b);
-  return state;
-}
-
-Tensor Transformer::step(TransformerState& state, const Tensor& ids) {
-  const NoGrad no_grad;
-  const Index rows = ids.dim(0), count = ids.dim(1);
-  const Tensor x = decoder_->step(embed(tgt_, ids, state.length), state.caches, state.cross,
-                                  self_options(tgt_, {}, state.length, count));
-  state.length += count;
-  return logits(reshape(take(x, 1, count - 1, count), {rows, o_.layer.d_model}));
-}
-
-void Transformer::reorder(TransformerState& state, const std::vector<Index>& rows) {
-  std::vector<Index> sources;
-  for (const Index row : rows) sources.push_back(state.rows[static_cast<size_t>(row)]);
-  // Beams of one source change places with one another only: then its keys and values stay where they are.
-  const bool moved = sources != state.rows;
-  state.rows = std::move(sources);
-  for (nn::LayerCache& cache : state.caches) {
-    if (state.length > 0) cache.self = cache.self.fork(rows);
-    if (moved) cache.memory = rows_of(cache.memory, rows);
+  if (bos_id < 0 || bos_id >= o_.target_vocab_size) {
+    value_error(options.op, ": bos_id is ", bos_id, " but must be 0 to ", o_.target_vocab_size - 1);
   }
-  if (!moved) return;
-  state.cross.key_lengths = rows_of(state.cross.key_lengths, rows);
-  state.cross.mask = rows_of(state.cross.mask, rows);
-}
-
-Tensor Transformer::translate(const Tensor& src, const Tensor& src_mask, Index bos_id, Index eos_id, Index max_len,
-                              const std::function<void()>& interrupted) {
-  constexpr Index kRoom = 256;
-  check_ids("src", src, o_.input_vocab_size);
-  const std::pair<const char*, Index> special[] = {{"bos_id", bos_id}, {"eos_id", eos_id}};
-  for (const auto& [name, id] : special) {
-    if (id < 0 || id >= o_.target_vocab_size) {
-      value_error("translate: ", name, " is ", id, " but must be 0 to ", o_.target_vocab_size - 1);
-    }
+  if (options.max_new_tokens < 1 || options.max_new_tokens > o_.max_len) {
+    value_error(options.op, ": max_len is ", options.max_new_tokens, " but must be 1 to ", o_.max_len);
   }
-  if (max_len < 1 || max_len > o_.max_len)
-    value_error("translate: max_len is ", max_len, " but must be 1 to ", o_.max_len);
-  const Index batch = src.dim(0);
-  TransformerState state = begin(src, src_mask, std::min(max_len, kRoom));
-  std::vector<Tensor> columns;
-  Tensor token = Tensor::full({batch, 1}, DType::kInt64, static_cast<double>(bos_id));
-  std::vector<bool> finished(static_cast<size_t>(batch), false);
-  for (Index open = batch; open > 0 && static_cast<Index>(columns.size()) < max_len;) {
-    interrupted();
-    token = reshape(argmax_last(step(state, token)), {batch, 1});
-    for (Index b = 0; b < batch; ++b) {
-      std::int64_t& id = token.data<std::int64_t>()[b];
-      if (finished[static_cast<size_t>(b)]) {
-        id = o_.pad_id;
-      } else if (id == eos_id) {
-        finished[static_cast<size_t>(b)] = true;
-        --open;
-      }
-    }
-    columns.push_back(token);
-  }
-  const Tensor out = Tensor::empty({batch, static_cast<Index>(columns.size())}, DType::kInt64);
-  for (Index i = 0; i < out.size(); ++i) {
-    const Index b = i / out.dim(1), t = i % out.dim(1);
-    out.data<std::int64_t>()[i] = columns[static_cast<size_t>(t)].data<std::int64_t>()[b];
-  }
-  return out;
+  return std::make_unique<State>(*this, src, src_mask, std::min(options.max_new_tokens, kMostRoom));
 }
 
 Tensors Transformer::forward(const Tensors& inputs) {

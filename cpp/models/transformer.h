@@ -1,5 +1,6 @@
 #pragma once
 
+#include "models/decoding.h"
 #include "nn/decoder_layer.h"
 #include "nn/positional_encoding.h"
 
@@ -31,14 +32,6 @@ struct TransformerOutput {
   nn::StackResult encoder, decoder;  // out and the last of hidden: behind the last norm
 };
 
-// A batch of translations so far: what the decoder keeps of the source and of the tokens given to it.
-struct TransformerState {
-  std::vector<nn::LayerCache> caches;
-  AttentionOptions cross;          // what is padding in the source
-  std::vector<std::int64_t> rows;  // which row of the source each row translates
-  Index length = 0;                // tokens so far
-};
-
 class Transformer : public nn::Module {
  public:
   explicit Transformer(const TransformerOptions& o);
@@ -49,16 +42,9 @@ class Transformer : public nn::Module {
   TransformerOutput outputs(const Tensor& src, const Tensor& tgt, const Tensor& src_mask, nn::Wanted wanted);
   // src (B, S) -> memory (B, S, d_model)
   Tensor encode(const Tensor& src, const Tensor& src_mask = {});
-
-  // Decoding a step at a time, off the tape. capacity: tokens to make room for at once.
-  TransformerState begin(const Tensor& src, const Tensor& src_mask, Index capacity);
-  // The next tokens of each row, ids (rows, T) -> logits (rows, target_vocab_size) of the one after them
-  Tensor step(TransformerState& state, const Tensor& ids);
-  // Row i goes on from what was row rows[i]; rows may come more than once, or not at all.
-  static void reorder(TransformerState& state, const std::vector<Index>& rows);
-  // Greedy: ids (B, T) without bos, up to and with eos, then pad_id. `interrupted` is asked between steps.
-  Tensor translate(const Tensor& src, const Tensor& src_mask, Index bos_id, Index eos_id, Index max_len,
-                   const std::function<void()>& interrupted);
+  // For decode and Generation, the prompts being bos alone, (B, 1): src (B, S) encoded. It must not outlive the model.
+  std::unique_ptr<DecodeState> begin(const Tensor& src, const Tensor& src_mask, Index bos_id,
+                                     const DecodeOptions& options);
 
   Tensors forward(const Tensors& inputs) override;
   std::string type_name() const override { return "Transformer"; }
@@ -66,6 +52,7 @@ class Transformer : public nn::Module {
   const TransformerOptions& options() const { return o_; }
 
  private:
+  class State;
   struct Source {
     Tensor ids;      // trimmed: without the last columns that are padding in every row
     Tensor lengths;  // (B,)

@@ -7,7 +7,9 @@
 // x, x + P: (B, L, d).   Vaswani et al. 2017, §3.5; article 003 §5.2.
 #include "nn/positional_encoding.h"
 
+#include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "ops/arithmetic.h"
 
@@ -41,6 +43,19 @@ Tensor PositionalEncoding::operator()(const Tensor& x, Index offset) {
     value_error(name, ": x has ", length, " positions from ", offset, " on but max_len is ", max_len());
   }
   return add(x, table(offset + length).rows(offset, offset + length));
+}
+
+Tensor PositionalEncoding::operator()(const Tensor& x, const std::vector<Index>& offsets) {
+  const Index offset = offsets.empty() ? 0 : *std::max_element(offsets.begin(), offsets.end());
+  if (std::all_of(offsets.begin(), offsets.end(), [&](Index o) { return o == offset; })) return (*this)(x, offset);
+  const Index rows = x.dim(0), length = x.dim(1), d = d_model();
+  const Tensor all = table(offset + length), positions = Tensor::empty(x.shape(), x.dtype());
+  const size_t size = static_cast<size_t>(length * d) * dtype_size(x.dtype());
+  for (Index r = 0; r < rows; ++r) {
+    std::memcpy(positions.raw() + static_cast<size_t>(r) * size,
+                all.rows(offsets[static_cast<size_t>(r)], offsets[static_cast<size_t>(r)] + length).raw(), size);
+  }
+  return add(x, positions);
 }
 
 std::string PositionalEncoding::extra_repr() const { return concat(d_model(), ", max_len=", max_len()); }

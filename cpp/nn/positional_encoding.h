@@ -13,6 +13,8 @@ Tensor sinusoidal_table(Index length, Index d_model, DType dtype, bool halves = 
 class PositionalEncoding : public Module {
  public:
   Tensor operator()(const Tensor& x, Index offset = 0);
+  // An offset for each row; none: 0. Off the tape where they differ.
+  Tensor operator()(const Tensor& x, const std::vector<Index>& offsets);
   Tensors forward(const Tensors& inputs) override { return {(*this)(only_input("positional encoding", inputs))}; }
   // The first `length` rows, at least.
   virtual Tensor table(Index length) const = 0;

@@ -1571,10 +1571,19 @@ class Transformer(Module):
         src: TensorLike,
         *,
         bos_id: SupportsIndex,
-        eos_id: SupportsIndex,
         max_len: SupportsIndex | None = None,
         src_mask: TensorLike | None = None,
-    ) -> NDArray[np.int64]: ...
+        **options: Any,
+    ) -> Any: ...
+    def stream(
+        self,
+        src: TensorLike,
+        *,
+        bos_id: SupportsIndex,
+        max_len: SupportsIndex | None = None,
+        src_mask: TensorLike | None = None,
+        **options: Any,
+    ) -> TokenStream: ...
 
 class DecoderLM(Module):
     def __init__(
@@ -1617,7 +1626,8 @@ class DecoderLM(Module):
     def outputs(
         self, ids: TensorLike, *, hidden_states: bool = False, attentions: bool = False
     ) -> ModelOutput: ...
-    def generate(self, ids: TensorLike, *, max_new_tokens: SupportsIndex) -> NDArray[np.int64]: ...
+    def generate(self, ids: ArrayLike, *, lengths: ArrayLike | None = None, **options: Any) -> Any: ...
+    def stream(self, ids: ArrayLike, *, lengths: ArrayLike | None = None, **options: Any) -> TokenStream: ...
 
 class TokenStream:
     def __iter__(self) -> TokenStream: ...

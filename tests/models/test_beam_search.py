@@ -29,7 +29,7 @@ def random_options(seed):
     if rng.random() < 0.9:
         ends = int(rng.integers(1, 3))
         options["eos_id"] = rng.choice(vocabulary, ends, replace=False).tolist()
-        options["pad_id"] = int(rng.integers(vocabulary))
+        options["pad_id"] = int(rng.integers(1, vocabulary))  # transformers takes 0 for none given
         if rng.random() < 0.3:
             options["min_new_tokens"] = int(rng.integers(options["max_new_tokens"] + 1))
         if rng.random() < 0.2:
@@ -279,7 +279,7 @@ def test_finished_rows_leave_the_batch():
             "early_stopping is 'always' but must be True, False or 'never'",
         ),
         ({"num_beams": 2, "early_stopping": 1}, "early_stopping is 1"),
-        ({"num_beams": 2, "eos_id": 4}, "eos_id holds 4 but must hold 0 to 3"),
+        ({"num_beams": 2, "eos_id": 4}, "eos_id is 4 but must be 0 to 3"),
         ({"num_beams": 2, "suppress": [0, 1, 2, 3]}, "every continuation of row 0 is forbidden"),
     ],
     ids=str,

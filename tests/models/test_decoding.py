@@ -77,7 +77,7 @@ def test_ties_go_to_the_lowest_id():
 @pytest.mark.parametrize("threads", [1, 3])
 def test_a_row_of_a_batch_is_the_row_alone(sampling, threads):
     at.set_num_threads(threads)
-    step, ids = step_of(tables(V, 1, 1.0)), prompts(17)
+    step, ids = step_of(tables(V, 0, 1.0)), prompts(17)
     options = {"max_new_tokens": 11, "eos_id": 2, "pad_id": 6, "return_scores": True, **sampling}
     got, scores = at.models.generate(step, ids, **options)
     lengths = set()
@@ -356,7 +356,7 @@ def flat(ids):
         ({"max_new_tokens": 2**62}, ValueError, "max_new_tokens is .* but must be .* or less"),
         ({"max_new_tokens": 2**70}, ValueError, "max_new_tokens is .* out of range"),
         ({"min_new_tokens": 4}, ValueError, "min_new_tokens is 4 but must be max_new_tokens, 3, or less"),
-        ({"eos_id": V}, ValueError, "eos_id holds 7 but must hold 0 to 6"),
+        ({"eos_id": V}, ValueError, "eos_id is 7 but must be 0 to 6"),
         ({"eos_id": [0.5]}, TypeError, "eos_id is a float"),
         ({"stop": [[]]}, ValueError, "stop holds a sequence without tokens"),
         ({"stop": [3]}, TypeError, "stop is a int but must be a list of token ids"),

@@ -10,10 +10,12 @@ from ._output import ModelOutput
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
+    from typing_extensions import Unpack
 
+    from .._core import TokenStream
     from .._typing import FloatDType, TensorLike
+    from ._decoding import DecodingOptions
 
 
 @page(DecoderLM, "attendo.models")
@@ -192,25 +194,81 @@ class _DecoderLM:
         ModelOutput
         """
 
-    def generate(self, ids: "TensorLike", *, max_new_tokens: int) -> "NDArray[np.int64]":
-        """Continue sequences with the likeliest token at each step, the keys and values of earlier ones kept.
+    def generate(
+        self,
+        ids: "ArrayLike",
+        *,
+        max_new_tokens: int,
+        lengths: "ArrayLike | None" = None,
+        **options: "Unpack[DecodingOptions]",
+    ) -> Any:
+        """Continue sequences, greedily, by beams or by sampling; keys and values of earlier tokens are kept.
 
         Parameters
         ----------
-        ids : array_like of int, shape (B, S)
-            What the sequences begin with, one token or more.
+        ids : array_like of int, shape (B, S), or list of lists
+            What the sequences begin with, one token or more each. Lists may have unequal lengths.
         max_new_tokens : int
-            Tokens to add, 0 or more; S + max_new_tokens is at most the model's max_len.
+            The most tokens to add, 0 or more; S + max_new_tokens is at most the model's max_len.
+        lengths : array_like of int, shape (B,), optional
+            How many of the S are each row's; what is behind them is not read. All when not given.
+        options
+            Ends, beams, sampling and penalties: those of :func:`attendo.models.generate`.
 
         Returns
         -------
-        ndarray of int64, shape (B, S + max_new_tokens)
-            The given tokens and the new ones.
+        ids : ndarray of int64, shape (B num_return_sequences, T)
+            Row by row the given tokens, the new ones, and padding; each as it would be alone. Greedily and
+            without eos_id T is S + max_new_tokens.
+        scores : ndarray of float64, shape (B num_return_sequences,), optional
+            With ``return_scores``.
 
         Raises
         ------
         ValueError
-            When ids has no positions, an id is not of the vocabulary, or max_new_tokens is out of range.
+            When ids has no positions, an id is not of the vocabulary, or an option is out of range.
+        TypeError
+            When an argument has the wrong type.
         KeyboardInterrupt
             On Ctrl-C, between two steps.
+
+        Examples
+        --------
+        >>> import attendo as at
+        >>> model = at.models.DecoderLM(10, 8, 2, 1, max_len=16, seed=0)
+        >>> model.generate([[1, 2, 3], [4]], max_new_tokens=4, num_beams=3, eos_id=9).shape[0]
+        2
+        """
+
+    def stream(
+        self,
+        ids: "ArrayLike",
+        *,
+        max_new_tokens: int,
+        lengths: "ArrayLike | None" = None,
+        **options: "Unpack[DecodingOptions]",
+    ) -> "TokenStream":
+        """:meth:`generate` token by token: greedy decoding and sampling, not beams.
+
+        Parameters
+        ----------
+        ids, max_new_tokens, lengths, options
+            As of :meth:`generate`.
+
+        Returns
+        -------
+        TokenStream
+            An iterator: int64 arrays, the next token of each row, padding where it has ended.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As :meth:`generate`; and when num_beams is above 1.
+
+        Examples
+        --------
+        >>> import attendo as at
+        >>> model = at.models.DecoderLM(10, 8, 2, 1, max_len=16, seed=0)
+        >>> sum(1 for tokens in model.stream([[1, 2, 3]], max_new_tokens=4))
+        4
         """

@@ -8,9 +8,9 @@ from .._pages import page
 from ._output import EncoderDecoderOutput
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from collections.abc import Sequence
 
+    from .._core import TokenStream
     from .._typing import FloatArray, FloatDType, TensorLike
 
 
@@ -256,32 +256,65 @@ class _Transformer:
         src: "TensorLike",
         *,
         bos_id: int,
-        eos_id: int,
+        eos_id: "int | Sequence[int]",
         max_len: int | None = None,
         src_mask: "TensorLike | None" = None,
-    ) -> "NDArray[np.int64]":
-        """Greedy decoding: the likeliest token at each step, with the keys and values of earlier steps kept.
+        **options: Any,
+    ) -> Any:
+        """Decode a translation, greedily, by beams or by sampling; keys and values of earlier steps are kept.
 
         Parameters
         ----------
         src : array_like of int, shape (B, S)
             Source ids.
-        bos_id, eos_id : int
-            The ids before the beginning and after the end.
+        bos_id : int
+            The id before the beginning.
+        eos_id : int or sequence of int
+            The ids that end a row.
         max_len : int, optional
             The most tokens to give, 1 to the model's max_len.
         src_mask : array_like of bool, shape (B, S), optional
             True for a token, False for padding; what is not pad_id when not given.
+        options
+            Beams, sampling and penalties: those of :func:`attendo.models.generate`, where bos_id is the
+            prompt. pad_id is the model's when not given.
 
         Returns
         -------
-        ndarray of int64, shape (B, T)
+        ids : ndarray of int64, shape (B num_return_sequences, T)
             Without bos_id; each row up to and with eos_id (or cut at max_len), then padding.
+        scores : ndarray of float64, shape (B num_return_sequences,), optional
+            With ``return_scores``.
 
         Raises
         ------
         ValueError
-            When an id or max_len is out of range.
+            When an id, max_len or an option is out of range.
+        TypeError
+            When an argument has the wrong type.
         KeyboardInterrupt
             On Ctrl-C, between two steps.
+        """
+
+    def stream(
+        self,
+        src: "TensorLike",
+        *,
+        bos_id: int,
+        eos_id: "int | Sequence[int]",
+        max_len: int | None = None,
+        src_mask: "TensorLike | None" = None,
+        **options: Any,
+    ) -> "TokenStream":
+        """:meth:`translate` token by token: greedy decoding and sampling, not beams.
+
+        Parameters
+        ----------
+        src, bos_id, eos_id, max_len, src_mask, options
+            As of :meth:`translate`.
+
+        Returns
+        -------
+        TokenStream
+            An iterator: int64 arrays, the next token of each row, padding where it has ended.
         """
