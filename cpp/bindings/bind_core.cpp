@@ -366,11 +366,12 @@ void bind_core(py::module_& m) {
 
   // A context manager, for models that are read from files.
   struct Undrawn {
-    std::optional<NoDraws> guard;
+    std::optional<Index> most;
+    std::unique_ptr<NoDraws> guard;
   };
   py::class_<Undrawn>(m, "_NoDraws", "While it is entered, parameters are not drawn.")
-      .def(py::init<>())
-      .def("__enter__", [](Undrawn& self) { self.guard.emplace(); })
+      .def(py::init([](std::optional<Index> most) { return Undrawn{most, nullptr}; }), py::arg("most") = py::none())
+      .def("__enter__", [](Undrawn& self) { self.guard = std::make_unique<NoDraws>(self.most); })
       .def("__exit__", [](Undrawn& self, const py::args&) { self.guard.reset(); });
   py::class_<Generator, GeneratorPtr>(m, "Generator", "A seed, and how many streams were drawn from it.")
       .def(py::init([](const py::object& seed) {

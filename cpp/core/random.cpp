@@ -41,6 +41,7 @@ std::uint64_t entropy() {
 namespace {
 
 thread_local int no_draws = 0;
+thread_local std::optional<Index> numbers_left;
 
 double to_unit(std::uint32_t high, std::uint32_t low) {  // 53 bits in (0, 1)
   const std::uint64_t bits = ((static_cast<std::uint64_t>(high) << 32) | low) >> 11;
@@ -68,8 +69,19 @@ void fill(const Tensor& out, Generator& generator, Draw draw) {
 
 }  // namespace
 
-NoDraws::NoDraws() { ++no_draws; }
-NoDraws::~NoDraws() { --no_draws; }
+NoDraws::NoDraws(std::optional<Index> most) : before_(numbers_left) {
+  ++no_draws;
+  numbers_left = most;
+}
+NoDraws::~NoDraws() {
+  --no_draws;
+  numbers_left = before_;
+}
+void NoDraws::count(Index numbers) {
+  if (!numbers_left) return;
+  if (numbers > *numbers_left) value_error("it describes more numbers than there are");
+  *numbers_left -= numbers;
+}
 bool NoDraws::active() { return no_draws > 0; }
 
 void fill_uniform(const Tensor& out, double low, double high, Generator& generator) {

@@ -43,7 +43,8 @@ CrossModalClassifier::CrossModalClassifier(const CrossModalClassifierOptions& o)
   const Index d = o.d_model;
   embedding_ = std::make_shared<nn::Embedding>(o.vocab_size, d, o.pad_id, o.dtype);
   position_ = std::make_shared<nn::LearnedPositionalEncoding>(d, o.max_len, o.dtype);
-  Window height{.kernel = o.patch_height, .stride = o.patch_height}, width{.kernel = o.patch_width, .stride = o.patch_width};
+  Window height{.kernel = o.patch_height, .stride = o.patch_height},
+      width{.kernel = o.patch_width, .stride = o.patch_width};
   patch_ = std::make_shared<nn::Conv2d>(o.in_channels, d, height, width, 1, true, o.dtype);
   patch_position_ = std::make_shared<nn::LearnedPositionalEncoding>(d, patches(), o.dtype);
   dropout_ = std::make_shared<nn::Dropout>(o.dropout);

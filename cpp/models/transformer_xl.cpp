@@ -40,7 +40,8 @@ AttentionResult TransformerXLLayer::operator()(const Tensor& x, const Tensor& me
   causal.causal = true;
   AttentionResult result;
   if (norm_first_) {
-    result = (*self_attn_)(norm1_(x), memory ? norm1_(memory) : memory, causal, return_weights);
+    const Tensor extended = norm1_(segment_recurrence(x, memory, 0).extended);
+    result = self_attn_->attend(extended, x.dim(1), causal, return_weights);
     const ResidualNorm a = norm2_(x, result.out, *dropout1_, true);
     result.out = add(a.sum, (*dropout2_)((*feed_forward_)(a.out)));
   } else {

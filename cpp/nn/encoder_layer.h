@@ -16,7 +16,7 @@ struct LayerOptions {
 
   std::string norm = "layer";  // or 'rms'
   double norm_eps = 1e-5;
-  bool bias = true;                             // of every linear layer,
+  bool bias = true;                                  // of every linear layer,
   std::optional<bool> qkv_bias = {}, out_bias = {};  // but for those before attention, and the one behind it
   Index num_kv_heads = 0, head_dim = 0;
   std::optional<double> scale = {};  // of the scores

@@ -1,5 +1,7 @@
 #include "nn/module.h"
 
+#include "core/no_draws.h"
+
 #include <atomic>
 #include <cmath>
 #include <map>
@@ -106,6 +108,9 @@ void Module::unregister(const std::string& name) {
 }
 
 Tensor Module::make_parameter(const std::string& name, const Shape& shape, DType dtype) {
+  Index numbers = 1;
+  for (const Index n : shape) numbers = n > 0 && numbers > kMaxElements / n ? kMaxElements : numbers * n;
+  NoDraws::count(numbers);
   if (!is_float(dtype)) type_error(type_name(), ": dtype is ", dtype_name(dtype), " but must be float32 or float64");
   Tensor value = Tensor::zeros(shape, dtype);
   value.set_requires_grad(true);

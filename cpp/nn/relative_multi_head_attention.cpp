@@ -48,12 +48,17 @@ Tensor RelativeMultiHeadAttention::project(const Tensor& x, Index part) const {
 AttentionResult RelativeMultiHeadAttention::operator()(const Tensor& x, const Tensor& memory, AttentionOptions options,
                                                        bool return_weights) {
   check_input("RelativeMultiHeadAttention", "x", x, 3, d_model_, own_parameters()[0].second.dtype());
+  return attend(segment_recurrence(x, memory, 0).extended, x.dim(1), options, return_weights);
+}
+
+AttentionResult RelativeMultiHeadAttention::attend(const Tensor& extended, Index length, AttentionOptions options,
+                                                   bool return_weights) {
+  const Index keys = extended.dim(1);
+  const Tensor x = keys == length ? extended : take(extended, 1, keys - length, keys);
   if (training()) {
     options.dropout = dropout_;
     options.generator = &generator();
   }
-  const Tensor extended = segment_recurrence(x, memory, 0).extended;  // (B, M + L, E)
-  const Index length = x.dim(1), keys = extended.dim(1);
   options.q_offset = keys - length;
   // Distances keys - 1 … 0 where no key after its query counts, … -(length - 1) else.
   const Index count = options.causal ? keys : std::max<Index>(0, keys + length - 1);

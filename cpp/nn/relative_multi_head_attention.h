@@ -13,6 +13,8 @@ class RelativeMultiHeadAttention : public Module {
   // x (B, L, E), memory (B, M, E) or undefined; options.q_offset is set to M -> out (B, L, E), weights (B, H, L, M + L)
   AttentionResult operator()(const Tensor& x, const Tensor& memory, AttentionOptions options,
                              bool return_weights = false);
+  // The same of the last `length` rows of extended (B, M + L, E), with gradients to all of it.
+  AttentionResult attend(const Tensor& extended, Index length, AttentionOptions options, bool return_weights);
   // One input, or x and its memory.
   Tensors forward(const Tensors& inputs) override;
   std::string type_name() const override { return "RelativeMultiHeadAttention"; }

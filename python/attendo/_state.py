@@ -97,62 +97,6 @@ def _read(path: PathLike) -> tuple[dict[str, NDArray[np.generic]], dict[str, Any
     return state, config
 
 
-def _check_size(name: str, config: dict[str, Any], stored: int) -> None:
-    """Refuse a description of more weights than the file holds before memory is taken for them."""
-
-    def get(key: str, default: Any = None) -> list[int]:
-        value = config.get(key, default)
-        numbers = value if isinstance(value, (list, tuple)) else [value]
-        if not all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in numbers):
-            raise ValueError(f"{key} is {value!r}")
-        return list(numbers)
-
-    def rows_of_layers(number: int, heads: int, dff: int, attentions: int = 1) -> int:
-        """Rows of d numbers in the layers of a stack."""
-        (kv_heads,), (width,) = get("num_kv_heads", heads), get("head_dim", d // max(heads, 1))
-        return number * (attentions * 2 * (heads + kv_heads) * width + 2 * dff)
-
-    if name == "Transformer":
-        (d,), (dff,), (heads,), (longest,) = get("d_model"), get("dff"), get("nhead"), get("max_len")
-        (source,), (target,) = get("input_vocab_size"), get("target_vocab_size")
-        (encoder,), (decoder,) = get("num_encoder_layers"), get("num_decoder_layers")
-        (decoder_heads,), (decoder_dff,) = get("decoder_nhead", heads), get("decoder_dff", dff)
-        rows = 0 if config.get("shared_embeddings") else source
-        rows += target * (1 if config.get("tie_weights") else 2)
-        rows += 2 * longest if config.get("positions") == "learned" else 0
-        rows += rows_of_layers(encoder, heads, dff) + rows_of_layers(decoder, decoder_heads, decoder_dff, 2)
-        described = d * rows
-    elif name == "DecoderLM":
-        (d,), (vocabulary,), (heads,) = get("d_model"), get("vocab_size"), get("num_heads")
-        (number,), (dff,), (longest,) = get("num_layers"), get("dff", 4 * d), get("max_len")
-        rows = vocabulary * (1 if config.get("tie_weights") else 2)
-        rows += longest if config.get("positions") == "learned" else 0
-        described = d * (rows + rows_of_layers(number, heads, dff))
-    elif name in {"LstmAttention", "Seq2Seq"}:
-        (d,), (h,), (layers,) = get("embedding_dim", 64), get("hidden_size", 64), get("num_layers", 1)
-        described = 3 * h * (d + h) + (layers - 1) * 6 * h * h  # a recurrent stack, with the fewest gates
-        if name == "LstmAttention":
-            (vocabulary,), (classes,) = get("vocab_size"), get("num_classes")
-            (features,) = get("attention_features", 64)
-            described += d * vocabulary + h * (features + classes)
-        else:
-            (source,), (target,) = get("input_vocab_size"), get("target_vocab_size")
-            described += described + d * (source + target) + h * target
-    elif name == "SequenceRecommender":
-        (d,), (n,), (layers,) = get("d_model"), get("num_items"), get("num_layers")
-        (longest,), (dff,) = get("max_len"), get("dff", d)
-        described = d * (n + 1 + longest + layers * (4 * d + 2 * dff))
-    elif name == "Word2Vec":
-        (vocabulary,), (d,) = get("vocab_size"), get("embedding_dim", 64)
-        described = 2 * vocabulary * (d + 1)
-    else:
-        (a, b), (f,), (g,) = get("channels", (64, 128)), get("features", 512), get("attention_features", 256)
-        (inputs,), (classes,) = get("in_channels"), get("num_classes")
-        described = 9 * a * (inputs + b) + f * (b + 3 * g) + g * (g + classes)
-    if described > stored:
-        raise ValueError(f"it describes at least {described} numbers but holds {stored}")
-
-
 def load(path: PathLike) -> Module:
     """Read a model that ``model.save`` wrote.
 
@@ -188,8 +132,8 @@ def load(path: PathLike) -> Module:
             "its load_state_dict with attendo.load_state_dict(path)"
         )
     try:
-        _check_size(name, arguments, sum(array.size for array in state.values()))
-        model: Module = _MODELS[name](**arguments)
+        with _core._NoDraws(sum(array.size for array in state.values())):
+            model: Module = _MODELS[name](**arguments)
         if config.get("weights") == "int8":
             model.to_int8()
         model.load_state_dict(dict(state))
