@@ -129,6 +129,19 @@ def test_a_model_made_here(transformers, torch, tmp_path):
         )
 
 
+def test_special_ids_of_a_model_made_here(tmp_path):
+    """null, not the 50256 that is the default of `transformers`; or what generation_config says."""
+    model = made()
+    model.save_pretrained(tmp_path / "a")
+    config = json.loads((tmp_path / "a" / "config.json").read_text())
+    assert config["eos_token_id"] is config["bos_token_id"] is None
+    model.generation_config = {"eos_token_id": 2, "max_length": 9}
+    model.save_pretrained(tmp_path / "b")
+    config = json.loads((tmp_path / "b" / "config.json").read_text())
+    assert config["eos_token_id"] == 2
+    assert at.models.load_pretrained(tmp_path / "b").generation_config == {"eos_token_id": 2, "max_length": 9}
+
+
 def test_defaults_are_those_of_transformers(transformers, torch):
     """A config without sizes: the same names and shapes, of which no model is built."""
     with torch.device("meta"):

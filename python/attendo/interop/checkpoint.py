@@ -218,6 +218,9 @@ def load_pretrained(
 def _described(model: Module) -> tuple[Family, dict[str, Any]]:
     """The family that can say what the model is, and its config.json."""
     loaded: dict[str, Any] = getattr(model, "pretrained_config", {})
+    if not loaded:  # or transformers would take the ids of the model that its defaults are of
+        generation: dict[str, Any] = getattr(model, "generation_config", {})
+        loaded = {key: generation.get(key) for key in ("bos_token_id", "eos_token_id", "pad_token_id")}
     known = families_of(type(model).__name__)
     before = family_of(loaded.get("model_type", ""))
     if before is not None and before in known:
