@@ -10,8 +10,7 @@ namespace {
 
 constexpr Index kTaskWork = 400000;    // multiply-adds that are worth a task
 constexpr Index kDirectColumns = 256;  // up to here a row-major B is read in place
-constexpr Index kDotRows = 16;         // up to so many rows B is read as it lies, not packed,
-constexpr Index kDotDepth = 128;       // but beyond four only where its own rows are long
+constexpr Index kDotRows = 64;         // up to so many rows, and an eighth of their length, B is read as it lies
 
 template <typename T>
 kernels::GemmTask<T> task_of(const Gemm<T>& g) {
@@ -109,7 +108,7 @@ void run_shards(const Gemm<T>& g, const Shards& shards) {
 template <typename T>
 void gemm(const Gemm<T>& g) {
   if (g.m == 0 || g.n == 0) return;
-  if (g.m <= (g.k < kDotDepth ? 4 : kDotRows) && g.b_row == 1 && g.a_col == 1 && g.k > 0) {
+  if (g.m <= std::clamp<Index>(g.k / 8, 4, kDotRows) && g.b_row == 1 && g.a_col == 1 && g.k > 0) {
     parallel_ranges(g.n, gemv_columns(g.m, g.k), [&](Index begin, Index end) {
       kernels::GemvTask<T> task;
       task.m = g.m, task.n = end - begin, task.k = g.k;
