@@ -176,7 +176,15 @@ void bind_transformer_layers(py::module_& m) {
             if (!return_weights) return py::cast(r.out);
             return py::make_tuple(r.out, list_of(r.weights));
           },
-          py::arg("x"), py::arg("mask") = none, py::kw_only(), py::arg("return_weights") = true);
+          py::arg("x"), py::arg("mask") = none, py::kw_only(), py::arg("return_weights") = true)
+      .def(
+          "without_padding",
+          [](nn::Encoder& self, Object x, Object lengths) {
+            const Tensor in = to_tensor(x, "Encoder.without_padding", "x", Want::kFloat, Memory::kBorrow);
+            const Tensor n = to_tensor(lengths, "Encoder.without_padding", "lengths", Want::kAny, Memory::kBorrow);
+            return without_gil([&] { return self.without_padding(in, n); });
+          },
+          py::arg("x"), py::arg("lengths"), "The output in evaluation, computed for the real positions only.");
 
   // In a decoder self-attention is causal unless a mask says otherwise.
   auto decoder_options = [](const char* op, Object mask, Object memory_mask, const Tensor& x, const Tensor& memory) {

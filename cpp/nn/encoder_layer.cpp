@@ -7,7 +7,9 @@
 // options: BERT and ViT are such layers as well as GPT-2 and Llama.                                    Vaswani et al. 2017, §3.1; Xiong et al. 2020; 003 §5.2.
 #include "nn/encoder_layer.h"
 
+#include "attention/mask_rule.h"
 #include "ops/arithmetic.h"
+#include "ops/embedding.h"
 
 namespace attendo::nn {
 
@@ -71,7 +73,8 @@ void check_num_layers(const char* stack, Index num_layers) {
     value_error(stack, ": num_layers is ", num_layers, " but must be 0 to 10000");
 }
 
-Encoder::Encoder(Index num_layers, const LayerOptions& o, const std::vector<Index>& windows) {
+Encoder::Encoder(Index num_layers, const LayerOptions& o, const std::vector<Index>& windows)
+    : rotary_(o.rotary.has_value()) {
   check_num_layers("Encoder", num_layers);
   std::vector<std::shared_ptr<Module>> modules;
   for (Index i = 0; i < num_layers; ++i) {
@@ -99,6 +102,39 @@ StackResult Encoder::operator()(const Tensor& x, const AttentionOptions& options
   if (wanted.hidden) result.hidden.push_back(result.out);
   if (norm_) result.out = norm_(result.out);
   return result;
+}
+
+Tensor Encoder::without_padding(const Tensor& x, const Tensor& lengths) {
+  constexpr const char* kOp = "Encoder.without_padding";
+  check_float(kOp, "x", x);
+  check_rank(kOp, "x", x, 3, "(batch, length, d_model)");
+  const Index batch = x.dim(0), length = x.dim(1), d = x.dim(2);
+  check_shape(kOp, "lengths", lengths, {batch});
+  if (lengths.dtype() != DType::kInt64) {
+    type_error(kOp, ": lengths has dtype ", dtype_name(lengths.dtype()), " but must be int64");
+  }
+  if (rotary_) value_error(kOp, ": rotary positions would count on from one sequence to the next");
+  if (training()) value_error(kOp, ": the encoder is in training mode; call eval() first");
+  const auto* real = lengths.data<std::int64_t>();
+  std::vector<std::int64_t> rows, sequence;  // of each real position: where it is in x, and whose it is
+  for (Index b = 0; b < batch; ++b) {
+    if (real[b] < 0 || real[b] > length) {
+      value_error(kOp, ": lengths holds ", real[b], " but must hold 0 to ", length);
+    }
+    for (Index i = 0; i < real[b]; ++i) rows.push_back(b * length + i), sequence.push_back(b);
+  }
+  const NoGrad no_grad;
+  const Index total = static_cast<Index>(rows.size());
+  auto ids = [](const std::vector<std::int64_t>& from) {
+    const Tensor out = Tensor::empty({static_cast<Index>(from.size())}, DType::kInt64);
+    std::copy(from.begin(), from.end(), out.data<std::int64_t>());
+    return out;
+  };
+  const Tensor from = ids(rows);
+  AttentionOptions options;
+  MaskExpression::documents(ids(sequence)).lower(options, kOp, {1, 1, total, total, 0});
+  const Tensor y = (*this)(gather_rows(x.view({batch * length, d}), from).view({1, total, d}), options, false).out;
+  return scatter_rows(y.view({total, d}), from, batch * length).view(x.shape());
 }
 
 std::vector<KVCache> Encoder::start(Index capacity) const {

@@ -75,6 +75,9 @@ class Encoder : public Module {
   StackResult operator()(const Tensor& x, const AttentionOptions& options, bool return_weights) {
     return (*this)(x, options, Wanted{return_weights, false});
   }
+  // The same for sequences of which the first lengths[b] positions are real, int64 (B,): the layers see these alone, one
+  // sequence after the other, and the others come out as zeros. Without rotary positions. In evaluation, off the tape.
+  Tensor without_padding(const Tensor& x, const Tensor& lengths);
   // A cache a layer for causal sequences of about `capacity` positions, and their next ones.
   std::vector<KVCache> start(Index capacity) const;
   Tensor step(const Tensor& x, std::vector<KVCache>& caches, const AttentionOptions& options = {},
@@ -85,6 +88,7 @@ class Encoder : public Module {
  private:
   std::vector<std::shared_ptr<EncoderLayer>> layers_;
   BlockNorm norm_;  // only with norm_first: the last sum has no norm behind it otherwise
+  bool rotary_;
 };
 
 }  // namespace attendo::nn

@@ -815,6 +815,7 @@ class Encoder(Module):
         self, x: TensorLike, mask: MaskLike | None = None, *, return_weights: Literal[False]
     ) -> Tensor: ...
     __call__ = forward
+    def without_padding(self, x: TensorLike, lengths: TensorLike) -> Tensor: ...
 
 class DecoderLayer(Module):
     def __init__(

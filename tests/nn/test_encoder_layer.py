@@ -156,3 +156,41 @@ def test_wrong_calls():
         at.nn.Encoder(-1, D, HEADS, DFF)
     with pytest.raises(TypeError, match="bias="):
         module(array(2, LENGTH, D), np.ones((LENGTH, LENGTH)))
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("norm_first", [False, True])
+@pytest.mark.parametrize("lengths", [[5, 2, 7], [7, 7, 7], [0, 3, 1], [0, 0, 0]])
+def test_without_padding_is_the_masked_output_at_the_real_positions(lengths, norm_first, dtype):
+    encoder = at.nn.Encoder(
+        2, 12, 3, 20, norm_first=norm_first, activation="gelu", dtype=dtype, seed=0
+    ).eval()
+    x = np.random.default_rng(0).standard_normal((3, 7, 12)).astype(dtype)
+    real = np.arange(7) < np.array(lengths)[:, None]
+    x[~real] = np.nan  # what stands at the padding does not matter
+    y = encoder.without_padding(x, lengths)
+    assert not y.requires_grad
+    x[~real] = 0
+    expected = encoder(x, mask=at.masks.lengths(lengths), return_weights=False).numpy()
+    assert_close(y.numpy()[real], expected[real])
+    assert (y.numpy()[~real] == 0).all()
+
+
+def test_without_padding_checks_its_arguments():
+    encoder, x = at.nn.Encoder(1, 12, 3, 20, seed=0), np.zeros((2, 5, 12), np.float32)
+    with pytest.raises(ValueError, match="in training mode"):
+        encoder.without_padding(x, [5, 2])
+    encoder.eval()
+    for lengths, says in (
+        ([5], "lengths has shape"),
+        ([6, 1], "lengths holds 6"),
+        ([1, -1], "lengths holds -1"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            encoder.without_padding(x, lengths)
+    with pytest.raises(TypeError, match="lengths has dtype float64"):
+        encoder.without_padding(x, [1.0, 2.0])
+    with pytest.raises(ValueError, match="x has shape"):
+        encoder.without_padding(x[0], [5, 2])
+    with pytest.raises(ValueError, match="rotary"):
+        at.nn.Encoder(1, 12, 3, 20, rotary=True).eval().without_padding(x, [5, 2])

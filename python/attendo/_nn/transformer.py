@@ -592,6 +592,39 @@ class _Encoder:
             Only with ``return_weights``: one a layer.
         """
 
+    def without_padding(self, x: "TensorLike", lengths: "ArrayLike") -> "Tensor":
+        r"""The output for sequences of unequal lengths, computed for their real positions alone.
+
+        The real positions of all sequences go through the layers one sequence after the other, so that padding
+        costs nothing. To rounding it is ``encoder(x, mask=at.masks.lengths(lengths), return_weights=False)``
+        there, and zeros at the padding.
+
+        Parameters
+        ----------
+        x : array_like or Tensor, shape (B, L, d_model)
+        lengths : array_like of int, shape (B,)
+            How many positions of each sequence are real: the first ones.
+
+        Returns
+        -------
+        Tensor, shape (B, L, d_model)
+            Off the tape.
+
+        Raises
+        ------
+        ValueError
+            In training mode, with rotary positions, and when a length is below 0 or above L.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import attendo as at
+        >>> encoder = at.nn.Encoder(2, 8, 2, 32, seed=0).eval()
+        >>> y = encoder.without_padding(np.ones((2, 5, 8), dtype="float32"), [5, 2])
+        >>> bool((y.numpy()[1, 2:] == 0).all())
+        True
+        """
+
 
 @page(DecoderLayer, "attendo.nn")
 class _DecoderLayer:
