@@ -333,7 +333,7 @@ install_peers() {
 
 ensure_bench() {
   bench_venv=build/bench-venv
-  peers="torch==2.13.0 matplotlib>=3.8"
+  peers="torch==2.13.0 transformers==5.23.0 matplotlib>=3.8"
   key=$(printf '%s\n' "$root" "$peers" && cksum "$venv/attendo-packages" "$venv/attendo-made-for")
   [ "$key" != "$(cat "$bench_venv/attendo-peers" 2>/dev/null)" ] || return 0
   rm -rf "$bench_venv"

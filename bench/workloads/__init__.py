@@ -11,9 +11,31 @@ from bench.harness import Workload
 @functools.cache
 def all_workloads() -> tuple[Workload, ...]:
     """Those of the tables, in their order."""
-    from bench.workloads import attention, masks, operations, recurrent, sizes, startup, training, word2vec
+    from bench.workloads import (
+        attention,
+        generation,
+        masks,
+        operations,
+        recurrent,
+        sentences,
+        sizes,
+        startup,
+        training,
+        word2vec,
+    )
 
-    modules = (attention, training, recurrent, word2vec, operations, sizes, masks, startup)
+    modules = (
+        attention,
+        training,
+        recurrent,
+        word2vec,
+        generation,
+        sentences,
+        operations,
+        sizes,
+        masks,
+        startup,
+    )
     found = [
         replace(workload, family=module.__name__.rsplit(".", 1)[-1])
         for module in modules
