@@ -5,6 +5,7 @@ Imports transformers: only a peer's side imports this file.
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Any
 
@@ -45,9 +46,9 @@ def attendo_name(name: str, rules: list[tuple[str, str]]) -> str:
     return name
 
 
-def gpt2(
-    vocabulary: int, d_model: int, heads: int, layers: int, max_len: int, seed: int, attention: str = "sdpa"
-) -> Any:
+def gpt2(shape: tuple[int, ...], seed: int, attention: str = "sdpa") -> Any:
+    """shape: vocabulary, d_model, heads, layers, longest."""
+    vocabulary, d_model, heads, layers, max_len = shape
     config = transformers.GPT2Config(
         vocab_size=vocabulary,
         n_embd=d_model,
@@ -64,22 +65,24 @@ def gpt2(
         for name, parameter in model.named_parameters():
             ours = attendo_name(name, GPT2)
             turned = ".h." in name and name.endswith("weight") and parameter.dim() == 2  # Conv1D is (in, out)
-            shape = tuple(parameter.shape)
-            weight = torch.from_numpy(draw(ours, shape[::-1] if turned else shape, seed))
+            size = tuple(parameter.shape)
+            weight = torch.from_numpy(draw(ours, size[::-1] if turned else size, seed))
             parameter.copy_(weight.T if turned else weight)
     return model
 
 
-def logits(ids: NDArray[np.int64], *shape: int, double: bool = False) -> NDArray[Any]:
-    """Of the last position."""
-    model = gpt2(*shape)
+def last_logits(model: Any, ids: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
     with torch.inference_mode():
-        return (model.double() if double else model)(torch.from_numpy(ids)).logits[:, -1].numpy()
+        return {"logits": model(torch.from_numpy(ids)).logits[:, -1].numpy()}
 
 
-def generation(ids: NDArray[np.int64], new: int, *shape: int) -> Side:
+def in_double(ids: NDArray[np.int64], shape: tuple[int, ...], seed: int) -> dict[str, NDArray[Any]]:
+    return last_logits(gpt2(shape, seed).double(), ids)
+
+
+def generation(ids: NDArray[np.int64], new: int, shape: tuple[int, ...], seed: int) -> Side:
     tokens = torch.from_numpy(ids)
-    models = {name: gpt2(*shape, name) for name in ("sdpa", "eager")}
+    models = {name: gpt2(shape, seed, name) for name in ("sdpa", "eager")}
 
     def generate(model: Any) -> None:
         with torch.inference_mode():
@@ -92,20 +95,16 @@ def generation(ids: NDArray[np.int64], new: int, *shape: int) -> Side:
                 use_cache=True,
             )
 
-    ways = {name: repeated(lambda model=model: generate(model)) for name, model in models.items()}
+    ways = {name: repeated(functools.partial(generate, model)) for name, model in models.items()}
     way = fastest(ways)
     model = models[way]
     del models, ways
-
-    def result() -> dict[str, NDArray[Any]]:
-        with torch.inference_mode():
-            return {"logits": model(tokens).logits[:, -1].numpy()}
-
-    return Side(repeated(lambda: generate(model)), result, way)
+    return Side(repeated(lambda: generate(model)), lambda: last_logits(model, ids), way)
 
 
-def bert_layers(d_model: int, heads: int, layers: int, dff: int, seed: int, attention: str = "sdpa") -> Any:
-    """The encoder of BertModel: queries, keys and values of a layer apart."""
+def bert_layers(shape: tuple[int, ...], seed: int, attention: str = "sdpa") -> Any:
+    """The encoder of BertModel. shape: d_model, heads, layers, dff."""
+    d_model, heads, layers, dff = shape
     config = transformers.BertConfig(
         vocab_size=2,
         hidden_size=d_model,
@@ -130,21 +129,23 @@ def bert_layers(d_model: int, heads: int, layers: int, dff: int, seed: int, atte
     return model.encoder
 
 
-def sentences(x: NDArray[Any], lengths: NDArray[np.int64], *shape: int, double: bool = False) -> Side:
+def sentences(
+    x: NDArray[Any], lengths: NDArray[np.int64], shape: tuple[int, ...], seed: int, double: bool = False
+) -> Side:
     hidden = torch.from_numpy(x)
     length = x.shape[1]
     real = torch.arange(length)[None, :] < torch.from_numpy(lengths)[:, None]  # (B, L)
     mask = None if bool(real.all()) else real[:, None, None, :].expand(-1, 1, length, -1)
     ways = {}
     for name in ("sdpa",) if double else ("sdpa", "eager"):
-        model = bert_layers(*shape, name)
+        model = bert_layers(shape, seed, name)
         bias: Any = mask
         if double:
             model, hidden = model.double(), hidden.double()
         if name == "eager" and mask is not None:
             bias = torch.zeros(mask.shape).masked_fill(~mask, torch.finfo(torch.float32).min)
 
-        def encode(model: Any = model, bias: Any = bias) -> torch.Tensor:
+        def encode(model: Any = model, bias: Any = bias, hidden: Any = hidden) -> torch.Tensor:
             with torch.inference_mode():
                 out: torch.Tensor = model(hidden, attention_mask=bias)[0]
                 return out

@@ -1,4 +1,4 @@
-"""Greedy generation on the key-value cache, in the shape of GPT-2: beside transformers, and in eight bits beside floats."""
+"""Greedy generation in the shape of GPT-2: beside transformers, and in eight bits beside floats."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from bench.harness import Case, Results, Side, Workload, draw, repeated
 
-VOCABULARY, D_MODEL, HEADS, LAYERS, MAX_LEN = 50257, 768, 12, 12, 1024
+VOCABULARY, D_MODEL, HEADS, LAYERS, MAX_LEN = SHAPE = (50257, 768, 12, 12, 1024)
 PROMPT, NEW = 32, 64
 
 
@@ -50,7 +50,7 @@ def our_side(model: Any, ids: NDArray[np.int64]) -> Side:
 def peer_side(ids: NDArray[np.int64], seed: int) -> Side:
     from bench import peers_transformers as peers
 
-    return peers.generation(ids, NEW, VOCABULARY, D_MODEL, HEADS, LAYERS, MAX_LEN, seed)
+    return peers.generation(ids, NEW, SHAPE, seed)
 
 
 def floats(seed: int) -> Case:
@@ -59,7 +59,7 @@ def floats(seed: int) -> Case:
     def reference() -> Results:
         from bench import peers_transformers as peers
 
-        return {"logits": peers.logits(ids, VOCABULARY, D_MODEL, HEADS, LAYERS, MAX_LEN, seed, double=True)}
+        return peers.in_double(ids, SHAPE, seed)
 
     return Case(lambda: our_side(our_model(seed), ids), lambda: peer_side(ids, seed), None, reference)
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bench.harness import Case, Results, Side, Workload, draw, repeated
 
-D_MODEL, HEADS, LAYERS, DFF = 768, 12, 12, 3072
+D_MODEL, HEADS, LAYERS, DFF = SHAPE = (768, 12, 12, 3072)
 
 
 def lengths_of(seed: int, batch: int, least: int, most: int) -> NDArray[np.int64]:
@@ -38,12 +38,11 @@ def our_side(x: NDArray[Any], lengths: NDArray[np.int64], seed: int) -> Side:
 def case(seed: int, batch: int, least: int, most: int) -> Case:
     lengths = lengths_of(seed, batch, least, most)
     x = np.random.default_rng(seed).standard_normal((batch, most, D_MODEL), dtype=np.float32)
-    shape = (D_MODEL, HEADS, LAYERS, DFF, seed)
 
     def peer(double: bool = False) -> Side:
         from bench import peers_transformers as peers
 
-        return peers.sentences(x, lengths, *shape, double=double)
+        return peers.sentences(x, lengths, SHAPE, seed, double)
 
     def reference() -> Results:
         return peer(double=True).result()

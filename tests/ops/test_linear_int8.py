@@ -133,7 +133,8 @@ import numpy as np, attendo as at
 rng = np.random.default_rng(0)
 x, weight = rng.standard_normal((5, 333)), rng.standard_normal((9, 333))
 matrix, scales = at.functional.quantize_int8(weight)
-print(*matrix.ravel(), *at.functional.linear_int8(x, matrix, scales).ravel(), *at.functional.linear(x, weight).ravel())
+y = at.functional.linear_int8(x, matrix, scales)
+print(*matrix.ravel(), *y.ravel(), *at.functional.linear(x, weight).ravel())
 """
 
 
@@ -180,7 +181,9 @@ def test_it_computes_with_the_rounded_weights():
     model.load_state_dict(rounded)
     with at.no_grad():
         assert_close(int8(ids), model(ids).numpy(), scale=100)
-    np.testing.assert_array_equal(int8.generate(ids[:, :5], max_new_tokens=8), model.generate(ids[:, :5], max_new_tokens=8))
+    np.testing.assert_array_equal(
+        int8.generate(ids[:, :5], max_new_tokens=8), model.generate(ids[:, :5], max_new_tokens=8)
+    )
 
 
 def test_memory_falls():
@@ -200,7 +203,9 @@ def test_it_is_saved_and_loaded(tmp_path):
     again = at.load(tmp_path / "model.safetensors")
     for name, value in model.state_dict().items():
         assert_same_bits(again.state_dict()[name], value)
-    np.testing.assert_array_equal(again.generate(ids, max_new_tokens=5), model.generate(ids, max_new_tokens=5))
+    np.testing.assert_array_equal(
+        again.generate(ids, max_new_tokens=5), model.generate(ids, max_new_tokens=5)
+    )
     assert os.path.getsize(tmp_path / "model.safetensors") < 0.5 * 4 * model.num_parameters()
 
 
@@ -215,7 +220,7 @@ def test_states_of_floats_and_of_int8():
         TypeError, match=r"weight has dtype int8 but the module is float32: call its to_int8\(\)"
     ):
         floats.load_state_dict({name: x for name, x in expected.items() if name != "weight_scales"})
-    with pytest.raises(ValueError, match="missing: weight_scales|there is no weight_scales"):
+    with pytest.raises(ValueError, match=r"missing: weight_scales"):
         int8.load_state_dict({name: x for name, x in expected.items() if name != "weight_scales"})
     with pytest.raises(ValueError, match="weight has shape"):
         int8.load_state_dict({**expected, "weight": expected["weight"][:, :3]})

@@ -37,15 +37,17 @@ def quantize_int8(weight: "ArrayLike") -> "tuple[NDArray[np.int8], FloatArray]":
     -----
     .. math::
 
-        a_{jg} = \frac{1}{127} \max_{p \in g} |W_{jp}|, \qquad n_{jp} = \operatorname{round}\frac{W_{jp}}{a_{jg}}
+        a_{jg} = \frac{1}{127} \max_{p \in g} |W_{jp}|, \qquad
+        n_{jp} = \operatorname{round}\frac{W_{jp}}{a_{jg}}
 
-    Halves round to even; no number is off by more than :math:`a_{jg} / 2`. A group that holds NaN or inf has the
-    scale NaN, a group of zeros the scale 0.
+    Halves round to even; no number is off by more than :math:`a_{jg} / 2`. A group that holds NaN or inf has
+    the scale NaN, a group of zeros the scale 0.
 
     References
     ----------
     Jacob et al. 2018, "Quantization and training of neural networks for efficient integer-arithmetic-only
-    inference", eq. 1 with zero point 0. Dettmers et al. 2022, "8-bit optimizers via block-wise quantization".
+    inference", eq. 1 with zero point 0. Dettmers et al. 2022, "8-bit optimizers via block-wise
+    quantization".
 
     Examples
     --------
@@ -96,17 +98,17 @@ def linear_int8(
         y_{ij} = \sum_g a_{jg} \sum_{p \in g} x_{ip}\, n_{jp} + b_j, \qquad
         \Bigl| y_{ij} - \sum_p x_{ip} W_{jp} - b_j \Bigr| \le \frac12 \sum_g a_{jg} \sum_{p \in g} |x_{ip}|
 
-    but for the rounding of floats. Only the weight is rounded: x stays as it is. The gradient of x and bias is
-    that of `linear` with :math:`\hat W_{jp} = a_{jg} n_{jp}`; the weight has none.
+    but for the rounding of floats. Only the weight is rounded: x stays as it is. The gradient of x and bias
+    is that of `linear` with :math:`\hat W_{jp} = a_{jg} n_{jp}`; the weight has none.
 
-    Up to 16 rows of x the weight is widened in registers: it is read once, as it lies, a quarter of the bytes of
-    float32, and a row's result does not depend on how many rows there are. More rows take it in floats, some
-    rows of it at a time, and the product of `linear`.
+    Up to 16 rows of x the weight is widened in registers: it is read once, as it lies, a quarter of the bytes
+    of float32, and a row's result does not depend on how many rows there are. More rows take it in floats,
+    some rows of it at a time, and the product of `linear`.
 
     References
     ----------
-    Jacob et al. 2018, eq. 1 with zero point 0. Dettmers et al. 2022, "LLM.int8(): 8-bit matrix multiplication for
-    transformers at scale". Article 003 §8.4.
+    Jacob et al. 2018, eq. 1 with zero point 0. Dettmers et al. 2022, "LLM.int8(): 8-bit matrix multiplication
+    for transformers at scale". Article 003 §8.4.
 
     Examples
     --------

@@ -174,16 +174,17 @@ class _Module:
         """
 
     def to_int8(self) -> Module:
-        r"""Hold matrices in eight bits from here on: a quarter of the memory, and decoding that waits for less of it.
+        r"""Hold matrices in eight bits from here on: a quarter of the memory, and faster decoding.
 
         The weights of linear layers, of attention's projections and of embeddings are rounded as
-        :func:`attendo.functional.quantize_int8` does, with a scale for each 64 neighbours of a row; one that is
-        used in several places stays one. Biases, norms, positions and recurrent or convolutional layers stay
-        as they are, and so do the inputs and outputs of every layer. What held the matrices in floats is let go.
+        :func:`attendo.functional.quantize_int8` does, with a scale for each 64 neighbours of a row; one
+        that is used in several places stays one. Biases, norms, positions and recurrent or convolutional
+        layers stay as they are, and so do the inputs and outputs of every layer. What held the matrices in
+        floats is let go.
 
-        The module computes and is saved and loaded as before, ``state_dict`` having ``name_scales`` beside each
-        int8 ``name``; given floats, ``load_state_dict`` rounds them. It cannot be trained, drawn anew or turned
-        back. Gives the module.
+        The module computes and is saved and loaded as before, ``state_dict`` having ``name_scales`` beside
+        each int8 ``name``; given floats, ``load_state_dict`` rounds them. It cannot be trained, drawn anew
+        or turned back. Gives the module.
 
         Raises
         ------

@@ -595,8 +595,8 @@ class _Encoder:
     def without_padding(self, x: "TensorLike", lengths: "ArrayLike") -> "Tensor":
         r"""The output for sequences of unequal lengths, computed for their real positions alone.
 
-        The real positions of all sequences go through the layers one sequence after the other, so that padding
-        costs nothing. To rounding it is ``encoder(x, mask=at.masks.lengths(lengths), return_weights=False)``
+        The real positions of all sequences go through the layers one sequence after the other, so that
+        padding costs nothing. To rounding it is what ``encoder(x, mask=at.masks.lengths(lengths))`` gives
         there, and zeros at the padding.
 
         Parameters
