@@ -270,13 +270,16 @@ void bind_decoding(py::module_& m) {
       .def("__next__",
            [](TokenStream& self) {
              if (self.busy) value_error("stream: another step of it is running");
-             if (self.generation.done()) throw py::stop_iteration();
+             if (self.failed || self.generation.done()) throw py::stop_iteration();
              struct Busy {
                bool& flag;
                explicit Busy(bool& f) : flag(f) { flag = true; }
                ~Busy() { flag = false; }
              } busy(self.busy);
-             return to_numpy(without_gil([&] { return self.generation.next(); }), true);
+             self.failed = true;
+             const Tensor tokens = without_gil([&] { return self.generation.next(); });
+             self.failed = false;
+             return to_numpy(tokens, true);
            })
       .def_property_readonly(
           "sequences",

@@ -23,6 +23,7 @@ struct TokenStream {
   models::Generation generation;
   py::object model;  // kept alive
   bool busy = false;
+  bool failed = false;  // a step threw: it is over, as a generator is then
 };
 
 template <>
