@@ -349,8 +349,8 @@ def test_wrong_ids(src, tgt, error, says):
     ("change", "error", "says"),
     [
         ({"bos_id": V}, ValueError, "translate: bos_id is 8 but must be 0 to 7"),
-        ({"eos_id": -1}, ValueError, "translate: eos_id holds -1"),
-        ({"eos_id": V}, ValueError, "translate: eos_id holds 8 but must hold 0 to 7"),
+        ({"eos_id": -1}, ValueError, "translate: eos_id is -1"),
+        ({"eos_id": V}, ValueError, "translate: eos_id is 8 but must be 0 to 7"),
         ({"num_beams": 0}, ValueError, "translate: num_beams is 0"),
         ({"beams": 2}, TypeError, "translate: there is no option 'beams'"),
         ({"max_new_tokens": 2}, TypeError, "translate: there is no option 'max_new_tokens': give max_len"),
