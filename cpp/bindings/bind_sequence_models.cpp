@@ -38,8 +38,8 @@ Translation translation(const Seq2Seq& self, const char* op, Object src, Object 
   const Index bos = index_arg(op, "bos_id", bos_id);
   if (!given.contains("eos_id")) type_error(op, ": eos_id is missing: the id after the end");
   if (given.contains("max_new_tokens")) type_error(op, ": there is no option 'max_new_tokens': give max_len");
+  given["max_new_tokens"] = index_arg(op, "max_len", max_len);
   models::DecodeOptions o = decode_options(op, given, s.dim(0));
-  o.max_new_tokens = index_arg(op, "max_len", max_len);
   if (o.max_new_tokens < 1) value_error(op, ": max_len is ", o.max_new_tokens, " but must be 1 or more");
   if (!o.pad_id) o.pad_id = self.options().pad_id;
   const Tensor prompts = Tensor::full({s.dim(0), 1}, DType::kInt64, static_cast<double>(bos));

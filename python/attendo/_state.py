@@ -132,7 +132,8 @@ def load(path: PathLike) -> Module:
             "its load_state_dict with attendo.load_state_dict(path)"
         )
     try:
-        with _core._NoDraws(sum(array.size for array in state.values())):
+        # What is missing is named below; what is far more is not made.
+        with _core._NoDraws(2 * sum(array.size for array in state.values()) + 65536):
             model: Module = _MODELS[name](**arguments)
         if config.get("weights") == "int8":
             model.to_int8()

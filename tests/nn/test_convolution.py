@@ -42,6 +42,7 @@ def test_layer(name, make, sizes, options, shape, bias, dtype):
 
 
 @pytest.mark.parametrize(("name", "make", "sizes", "options", "shape"), LAYERS)
+@pytest.mark.filterwarnings("ignore:Using padding=.same.")
 def test_torch(torch, name, make, sizes, options, shape):
     assert_torch_agrees(
         torch,
