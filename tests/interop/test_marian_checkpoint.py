@@ -2,7 +2,15 @@
 
 import numpy as np
 import pytest
-from translation_check import CLOSE, assert_same_numbers, assert_written_back, batch, randomized, with_config
+from translation_check import (
+    CLOSE,
+    assert_same_numbers,
+    assert_same_translations,
+    assert_written_back,
+    batch,
+    randomized,
+    with_config,
+)
 
 import attendo as at
 from attendo.interop.checkpoint import CheckpointError
@@ -64,17 +72,24 @@ def test_written_back(transformers, torch, tmp_path, name):
 
 
 @EACH
-def test_greedy_translations(transformers, torch, tmp_path, name):
-    model = theirs(transformers, torch, name, tmp_path).double()
+def test_translations(transformers, torch, tmp_path, name):
+    model = theirs(transformers, torch, name, tmp_path)
     src, mask, _ = inputs(name)
-    ours = at.models.load_pretrained(tmp_path, dtype="float64")
     for eos in (0, 2):
-        expected = model.generate(
-            torch.tensor(src), attention_mask=torch.tensor(mask), max_new_tokens=12, do_sample=False,
-            eos_token_id=eos, num_beams=1,
-        )  # fmt: skip
-        got = ours.translate(src, bos_id=model.config.decoder_start_token_id, eos_id=eos, max_len=12)
-        np.testing.assert_array_equal(got, expected.numpy()[:, 1:])
+        assert_same_translations(torch, model, tmp_path, src, mask, eos_id=eos)
+    options = {"num_beams": 3, "num_return_sequences": 2, "length_penalty": 0.7, "early_stopping": True}
+    assert_same_translations(torch, model, tmp_path, src, mask, eos_id=[0, 4], **options)
+
+
+def test_translations_as_published(transformers, torch, tmp_path):
+    """Six beams, no padding in a translation, an end to each."""
+    model = theirs(transformers, torch, "as published", tmp_path)
+    src, mask, _ = inputs("as published")
+    options = {"eos_id": 0, "bad_words": [[V - 1]], "forced_eos_id": 0, "max_len": 9}
+    got = assert_same_translations(torch, model, tmp_path, src, mask, num_beams=6, **options)
+    assert ((got == 0).sum(axis=1) == 1).all()
+    assert_same_translations(torch, model, tmp_path, src, mask, num_beams=4, length_penalty=2.0, **options)
+    assert_same_translations(torch, model, tmp_path, src, mask, **options)
 
 
 def made(**options):

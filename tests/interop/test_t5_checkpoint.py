@@ -2,7 +2,14 @@
 
 import numpy as np
 import pytest
-from translation_check import assert_same_numbers, assert_written_back, batch, randomized, with_config
+from translation_check import (
+    assert_same_numbers,
+    assert_same_translations,
+    assert_written_back,
+    batch,
+    randomized,
+    with_config,
+)
 
 import attendo as at
 from attendo.interop.checkpoint import CheckpointError
@@ -66,19 +73,13 @@ def test_written_back(transformers, torch, tmp_path, name):
 
 
 @EACH
-def test_greedy_translations(transformers, torch, tmp_path, name):
-    model = theirs(transformers, torch, name, tmp_path).double()
+def test_translations(transformers, torch, tmp_path, name):
+    model = theirs(transformers, torch, name, tmp_path)
     src, mask, _ = inputs(name)
-    ours = at.models.load_pretrained(tmp_path, dtype="float64")
-    start, pad = model.config.decoder_start_token_id, model.config.pad_token_id
     for eos in (1, 2):
-        expected = model.generate(
-            torch.tensor(src), attention_mask=torch.tensor(mask), max_new_tokens=12, do_sample=False,
-            eos_token_id=eos, num_beams=1,
-        )  # fmt: skip
-        got = ours.translate(src, bos_id=start, eos_id=eos, max_len=12)
-        assert ours.config["pad_id"] == pad
-        np.testing.assert_array_equal(got, expected.numpy()[:, 1:])
+        assert_same_translations(torch, model, tmp_path, src, mask, eos_id=eos)
+    options = {"num_beams": 3, "num_return_sequences": 2, "length_penalty": 0.7, "early_stopping": True}
+    assert_same_translations(torch, model, tmp_path, src, mask, eos_id=[1, 4], **options)
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -87,6 +87,26 @@ def assert_written_back(torch, theirs, folder, back, src, mask, tgt):
     np.testing.assert_allclose(two.numpy(), one.numpy(), rtol=0, atol=1e-5)  # another kernel of attention
 
 
+# Our names of what `generate` of transformers calls otherwise.
+NAMES = {"eos_id": "eos_token_id", "forced_eos_id": "forced_eos_token_id", "bad_words": "bad_words_ids"}
+
+
+def assert_same_translations(torch, theirs, folder, src, mask, **options):
+    """The same tokens as `generate`, in float64; what they are."""
+    ours = at.models.load_pretrained(folder, dtype="float64")
+    options = {"max_len": 12, **options}
+    expected = theirs.double().generate(
+        torch.tensor(src),
+        attention_mask=torch.tensor(mask),
+        max_new_tokens=options["max_len"],
+        do_sample=False,
+        **{NAMES.get(name, name): value for name, value in options.items() if name != "max_len"},
+    )
+    got = ours.translate(src, bos_id=theirs.config.decoder_start_token_id, **options)
+    np.testing.assert_array_equal(got, expected.numpy()[:, 1:])
+    return got
+
+
 def with_config(folder, **changes):
     path = folder / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))

@@ -223,6 +223,22 @@ def test_translate_equals_full_decoding(name, seed):
 
 
 @EACH
+def test_beams_equal_full_decoding(name):
+    """Beams change places, and with them keys and values; biases count positions from the first."""
+    model = made(name)
+    options = {"eos_id": 2, "num_beams": 3, "pad_id": 0}
+    got = model.translate(SRC, bos_id=BOS, **options)
+    for row, one in zip(got, SRC, strict=True):
+
+        def step(ids, one=one):
+            return model(np.repeat(one[None], len(ids), axis=0), ids).numpy()[:, -1]
+
+        expected = at.models.generate(step, [[BOS]], max_new_tokens=MAX_LEN, **options)[0, 1:]
+        np.testing.assert_array_equal(row[: len(expected)], expected)
+        assert (row[len(expected) :] == 0).all()
+
+
+@EACH
 def test_it_learns_to_reverse(name):
     rng = np.random.default_rng(0)
     src = rng.integers(3, 8, size=(128, 4))
