@@ -37,7 +37,9 @@ class Keywords {
       into = value;
     });
   }
-  void take(const char* name, py::object& into) { use(name, [&](auto x) { into = x; }); }
+  void take(const char* name, py::object& into) {
+    use(name, [&](auto x) { into = x; });
+  }
   // The same, and 1 or more: 0 stands for "not given" in C++, and is refused here.
   void take_size(const char* name, Index& into);
   std::optional<std::uint64_t> take_seed();

@@ -156,7 +156,7 @@ def test_wrong_calls():
         model.segment(ids(2, 3), memory[:1])
     with pytest.raises(ValueError, match="memory has a batch of 2 but ids has one of 3"):
         model.segment(ids(3, 3), memory)
-    with pytest.raises(TypeError, match="memory is a numpy.ndarray"):
+    with pytest.raises(TypeError, match=r"memory is a numpy\.ndarray"):
         model.segment(ids(2, 3), np.zeros((2, 2, 3, 8)))
     with pytest.raises(ValueError, match=f"ids holds {V}"):
         model([[V]])

@@ -1,4 +1,4 @@
-"""What later models changed in the layers of the Transformer: norms, gates, biases, grouped heads, rotary positions."""
+"""What later models changed in the Transformer: norms, gates, biases, grouped heads, rotary positions."""
 
 from itertools import product
 from typing import Any
@@ -167,7 +167,11 @@ def test_window_of_each_layer():
         ({"bias": 1}, TypeError, "bias is 1 but must be True or False"),
         ({"rotary": True, "rotary_dim": 5}, ValueError, "rotary_dim is 5 but must be even"),
         ({"rotary": True, "head_dim": 4, "rotary_base": -1.0}, ValueError, "rotary_base is -1"),
-        ({"rotary": True, "head_dim": 4, "rotary_frequencies": [np.nan]}, ValueError, "rotary_frequencies holds nan"),
+        (
+            {"rotary": True, "head_dim": 4, "rotary_frequencies": [np.nan]},
+            ValueError,
+            "rotary_frequencies holds nan",
+        ),
         ({"rotary": True, "rotary_frequencies": [[1.0]]}, ValueError, "rotary_frequencies has shape"),
         ({"norm_eps": -1.0}, ValueError, "eps is -1"),
         ({"attention_scale": float("inf")}, ValueError, "scale is inf"),

@@ -803,8 +803,8 @@ def test_every_function_has_a_backward_or_needs_none() -> None:
         "split_heads", "step_schedule", "transformer_steps", "TransformerVariant",
         "alibi_slopes", "inverse_frequencies",
         "relative_sinusoid", "t5_buckets",
-        "beam_search", "cross_modal_classifier", "decoding", "dequantize_int8", "later_encoder_layer", "logits_processors",
-        "quantize_int8", "sampled", "transformer_xl",
+        "beam_search", "cross_modal_classifier", "decoding", "dequantize_int8",
+        "later_encoder_layer", "logits_processors", "quantize_int8", "sampled", "transformer_xl",
     }  # fmt: skip
     forwards = {name for name in reference.__all__ if not name.endswith("_backward")}
     assert {name for name in forwards if f"{name}_backward" not in reference.__all__} == needs_none

@@ -3,10 +3,17 @@
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from .._core import CnnAttention, DecoderLM, Tensor, Transformer, Word2Vec
+from .._core import (
+    CnnAttention,
+    CrossModalClassifier,
+    DecoderLM,
+    Tensor,
+    Transformer,
+    TransformerXL,
+    Word2Vec,
+)
 from .._pages import page
-from . import _decoder_lm, _transformer  # noqa: F401  (their pages)
-from ._cross_modal_classifier import CrossModalClassifier
+from . import _cross_modal_classifier, _decoder_lm, _transformer, _transformer_xl  # noqa: F401  (their pages)
 from ._decoding import DecodingOptions, TokenStream, generate, process_logits, stream
 from ._lstm_attention import LstmAttention
 from ._output import EncoderDecoderOutput, ModelOutput
@@ -14,7 +21,6 @@ from ._pretrained import load_pretrained
 from ._seq2seq import Seq2Seq
 from ._sequence_recommender import SequenceRecommender
 from ._text_stream import stream_text
-from ._transformer_xl import TransformerXL
 
 if TYPE_CHECKING:
     import numpy as np

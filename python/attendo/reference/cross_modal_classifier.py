@@ -21,11 +21,12 @@ def cross_modal_classifier(
 ) -> Array:
     """-> logits (B, classes)."""
     words = ids != pad_id  # (B, L)
-    text: Array = embedding(ids, parameters["embedding.weight"])
-    text = text + parameters["position.weight"][: ids.shape[1]]
+    words_alone = embedding(ids, parameters["embedding.weight"])
+    text: Array = words_alone + parameters["position.weight"][: ids.shape[1]]
     weight = parameters["patch.weight"]
     patches = conv2d(images, weight, parameters["patch.bias"], stride=weight.shape[2:])
-    image = np.swapaxes(patches.reshape(*patches.shape[:2], -1), 1, 2) + parameters["patch_position.weight"]
+    rows = np.swapaxes(patches.reshape(*patches.shape[:2], -1), 1, 2)
+    image: Array = rows + parameters["patch_position.weight"]
     for i in range(count_layers(parameters)):
         layer = under(parameters, f"layers.{i}.")
         text, image = cross_modal_attention(text, image, layer, num_heads, text_mask=words)[:2]

@@ -53,7 +53,7 @@ def transformer_xl(
         if norm_first:
             before = None if m is None else norm(m, norm1, eps)
             out, _ = transformer_xl_layer(norm(h, norm1, eps), before, attention, num_heads, mask)
-            a = h + out
+            a: Array = h + out
             h = a + feed_forward_layer(norm(a, norm2, eps), under(p, "feed_forward."), activation)
         else:
             out, _ = transformer_xl_layer(h, m, attention, num_heads, mask)
