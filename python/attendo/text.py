@@ -14,6 +14,7 @@ from __future__ import annotations
 from ._text.chinese import segment
 from ._text.clean import clean_text
 from ._text.marian import MarianTokenizer
+from ._text.masking import mask_tokens
 from ._text.padding import next_token_pairs, pad_sequences
 from ._text.pairs import cbow_pairs, skip_gram_pairs
 from ._text.subword import SubwordTokenizer
@@ -25,6 +26,7 @@ __all__ = [
     "Tokenizer",
     "cbow_pairs",
     "clean_text",
+    "mask_tokens",
     "next_token_pairs",
     "pad_sequences",
     "segment",
