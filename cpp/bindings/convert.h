@@ -230,6 +230,8 @@ void bind_models(py::module_& m);
 void bind_transformer_xl(py::module_& m);
 void bind_cross_modal_classifier(py::module_& m);
 void bind_decoder_lm(py::module_& m);
+void bind_text_encoder(py::module_& m);
+void bind_vision_transformer(py::module_& m);
 void bind_train(py::module_& m);
 void bind_transformer(py::module_& m);
 

@@ -40,6 +40,8 @@ PYBIND11_MODULE(_core, m) {
   bind_decoding(m);
   bind_models(m);
   bind_decoder_lm(m);
+  bind_text_encoder(m);
+  bind_vision_transformer(m);
   bind_transformer_xl(m);
   bind_cross_modal_classifier(m);
   bind_sequence_models(m);

@@ -22,7 +22,7 @@ from ._typing import (
     Shape,
     TensorLike,
 )
-from .models._output import EncoderDecoderOutput, ModelOutput
+from .models._output import EncoderDecoderOutput, EncoderOutput, ModelOutput
 
 _Activation: TypeAlias = Literal[
     "relu", "gelu", "gelu_tanh", "silu", "glu", "reglu", "geglu", "geglu_tanh", "swiglu"
@@ -1778,6 +1778,183 @@ class CrossModalClassifier(Module):
     def config(self) -> dict[str, Any]: ...
     def forward(self, ids: TensorLike, images: TensorLike, *, return_weights: bool = False) -> Any: ...
     __call__ = forward
+
+class TextEncoder(Module):
+    def __init__(
+        self,
+        vocab_size: SupportsIndex,
+        d_model: SupportsIndex,
+        num_heads: SupportsIndex,
+        num_layers: SupportsIndex,
+        max_len: SupportsIndex,
+        *,
+        dff: SupportsIndex | None = None,
+        dropout: SupportsFloat = 0.0,
+        activation: _Activation = "gelu",
+        norm_first: bool = False,
+        type_vocab_size: SupportsIndex = 0,
+        positions: Literal["learned", "sinusoidal", "none"] = "learned",
+        pad_id: SupportsIndex | None = None,
+        pooler: Literal["tanh", "relu"] | None = None,
+        num_kv_heads: SupportsIndex | None = None,
+        head_dim: SupportsIndex | None = None,
+        attention_scale: SupportsFloat | None = None,
+        bias: bool = True,
+        qkv_bias: bool | None = None,
+        out_bias: bool | None = None,
+        qk_norm: bool = False,
+        norm: Literal["layer", "rms"] = "layer",
+        norm_eps: SupportsFloat = 1e-12,
+        dtype: FloatDType = "float32",
+        seed: SupportsIndex | None = None,
+    ) -> None: ...
+    @property
+    def config(self) -> dict[str, Any]: ...
+    def forward(
+        self, ids: TensorLike, mask: MaskLike | None = None, token_types: TensorLike | None = None
+    ) -> Tensor: ...
+    __call__ = forward
+    def outputs(
+        self,
+        ids: TensorLike,
+        mask: MaskLike | None = None,
+        token_types: TensorLike | None = None,
+        *,
+        hidden_states: bool = False,
+        attentions: bool = False,
+    ) -> EncoderOutput: ...
+    def _states(self, ids: TensorLike, mask: MaskLike | None, pooled: bool) -> FloatArray: ...
+
+class MaskedLM(Module):
+    def __init__(
+        self,
+        vocab_size: SupportsIndex,
+        d_model: SupportsIndex,
+        num_heads: SupportsIndex,
+        num_layers: SupportsIndex,
+        max_len: SupportsIndex,
+        *,
+        dff: SupportsIndex | None = None,
+        dropout: SupportsFloat = 0.0,
+        activation: _Activation = "gelu",
+        norm_first: bool = False,
+        type_vocab_size: SupportsIndex = 0,
+        positions: Literal["learned", "sinusoidal", "none"] = "learned",
+        pad_id: SupportsIndex | None = None,
+        pooler: Literal["tanh", "relu"] | None = None,
+        head_activation: Literal["gelu", "gelu_tanh", "relu", "silu"] = "gelu",
+        num_kv_heads: SupportsIndex | None = None,
+        head_dim: SupportsIndex | None = None,
+        attention_scale: SupportsFloat | None = None,
+        bias: bool = True,
+        qkv_bias: bool | None = None,
+        out_bias: bool | None = None,
+        qk_norm: bool = False,
+        norm: Literal["layer", "rms"] = "layer",
+        norm_eps: SupportsFloat = 1e-12,
+        dtype: FloatDType = "float32",
+        seed: SupportsIndex | None = None,
+    ) -> None: ...
+    @property
+    def config(self) -> dict[str, Any]: ...
+    def forward(
+        self, ids: TensorLike, mask: MaskLike | None = None, token_types: TensorLike | None = None
+    ) -> Tensor: ...
+    __call__ = forward
+    def outputs(
+        self,
+        ids: TensorLike,
+        mask: MaskLike | None = None,
+        token_types: TensorLike | None = None,
+        *,
+        hidden_states: bool = False,
+        attentions: bool = False,
+    ) -> ModelOutput: ...
+
+class EncoderClassifier(Module):
+    def __init__(
+        self,
+        vocab_size: SupportsIndex,
+        d_model: SupportsIndex,
+        num_heads: SupportsIndex,
+        num_layers: SupportsIndex,
+        max_len: SupportsIndex,
+        num_classes: SupportsIndex,
+        *,
+        dff: SupportsIndex | None = None,
+        dropout: SupportsFloat = 0.0,
+        activation: _Activation = "gelu",
+        norm_first: bool = False,
+        type_vocab_size: SupportsIndex = 0,
+        positions: Literal["learned", "sinusoidal", "none"] = "learned",
+        pad_id: SupportsIndex | None = None,
+        pooler: Literal["tanh", "relu"] | None = None,
+        pooling: Literal["first", "mean", "attention"] = "first",
+        head_dropout: SupportsFloat | None = None,
+        num_kv_heads: SupportsIndex | None = None,
+        head_dim: SupportsIndex | None = None,
+        attention_scale: SupportsFloat | None = None,
+        bias: bool = True,
+        qkv_bias: bool | None = None,
+        out_bias: bool | None = None,
+        qk_norm: bool = False,
+        norm: Literal["layer", "rms"] = "layer",
+        norm_eps: SupportsFloat = 1e-12,
+        dtype: FloatDType = "float32",
+        seed: SupportsIndex | None = None,
+    ) -> None: ...
+    @property
+    def config(self) -> dict[str, Any]: ...
+    def forward(
+        self, ids: TensorLike, mask: MaskLike | None = None, token_types: TensorLike | None = None
+    ) -> Tensor: ...
+    __call__ = forward
+    def outputs(
+        self,
+        ids: TensorLike,
+        mask: MaskLike | None = None,
+        token_types: TensorLike | None = None,
+        *,
+        hidden_states: bool = False,
+        attentions: bool = False,
+    ) -> ModelOutput: ...
+
+class VisionTransformer(Module):
+    def __init__(
+        self,
+        image_size: Pair,
+        patch_size: Pair,
+        d_model: SupportsIndex,
+        num_heads: SupportsIndex,
+        num_layers: SupportsIndex,
+        *,
+        num_classes: SupportsIndex | None = None,
+        in_channels: SupportsIndex = 3,
+        pooling: Literal["first", "mean"] = "first",
+        pooler: Literal["tanh"] | None = None,
+        dff: SupportsIndex | None = None,
+        dropout: SupportsFloat = 0.0,
+        activation: _Activation = "gelu",
+        norm_first: bool = True,
+        num_kv_heads: SupportsIndex | None = None,
+        head_dim: SupportsIndex | None = None,
+        attention_scale: SupportsFloat | None = None,
+        bias: bool = True,
+        qkv_bias: bool | None = None,
+        out_bias: bool | None = None,
+        qk_norm: bool = False,
+        norm: Literal["layer", "rms"] = "layer",
+        norm_eps: SupportsFloat = 1e-12,
+        dtype: FloatDType = "float32",
+        seed: SupportsIndex | None = None,
+    ) -> None: ...
+    @property
+    def config(self) -> dict[str, Any]: ...
+    def forward(self, images: TensorLike) -> Tensor: ...
+    __call__ = forward
+    def outputs(
+        self, images: TensorLike, *, hidden_states: bool = False, attentions: bool = False
+    ) -> EncoderOutput: ...
 
 class CnnAttention(Module):
     def __init__(

@@ -26,9 +26,13 @@ _MODELS = {
     "CnnAttention": _core.CnnAttention,
     "CrossModalClassifier": _core.CrossModalClassifier,
     "DecoderLM": _core.DecoderLM,
+    "EncoderClassifier": _core.EncoderClassifier,
     "LstmAttention": _core.LstmAttention,
+    "MaskedLM": _core.MaskedLM,
     "Seq2Seq": _core.Seq2Seq,
     "SequenceRecommender": _core.SequenceRecommender,
+    "TextEncoder": _core.TextEncoder,
+    "VisionTransformer": _core.VisionTransformer,
     "Word2Vec": _core.Word2Vec,
 }
 

@@ -138,6 +138,35 @@ def decoder_lm(d: int, dff: int, norm_first: bool, tied: bool) -> dict[str, np.n
     }
 
 
+def text_encoder(d: int, dff: int, norm_first: bool, types: int = 0) -> dict[str, np.ndarray]:
+    return {
+        "embedding.weight": normal(5, d),
+        "position.weight": normal(6, d),
+        **({"token_type.weight": normal(types, d)} if types else {}),
+        **named(norm=norm_layer(d), encoder=stack(encoder_layer, 2, d, dff, norm_first)),
+    }
+
+
+def affine(features_in: int, features_out: int) -> dict[str, np.ndarray]:
+    return {"weight": normal(features_out, features_in), "bias": normal(features_out)}
+
+
+def masked_lm(d: int, dff: int) -> dict[str, np.ndarray]:
+    parts = named(text=text_encoder(d, dff, False), dense=affine(d, d), norm=norm_layer(d))
+    return {**parts, "bias": normal(5)}
+
+
+def encoder_classifier(d: int, dff: int, pooler: bool, query: bool) -> dict[str, np.ndarray]:
+    text = {**text_encoder(d, dff, False), **(named(pooler=affine(d, d)) if pooler else {})}
+    return {**named(text=text, classifier=affine(d, 3)), **({"query": normal(d)} if query else {})}
+
+
+def vision_transformer(d: int, dff: int, pooler: bool) -> dict[str, np.ndarray]:
+    own = {"class_token": normal(d), "position": normal(5, d), "patch.weight": normal(d, 1, 2, 3)}
+    own |= {"patch.bias": normal(d), **named(encoder=stack(encoder_layer, 1, d, dff, True))}
+    return {**own, **named(classifier=affine(d, 3)), **(named(pooler=affine(d, d)) if pooler else {})}
+
+
 def recurrent(size: int, units: int, gates: int, layers: int, directions: int) -> dict[str, np.ndarray]:
     out = {}
     for layer in range(layers):
@@ -495,6 +524,38 @@ CASES: list[tuple[str, list[Any], dict[str, Any]]] = [
                 for tied in (False, True)
             ),
         ]
+    ),
+    *(
+        (
+            "text_encoder",
+            [ids(5, 2, 4), text_encoder(4, 3, norm_first, types), 2],
+            {
+                "mask": mask,
+                "types": ids(2, 2, 4) if types else None,
+                "pad_id": pad_id,
+                "norm_first": norm_first,
+            },
+        )
+        for norm_first, types, pad_id, mask in (
+            (False, 0, None, None),
+            (True, 2, None, some(2, 4)),
+            (False, 2, 1, np.array([[1, 1, 1, 0], [1, 0, 0, 0]], bool)),
+        )
+    ),
+    ("masked_lm", [ids(5, 2, 4), masked_lm(4, 3), 2], {}),
+    ("masked_lm", [ids(5, 2, 4), masked_lm(4, 3), 2, some(2, 4)], {}),
+    *(
+        (
+            "encoder_classifier",
+            [ids(5, 2, 4), encoder_classifier(4, 3, pooler, pooling == "attention"), 2, pooling],
+            {"mask": mask},
+        )
+        for pooling, pooler in (("first", False), ("first", True), ("mean", False), ("attention", False))
+        for mask in (None, np.array([[1, 1, 1, 0], [1, 0, 1, 1]], bool))
+    ),
+    *(
+        ("vision_transformer", [normal(2, 1, 4, 6), vision_transformer(4, 3, pooler), 2, pooling], {})
+        for pooling, pooler in (("first", False), ("first", True), ("mean", False))
     ),
     *(
         (

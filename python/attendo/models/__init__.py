@@ -14,9 +14,28 @@ from .._core import (
 )
 from .._pages import page
 from . import _cross_modal_classifier, _decoder_lm, _transformer, _transformer_xl  # noqa: F401  (their pages)
+    DecoderLM,
+    EncoderClassifier,
+    MaskedLM,
+    Tensor,
+    TextEncoder,
+    Transformer,
+    VisionTransformer,
+    Word2Vec,
+)
+from .._pages import page
+from . import (  # noqa: F401  (their pages)
+    _decoder_lm,
+    _encoder_classifier,
+    _masked_lm,
+    _text_encoder,
+    _transformer,
+    _vision_transformer,
+)
+from ._cross_modal_classifier import CrossModalClassifier
 from ._decoding import DecodingOptions, TokenStream, generate, process_logits, stream
 from ._lstm_attention import LstmAttention
-from ._output import EncoderDecoderOutput, ModelOutput
+from ._output import EncoderDecoderOutput, EncoderOutput, ModelOutput
 from ._pretrained import load_pretrained
 from ._seq2seq import Seq2Seq
 from ._sequence_recommender import SequenceRecommender
@@ -33,14 +52,19 @@ __all__ = [
     "CrossModalClassifier",
     "DecoderLM",
     "DecodingOptions",
+    "EncoderClassifier",
     "EncoderDecoderOutput",
+    "EncoderOutput",
     "LstmAttention",
+    "MaskedLM",
     "ModelOutput",
     "Seq2Seq",
     "SequenceRecommender",
+    "TextEncoder",
     "TokenStream",
     "Transformer",
     "TransformerXL",
+    "VisionTransformer",
     "Word2Vec",
     "generate",
     "load_pretrained",

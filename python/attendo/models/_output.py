@@ -75,3 +75,37 @@ class EncoderDecoderOutput(NamedTuple):
     encoder_attentions: tuple[Tensor, ...] | None = None
     decoder_attentions: tuple[Tensor, ...] | None = None
     cross_attentions: tuple[Tensor, ...] | None = None
+
+
+class EncoderOutput(NamedTuple):
+    """What an encoder makes of its input.
+
+    Attributes
+    ----------
+    last_hidden_state : Tensor, shape (B, L, d)
+        Every token, or the class token and the patches, behind the last norm.
+    pooled : Tensor, shape (B, d), or None
+        The whole input as one vector, where the model has a pooler.
+    hidden_states : tuple of Tensor, each (B, L, d), or None
+        The embeddings, then the output of every layer.
+    attentions : tuple of Tensor, each (B, H, L, L), or None
+        The attention weights of every layer, after softmax.
+    logits : Tensor, shape (B, classes), or None
+        Of a model with a classifier.
+
+    Examples
+    --------
+    >>> import attendo as at
+    >>> model = at.models.TextEncoder(10, 8, 2, 3, max_len=6, pooler="tanh", seed=0).eval()
+    >>> out = model.outputs([[1, 2, 3, 4]], hidden_states=True)
+    >>> out.last_hidden_state.shape, out.pooled.shape, len(out.hidden_states), out.attentions
+    ((1, 4, 8), (1, 8), 4, None)
+
+    Source: cpp/models/text_encoder.cpp
+    """
+
+    last_hidden_state: Tensor
+    pooled: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+    logits: Tensor | None = None

@@ -76,6 +76,7 @@ from .decoder_lm import decoder_lm, decoder_lm_backward
 from .decoding import decoding, sampled
 from .dropout import dropout, dropout_backward
 from .embedding import embedding, embedding_backward
+from .encoder_classifier import encoder_classifier, encoder_classifier_backward
 from .encoder_layer import (
     encoder,
     encoder_backward,
@@ -102,6 +103,7 @@ from .low_rank import low_rank, low_rank_backward, low_rank_basis
 from .lstm import lstm, lstm_backward
 from .lstm_attention import lstm_attention, lstm_attention_backward, lstm_attention_steps
 from .luong import luong, luong_backward
+from .masked_lm import masked_lm, masked_lm_backward
 from .matmul import matmul, matmul_backward
 from .max_pool import max_pool1d, max_pool1d_backward, max_pool2d, max_pool2d_backward
 from .multi_head import (
@@ -162,6 +164,7 @@ from .shape import (
 )
 from .softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
 from .t5_bias import t5_bias, t5_bias_backward, t5_buckets
+from .text_encoder import text_encoder, text_encoder_backward
 from .top_k_attention import top_k_attention, top_k_attention_backward
 from .transformer import (
     TransformerVariant,
@@ -179,6 +182,7 @@ from .transformer_xl_attention import (
     transformer_xl_layer,
     transformer_xl_layer_backward,
 )
+from .vision_transformer import vision_transformer, vision_transformer_backward
 
 __all__ = [
     "TransformerVariant",
@@ -252,6 +256,8 @@ __all__ = [
     "embedding_backward",
     "encoder",
     "encoder_backward",
+    "encoder_classifier",
+    "encoder_classifier_backward",
     "encoder_layer",
     "encoder_layer_backward",
     "exp",
@@ -305,6 +311,8 @@ __all__ = [
     "lstm_backward",
     "luong",
     "luong_backward",
+    "masked_lm",
+    "masked_lm_backward",
     "matmul",
     "matmul_backward",
     "max",
@@ -406,6 +414,8 @@ __all__ = [
     "t5_buckets",
     "tanh",
     "tanh_backward",
+    "text_encoder",
+    "text_encoder_backward",
     "top_k_attention",
     "top_k_attention_backward",
     "transformer",
@@ -418,4 +428,6 @@ __all__ = [
     "transformer_xl_layer_backward",
     "transpose",
     "transpose_backward",
+    "vision_transformer",
+    "vision_transformer_backward",
 ]
