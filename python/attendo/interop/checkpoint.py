@@ -122,7 +122,7 @@ def _planned(
     if not report.mismatched and described > 2 * held + (1 << 20):
         report.mismatched.append(f"config.json describes {described} numbers, the tensors hold {held}")
     tied = dict(family.tied(config, base))
-    known = [re.compile(re.escape(base) + pattern) for pattern in family.ignored]
+    known = [re.compile(f"(?:{re.escape(base)})?(?:{pattern})") for pattern in family.ignored]
     for name in names:
         if name in used:
             continue

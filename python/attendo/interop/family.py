@@ -16,6 +16,8 @@ from .entries import Entry
 
 # model_type in config.json → the module in families/ that has its Family, as FAMILY.
 _MODULES: dict[str, str] = {
+    "bert": "bert",
+    "distilbert": "distilbert",
     "gpt2": "gpt2",
     "llama": "llama",
     "marian": "marian",
@@ -23,7 +25,10 @@ _MODULES: dict[str, str] = {
     "mt5": "mt5",
     "qwen2": "llama",
     "qwen3": "llama",
+    "roberta": "roberta",
     "t5": "t5",
+    "vit": "vit",
+    "xlm-roberta": "roberta",
 }
 _REGISTERED: dict[str, Family] = {}
 
@@ -56,21 +61,22 @@ class Family:
     Attributes
     ----------
     model_types : what config.json calls it.
-    model : the name of the class in attendo.models.
+    model : the name of the class in attendo.models, or of several.
     build : (config, dtype) → the model. It reads every key that changes what the model computes, and refuses
         values it has no way to compute.
     entries : (config, base) → an :class:`Entry` for each parameter of that model, in the model's shapes.
         ``base`` stands before the names: "transformer." in a checkpoint of a whole language model, "" in one
         of its body alone.
     bases : the prefixes there are, the most usual first; that is the one that is written.
-    ignored : regular expressions of names, without base, that hold no parameters: masks, position ids.
+    ignored : regular expressions of names, with or without base, that hold no parameters of the model: masks,
+        position ids, heads it has no use for.
     tied : (config, base) → names that repeat another tensor: {the copy: the one it repeats}.
     renamed : (pattern, replacement) for old spellings of names: gamma for weight.
     describe : model → config.json, or :class:`Unfit`.
     """
 
     model_types: tuple[str, ...]
-    model: str
+    model: str | tuple[str, ...]
     build: Callable[[Config, str], Module]
     entries: Callable[[Config, str], Iterable[Entry]]
     describe: Callable[[Any], dict[str, Any]]
@@ -114,6 +120,8 @@ def families_of(model: str) -> list[Family]:
     found: list[Family] = []
     for name in model_types():
         family = family_of(name)
-        if family is not None and family.model == model and family not in found:
+        if family is None or family in found:
+            continue
+        if model in (family.model if isinstance(family.model, tuple) else (family.model,)):
             found.append(family)
     return found

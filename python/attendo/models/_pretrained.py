@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._core import DecoderLM, Module, Transformer
+from .._core import (
+    DecoderLM,
+    EncoderClassifier,
+    MaskedLM,
+    Module,
+    TextEncoder,
+    Transformer,
+    VisionTransformer,
+)
 
 if TYPE_CHECKING:
     from .._typing import FloatDType, PathLike
@@ -92,6 +100,6 @@ def save_pretrained(self: Module, folder: PathLike, *, max_shard_size: int | str
     save(self, folder, max_shard_size=max_shard_size)
 
 
-for _model in (DecoderLM, Transformer):
+for _model in (DecoderLM, EncoderClassifier, MaskedLM, TextEncoder, Transformer, VisionTransformer):
     setattr(_model, "save_pretrained", save_pretrained)  # noqa: B010  (mypy knows no such attribute)
 del _model
