@@ -78,24 +78,41 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def parse_json(call: str, where: str, text: bytes) -> dict[str, Any]:
     """The object that is written in JSON; a ValueError for anything else."""
-    import json
-
-    try:
-        values = json.loads(text.decode("utf-8"), object_pairs_hook=_once)
-    except RecursionError:
-        raise ValueError(f"{call}: {where} is not JSON that can be read: it is nested too deeply") from None
-    except ValueError as error:
-        raise ValueError(f"{call}: {where} is not JSON that can be read: {error}") from None
+    values = _parsed(call, where, text)
     if not isinstance(values, dict):
         raise ValueError(f"{call}: {where} holds a {type(values).__name__} but must hold an object: {{...}}")
     return values
 
 
+def _parsed(call: str, where: str, text: bytes) -> Any:
+    import json
+
+    try:
+        return json.loads(text.decode("utf-8"), object_pairs_hook=_once)
+    except RecursionError:
+        raise ValueError(f"{call}: {where} is not JSON that can be read: it is nested too deeply") from None
+    except ValueError as error:
+        raise ValueError(f"{call}: {where} is not JSON that can be read: {error}") from None
+
+
 def read_json(call: str, folder: Path, name: str, limit: int) -> dict[str, Any]:
     """The object in a file of the folder that is no longer than ``limit`` bytes."""
+    return parse_json(call, *_text(call, folder, name, limit))
+
+
+def read_json_list(call: str, folder: Path, name: str, limit: int) -> list[Any]:
+    """The same, of a list."""
+    where, text = _text(call, folder, name, limit)
+    values = _parsed(call, where, text)
+    if not isinstance(values, list):
+        raise ValueError(f"{call}: {where} holds a {type(values).__name__} but must hold a list: [...]")
+    return values
+
+
+def _text(call: str, folder: Path, name: str, limit: int) -> tuple[str, bytes]:
     path = file_in(call, folder, name)
     with open(path, "rb") as file:
         text = file.read(limit + 1)
     if len(text) > limit:
         raise ValueError(f"{call}: {str(path)!r} is longer than {limit} bytes")
-    return parse_json(call, repr(str(path)), text)
+    return repr(str(path)), text

@@ -308,3 +308,84 @@ def test_a_body_is_read_from_a_whole_model(tmp_path):
     body = at.models.load_pretrained(tmp_path, strict=False)
     assert len(body.load_report.unexpected) == 5 and not body.load_report.missing
     assert_same_bits(body(IDS), model.text(IDS))
+
+
+# ------------------------------------------------------------------------------- sentence-transformers
+
+
+def sentence_folder(tmp_path, pooling, modules=("Transformer", "Pooling", "Normalize"), longest=None):
+    folder = saved(tmp_path)
+    listed = [
+        {"idx": i, "path": f"{i}_{name}" if i else "", "type": f"sentence_transformers.models.{name}"}
+        for i, name in enumerate(modules)
+    ]
+    (folder / "modules.json").write_text(json.dumps(listed))
+    if pooling is not None:
+        (folder / "1_Pooling").mkdir(exist_ok=True)
+        (folder / "1_Pooling" / "config.json").write_text(json.dumps(pooling))
+    if longest is not None:
+        (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": longest}))
+    return folder
+
+
+MEAN = {"word_embedding_dimension": 16, "pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True}
+
+
+@pytest.mark.parametrize(
+    ("pooling", "modules", "expected"),
+    [
+        (MEAN, ("Transformer", "Pooling", "Normalize"), {"pooling": "mean", "normalize": True}),
+        ({"pooling_mode": "cls"}, ("Transformer", "Pooling"), {"pooling": "first", "normalize": False}),
+        (
+            {"pooling_mode_cls_token": True},
+            ("Transformer", "Pooling"),
+            {"pooling": "first", "normalize": False},
+        ),
+    ],
+)
+def test_how_a_checkpoint_makes_sentences(pooling, modules, expected, tmp_path):
+    model = at.models.load_pretrained(sentence_folder(tmp_path, pooling, modules))
+    assert model.sentence_config == expected
+    assert_same_bits(model.embed(IDS), model.embed(IDS, **expected))
+    lengths = np.linalg.norm(model.embed(IDS, pooling="pooler"), axis=1)
+    assert np.allclose(lengths, 1) == expected["normalize"]
+
+
+def test_the_longest_sentence_of_a_checkpoint(tmp_path):
+    model = at.models.load_pretrained(sentence_folder(tmp_path, MEAN, longest=5))
+    assert model.sentence_config["max_length"] == 5
+
+    class Letters:
+        def encode_batch(self, texts, *, max_length):
+            assert max_length == 5
+            return np.ones((len(texts), 5), int), np.ones((len(texts), 5), bool)
+
+    model.tokenizer = Letters()
+    assert model.embed(["a text"]).shape == (1, 16)
+
+
+@pytest.mark.parametrize(
+    ("pooling", "modules", "says"),
+    [
+        ({"pooling_mode_max_tokens": True}, ("Transformer", "Pooling"), "pooling max_tokens"),
+        ({**MEAN, "pooling_mode_max_tokens": True}, ("Transformer", "Pooling"), "mean_tokens and max_tokens"),
+        (MEAN, ("Transformer", "Pooling", "Dense"), "a module of type 'Dense'"),
+    ],
+)
+def test_sentences_that_attendo_cannot_make(pooling, modules, says, tmp_path):
+    model = at.models.load_pretrained(sentence_folder(tmp_path, pooling, modules))
+    with pytest.raises(ValueError, match=f"embed: .*{says}.*give pooling="):
+        model.embed(IDS)
+    assert model.embed(IDS, pooling="mean").shape == (2, 16)
+
+
+@pytest.mark.parametrize("path", ["../elsewhere", "1_Pooling/..", "/etc", 3, None])
+def test_a_pooling_folder_elsewhere(path, tmp_path):
+    folder = sentence_folder(tmp_path, MEAN)
+    modules = [{"type": "sentence_transformers.models.Pooling", "path": path}]
+    (folder / "modules.json").write_text(json.dumps(modules))
+    with pytest.raises(ValueError, match=r"modules\.json names the folder"):
+        at.models.load_pretrained(folder)
+    (folder / "modules.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"modules\.json.* holds a dict but must hold a list"):
+        at.models.load_pretrained(folder)

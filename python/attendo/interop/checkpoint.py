@@ -205,6 +205,10 @@ def load_pretrained(
     model.load_report = report
     model.generation_config = generation
     model.pretrained_config = config.values
+    if type(model).__name__ == "TextEncoder":
+        from .sentence_files import read_sentence_config
+
+        model.sentence_config = read_sentence_config(folder)
     if tokenizer:
         from .._text.of_folder import tokenizer_of
 

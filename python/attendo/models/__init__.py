@@ -24,8 +24,9 @@ from . import _cross_modal_classifier, _decoder_lm, _transformer, _transformer_x
     Word2Vec,
 )
 from .._pages import page
-from . import (  # noqa: F401  (their pages)
+from . import (  # noqa: F401  (their pages, and a method)
     _decoder_lm,
+    _embed,
     _encoder_classifier,
     _masked_lm,
     _text_encoder,

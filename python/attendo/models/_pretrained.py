@@ -45,6 +45,8 @@ def load_pretrained(
         - ``tokenizer``: a :class:`attendo.text.SubwordTokenizer` (Marian: an
           :class:`attendo.text.MarianTokenizer`), or None where the folder has none. Without the library it
           needs it says so when it is used;
+        - ``sentence_config``: of a :class:`TextEncoder`, what sentence-transformers wrote beside it, for
+          :meth:`TextEncoder.embed`;
         - ``generation_config``: a dict: generation_config.json, and of config.json the special ids;
         - ``pretrained_config``: config.json as a dict.
 
