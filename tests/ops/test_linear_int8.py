@@ -220,7 +220,7 @@ def test_states_of_floats_and_of_int8():
         TypeError, match=r"weight has dtype int8 but the module is float32: call its to_int8\(\)"
     ):
         floats.load_state_dict({name: x for name, x in expected.items() if name != "weight_scales"})
-    with pytest.raises(ValueError, match=r"there is no weight_scales"):
+    with pytest.raises(ValueError, match="there is no weight_scales"):
         int8.load_state_dict({name: x for name, x in expected.items() if name != "weight_scales"})
     with pytest.raises(ValueError, match="weight has shape"):
         int8.load_state_dict({**expected, "weight": expected["weight"][:, :3]})
@@ -256,3 +256,17 @@ def test_same_bits_on_any_number_of_threads():
             outputs.append(model(ids).numpy())
     for other in outputs[1:]:
         assert_same_bits(other, outputs[0])
+
+
+def test_checkpoints_are_read_into_eight_bits(tmp_path):
+    model = language_model(activation="gelu_tanh", scale_embeddings=False)
+    model.save_pretrained(tmp_path)
+    int8 = at.models.load_pretrained(tmp_path, weights="int8")
+    expected = model.to_int8().state_dict()
+    assert int8.state_dict().keys() == expected.keys()
+    for name, value in int8.state_dict().items():
+        assert_same_bits(value, expected[name])
+    with pytest.raises(ValueError, match=r"save_pretrained: embedding\.weight is int8"):
+        int8.save_pretrained(tmp_path / "again")
+    with pytest.raises(ValueError, match="weights is 'int4' but must be 'float' or 'int8'"):
+        at.models.load_pretrained(tmp_path, weights="int4")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from .._core import (
     DecoderLM,
@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 
 
 def load_pretrained(
-    folder: PathLike, *, dtype: FloatDType = "float32", strict: bool = True, tokenizer: bool = True
+    folder: PathLike,
+    *,
+    dtype: FloatDType = "float32",
+    strict: bool = True,
+    tokenizer: bool = True,
+    weights: Literal["float", "int8"] = "float",
 ) -> Module:
     """Read a model from a folder as Hugging Face lays it out.
 
@@ -35,6 +40,9 @@ def load_pretrained(
         drawn and what is left over is left; ``model.load_report`` lists both.
     tokenizer : bool
         Read the tokenizer too, where the folder has one.
+    weights : {"float", "int8"}
+        "int8": the matrices are held in eight bits once they are read, as
+        :meth:`attendo.nn.Module.to_int8` does.
 
     Returns
     -------
@@ -56,7 +64,8 @@ def load_pretrained(
         When the folder, config.json or the weights are not there.
     ValueError
         When a file is damaged, no regular file in the folder, or says what attendo has no way to compute;
-        when the tensors do not fit the config, with ``error.report``; when there is a pickle (.bin) only.
+        when the tensors do not fit the config, with ``error.report``; when there is a pickle (.bin) only;
+        when weights is another word.
     TypeError
         When dtype is neither.
 
@@ -69,7 +78,10 @@ def load_pretrained(
     """
     from ..interop.checkpoint import load_pretrained as load
 
-    return load(folder, dtype=dtype, strict=strict, tokenizer=tokenizer)
+    if weights not in ("float", "int8"):
+        raise ValueError(f"load_pretrained: weights is {weights!r} but must be 'float' or 'int8'")
+    model = load(folder, dtype=dtype, strict=strict, tokenizer=tokenizer)
+    return model.to_int8() if weights == "int8" else model
 
 
 def save_pretrained(self: Module, folder: PathLike, *, max_shard_size: int | str = "5GB") -> None:
@@ -85,7 +97,7 @@ def save_pretrained(self: Module, folder: PathLike, *, max_shard_size: int | str
     Raises
     ------
     ValueError
-        When the model has an option that no format can say, or max_shard_size is no size.
+        When the model has an option that no format can say, is int8, or max_shard_size is no size.
     OSError
         When a file cannot be written.
 
@@ -99,6 +111,11 @@ def save_pretrained(self: Module, folder: PathLike, *, max_shard_size: int | str
     """
     from ..interop.checkpoint import save_pretrained as save
 
+    for name, parameter in self.named_parameters():
+        if parameter.dtype.name == "int8":
+            raise ValueError(
+                f"save_pretrained: {name} is int8, which no format of Hugging Face takes; write it with save"
+            )
     save(self, folder, max_shard_size=max_shard_size)
 
 
