@@ -92,6 +92,45 @@ def test_translations_as_published(transformers, torch, tmp_path):
     assert_same_translations(torch, model, tmp_path, src, mask, **options)
 
 
+TEXTS = ["The cat sat on the mat.", "Ein Hund lief durch das Haus.", "A dog ran.", "Die Katze saß da."] * 5
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_from_text_to_text(transformers, torch, tmp_path):
+    import io
+    import json
+
+    library = pytest.importorskip("sentencepiece", reason='pip install "attendo[sentencepiece]"')
+    pieces = []
+    for name in ("source", "target"):
+        model = io.BytesIO()
+        options = {"vocab_size": 30, "hard_vocab_limit": False, "minloglevel": 2}
+        library.SentencePieceTrainer.train(sentence_iterator=iter(TEXTS), model_writer=model, **options)
+        (tmp_path / f"{name}.spm").write_bytes(model.getvalue())
+        processor = library.SentencePieceProcessor(model_proto=model.getvalue())
+        pieces += [processor.id_to_piece(i) for i in range(3, processor.get_piece_size())]
+    vocab = {piece: i for i, piece in enumerate(["</s>", "<unk>", *dict.fromkeys(pieces), "<pad>"])}
+    (tmp_path / "vocab.json").write_text(json.dumps(vocab))
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"source_lang": "en", "target_lang": "de"}))
+    pad = len(vocab) - 1
+    ids = {"vocab_size": len(vocab), "pad_token_id": pad, "decoder_start_token_id": pad}
+    config = transformers.MarianConfig(**{**SMALL, **ids, "max_position_embeddings": 64})
+    model = randomized(torch, transformers.MarianMTModel(config))
+    model.save_pretrained(tmp_path)
+    tokenizer = transformers.MarianTokenizer.from_pretrained(tmp_path)
+    source = tokenizer(TEXTS[:4], return_tensors="pt", padding=True)
+    tokens = model.double().generate(**source, num_beams=3, max_new_tokens=10)
+    expected = tokenizer.batch_decode(tokens, skip_special_tokens=True)
+
+    ours = at.models.load_pretrained(tmp_path, dtype="float64")
+    src, mask = ours.tokenizer.encode_batch(TEXTS[:4])
+    got = ours.translate(src, src_mask=mask, bos_id=pad, eos_id=0, num_beams=3, max_len=10)
+    assert ours.tokenizer.decode_batch(got) == expected
+    np.testing.assert_array_equal(src, source["input_ids"].numpy())
+    np.testing.assert_array_equal(mask, source["attention_mask"].numpy().astype(bool))
+    assert all(expected)
+
+
 def made(**options):
     options = {
         "positions": "sinusoidal_halves", "scale_embeddings": False, "shared_embeddings": True,

@@ -160,7 +160,6 @@ def _describe(model: Any) -> dict[str, Any]:
     fits(c, activation=tuple(_NAMES), head_bias=True if c["tie_weights"] else (None, True))
     if c["shared_embeddings"]:
         fits(c, tie_weights=True)
-    loaded = getattr(model, "pretrained_config", {})
     described = {
         "model_type": "marian",
         "architectures": ["MarianMTModel"],
@@ -183,11 +182,10 @@ def _describe(model: Any) -> dict[str, Any]:
         "static_position_embeddings": _POSITIONS[c["positions"]],
         "pad_token_id": c["pad_id"],
     }
-    if "decoder_start_token_id" not in loaded:
-        described["decoder_start_token_id"] = c["pad_id"]
-    for key in ("eos_token_id", "forced_eos_token_id"):
-        if key not in loaded:
-            described[key] = 0
+    if not getattr(model, "pretrained_config", {}):  # Marian begins with padding
+        generation = getattr(model, "generation_config", {})
+        described["decoder_start_token_id"] = generation.get("decoder_start_token_id", c["pad_id"])
+        described["forced_eos_token_id"] = generation.get("forced_eos_token_id")
     return described
 
 

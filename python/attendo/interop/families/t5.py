@@ -200,10 +200,9 @@ def describe(model: Any, model_type: str) -> dict[str, Any]:
     }
     if model_type != "mt5":
         described["scale_decoder_outputs"] = c["scale_logits"]
-    loaded = getattr(model, "pretrained_config", {})
-    for key in ("decoder_start_token_id", "eos_token_id"):
-        if key not in loaded:
-            described[key] = c["pad_id"] if key == "decoder_start_token_id" else 1
+    if not getattr(model, "pretrained_config", {}):  # T5 begins with padding
+        generation = getattr(model, "generation_config", {})
+        described["decoder_start_token_id"] = generation.get("decoder_start_token_id", c["pad_id"])
     return described
 
 
