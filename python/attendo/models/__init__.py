@@ -7,33 +7,27 @@ from .._core import (
     CnnAttention,
     CrossModalClassifier,
     DecoderLM,
-    Tensor,
-    Transformer,
-    TransformerXL,
-    Word2Vec,
-)
-from .._pages import page
-from . import _cross_modal_classifier, _decoder_lm, _transformer, _transformer_xl  # noqa: F401  (their pages)
-    DecoderLM,
     EncoderClassifier,
     MaskedLM,
     Tensor,
     TextEncoder,
     Transformer,
+    TransformerXL,
     VisionTransformer,
     Word2Vec,
 )
 from .._pages import page
 from . import (  # noqa: F401  (their pages, and a method)
+    _cross_modal_classifier,
     _decoder_lm,
     _embed,
     _encoder_classifier,
     _masked_lm,
     _text_encoder,
     _transformer,
+    _transformer_xl,
     _vision_transformer,
 )
-from ._cross_modal_classifier import CrossModalClassifier
 from ._decoding import DecodingOptions, TokenStream, generate, process_logits, stream
 from ._lstm_attention import LstmAttention
 from ._output import EncoderDecoderOutput, EncoderOutput, ModelOutput
