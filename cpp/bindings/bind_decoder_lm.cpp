@@ -92,8 +92,10 @@ void bind_decoder_lm(py::module_& m) {
           py::arg("ids"), py::kw_only(), py::arg("hidden_states") = false, py::arg("attentions") = false)
       .def(
           "generate",
-          [](DecoderLM& self, Object ids, Object lengths, const py::kwargs& given) {
+          [](const py::object& model, Object ids, Object lengths, const py::kwargs& given) {
+            auto& self = py::cast<DecoderLM&>(model);
             const models::Prompts prompts = prompts_arg("generate", ids, lengths);
+            add_special_ids(model, given, self.options().vocab_size);
             const models::DecodeOptions o = decode_options("generate", given, prompts.batch());
             return decoded_result(
                 o, without_gil([&] { return models::decode(self.begin(prompts, o), prompts, o, check_signals); }));
@@ -105,6 +107,7 @@ void bind_decoder_lm(py::module_& m) {
           [](const py::object& model, Object ids, Object lengths, const py::kwargs& given) {
             auto& self = py::cast<DecoderLM&>(model);
             const models::Prompts prompts = prompts_arg("stream", ids, lengths);
+            add_special_ids(model, given, self.options().vocab_size);
             const models::DecodeOptions o = decode_options("stream", given, prompts.batch());
             return std::make_unique<TokenStream>(
                 TokenStream{models::Generation(self.begin(prompts, o), prompts, o), model});

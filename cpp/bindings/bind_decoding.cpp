@@ -152,6 +152,75 @@ py::array process_logits(Object logits, Object ids, Object prompt_length, const 
 
 }  // namespace
 
+namespace {
+
+py::dict generation_config(py::handle model) {
+  const py::object config = py::getattr(model, "generation_config", py::none());
+  return py::isinstance<py::dict>(config) ? py::reinterpret_borrow<py::dict>(config) : py::dict();
+}
+
+// Those of an id, or of a list of them, that the vocabulary has.
+py::list known_ids(py::handle value, Index vocabulary) {
+  py::list known;
+  auto add = [&](py::handle id) {
+    if (!PyLong_Check(id.ptr()) || PyBool_Check(id.ptr())) return;
+    const long long number = PyLong_AsLongLong(id.ptr());
+    if (PyErr_Occurred() != nullptr) PyErr_Clear();
+    if (number >= 0 && number < vocabulary) known.append(id);
+  };
+  if (!py::isinstance<py::list>(value)) {
+    add(value);
+  } else {
+    for (const py::handle id : value) add(id);
+  }
+  return known;
+}
+
+}  // namespace
+
+void add_special_ids(py::handle model, const py::dict& given, Index vocabulary) {
+  const py::dict config = generation_config(model);
+  auto add = [&](const char* theirs, const char* ours, const auto& read) {
+    if (given.contains(ours) || !config.contains(theirs)) return;
+    const py::object value = read(py::object(config[theirs]));
+    if (!value.is_none()) given[ours] = value;
+  };
+  auto ids = [&](const py::object& value) -> py::object {
+    const py::list known = known_ids(value, vocabulary);
+    return known.empty() ? py::object(py::none()) : py::object(known);
+  };
+  auto one = [&](const py::object& value) -> py::object {
+    const py::list known = known_ids(value, vocabulary);
+    return known.size() == 1 ? py::object(known[0]) : py::object(py::none());
+  };
+  auto words = [&](const py::object& value) -> py::object {
+    py::list known;
+    if (py::isinstance<py::list>(value)) {
+      for (const py::handle word : value) {
+        if (py::isinstance<py::list>(word) && py::len(word) > 0 && known_ids(word, vocabulary).size() == py::len(word))
+          known.append(word);
+      }
+    }
+    return known.empty() ? py::object(py::none()) : py::object(known);
+  };
+  add("eos_token_id", "eos_id", ids);
+  add("pad_token_id", "pad_id", one);
+  add("forced_bos_token_id", "forced_bos_id", one);
+  add("forced_eos_token_id", "forced_eos_id", one);
+  add("bad_words_ids", "bad_words", words);
+  add("suppress_tokens", "suppress", ids);
+}
+
+Index bos_arg(const char* op, py::handle model, py::handle bos_id) {
+  if (!bos_id.is_none()) return index_arg(op, "bos_id", bos_id);
+  const py::dict config = generation_config(model);
+  for (const char* name : {"decoder_start_token_id", "bos_token_id"}) {
+    if (config.contains(name) && PyLong_Check(py::object(config[name]).ptr()))
+      return index_arg(op, "bos_id", py::object(config[name]));
+  }
+  type_error(op, ": bos_id is missing: the id before the beginning");
+}
+
 DecodeOptions decode_options(const char* op, const py::dict& given, Index batch) {
   DecodeOptions o;
   o.op = op;

@@ -107,15 +107,16 @@ struct Translation {
   }
 };
 
-Translation translation(const Transformer& self, const char* op, Object src, Object bos_id, Object max_len,
-                        Object src_mask, const py::kwargs& given) {
+Translation translation(Object model, const char* op, Object src, Object bos_id, Object max_len, Object src_mask,
+                        const py::kwargs& given) {
+  const auto& self = py::cast<const Transformer&>(model);
   const Tensor s = ids_of(src, "src"), mask = mask_of(src_mask);
   check_rank("Transformer", "src", s, 2, "(batch, length)");
-  const Index bos = index_arg(op, "bos_id", bos_id);
+  const Index bos = bos_arg(op, model, bos_id);
+  add_special_ids(model, given, self.options().target_vocab_size);
   if (!given.contains("eos_id")) type_error(op, ": eos_id is missing: the id after the end");
   if (given.contains("max_new_tokens")) type_error(op, ": there is no option 'max_new_tokens': give max_len");
-  const Index longest = max_len.is_none() ? self.options().max_len : index_arg(op, "max_len", max_len);
-  given["max_new_tokens"] = longest;
+  given["max_new_tokens"] = max_len.is_none() ? self.options().max_len : index_arg(op, "max_len", max_len);
   models::DecodeOptions o = decode_options(op, given, s.dim(0));
   if (!o.pad_id) o.pad_id = self.options().pad_id;
   const Tensor prompts = Tensor::full({s.dim(0), 1}, DType::kInt64, static_cast<double>(bos));
@@ -159,25 +160,37 @@ void bind_transformer(py::module_& m) {
            py::arg("src_mask") = none, "Where each target position looks in the source, (layers, B, H, T, S).")
       .def(
           "translate",
-          [](Transformer& self, Object src, Object bos_id, Object max_len, Object src_mask, const py::kwargs& given) {
-            const Translation t = translation(self, "translate", src, bos_id, max_len, src_mask, given);
+          [](Object model, Object src, Object bos_id, Object max_len, Object src_mask, const py::kwargs& given) {
+            auto& self = py::cast<Transformer&>(model);
+            const Translation t = translation(model, "translate", src, bos_id, max_len, src_mask, given);
             return decoded_result(t.options, without_bos(without_gil([&] {
                                     return models::decode(t.begin(self), t.prompts, t.options, check_signals);
                                   })));
           },
-          py::arg("src"), py::kw_only(), py::arg("bos_id"), py::arg("max_len") = none, py::arg("src_mask") = none,
-          "Ids (rows, T) without bos, each row up to and with eos_id, then padding.")
+          py::arg("src"), py::kw_only(), py::arg("bos_id") = none, py::arg("max_len") = none,
+          py::arg("src_mask") = none, "Ids (rows, T) without bos, each row up to and with eos_id, then padding.")
+      .def(
+          "generate",
+          [](Object model, Object src, Object max_new_tokens, Object bos_id, Object src_mask, const py::kwargs& given) {
+            auto& self = py::cast<Transformer&>(model);
+            const Translation t = translation(model, "generate", src, bos_id, max_new_tokens, src_mask, given);
+            return decoded_result(t.options, without_gil([&] {
+                                    return models::decode(t.begin(self), t.prompts, t.options, check_signals);
+                                  }));
+          },
+          py::arg("src"), py::kw_only(), py::arg("max_new_tokens"), py::arg("bos_id") = none,
+          py::arg("src_mask") = none, "The same with bos before it, ids (rows, 1 + T).")
       .def(
           "stream",
           [](const py::object& model, Object src, Object bos_id, Object max_len, Object src_mask,
              const py::kwargs& given) {
             auto& self = py::cast<Transformer&>(model);
-            const Translation t = translation(self, "stream", src, bos_id, max_len, src_mask, given);
+            const Translation t = translation(model, "stream", src, bos_id, max_len, src_mask, given);
             return std::make_unique<TokenStream>(
                 TokenStream{models::Generation(t.begin(self), t.prompts, t.options), model});
           },
-          py::arg("src"), py::kw_only(), py::arg("bos_id"), py::arg("max_len") = none, py::arg("src_mask") = none,
-          "The tokens of each step, as they come.");
+          py::arg("src"), py::kw_only(), py::arg("bos_id") = none, py::arg("max_len") = none,
+          py::arg("src_mask") = none, "The tokens of each step, as they come.");
 }
 
 }  // namespace attendo::bindings

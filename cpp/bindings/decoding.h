@@ -12,6 +12,11 @@ void bind_decoding(py::module_& m);
 models::DecodeOptions decode_options(const char* op, const py::dict& given, Index batch);
 // ids: an array (B, S), or a list of lists of unequal lengths.
 models::Prompts prompts_arg(const char* op, py::handle ids, py::handle lengths);
+// Adds what the checkpoint of a model says (its generation_config) of the special ids that were not given: eos_id, pad_id,
+// forced_bos_id, forced_eos_id, bad_words and suppress, as far as they lie in the vocabulary.
+void add_special_ids(py::handle model, const py::dict& given, Index vocabulary);
+// The id before the beginning: as given, or as the checkpoint says.
+Index bos_arg(const char* op, py::handle model, py::handle bos_id);
 // The ids, or (ids, scores) where the options ask for scores.
 py::object decoded_result(const models::DecodeOptions& options, const models::Decoded& decoded);
 

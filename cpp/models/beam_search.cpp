@@ -18,7 +18,6 @@
 #include <limits>
 #include <set>
 
-#include "core/parallel.h"
 #include "models/logits_processors.h"
 
 namespace attendo::models {
@@ -113,8 +112,8 @@ void BeamSearch::next() {
   check_logits(options_, logits, static_cast<Index>(beams_.size()), vocabulary_);
 
   std::vector<std::vector<Candidate>> of_beam(beams_.size());
-  parallel_for(static_cast<Index>(beams_.size()),
-               [&](Index i) { of_beam[static_cast<size_t>(i)] = candidates(logits, i); });
+  for_rows(static_cast<Index>(beams_.size()),
+           [&](Index i) { of_beam[static_cast<size_t>(i)] = candidates(logits, i); });
 
   std::vector<Beam> next;
   std::vector<Index> parents;

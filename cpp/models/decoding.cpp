@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <exception>
 #include <cstring>
 
 #include "core/parallel.h"
@@ -120,6 +121,20 @@ bool ends(const DecodeOptions& o, const Ids& ids, Index prompt_length) {
     return static_cast<Index>(ids.size()) - prompt_length >= length &&
            std::equal(stop.begin(), stop.end(), ids.end() - length);
   });
+}
+
+void for_rows(Index count, const std::function<void(Index)>& body) {
+  std::vector<std::exception_ptr> errors(static_cast<size_t>(count));
+  parallel_for(count, [&](Index i) {
+    try {
+      body(i);
+    } catch (...) {
+      errors[static_cast<size_t>(i)] = std::current_exception();
+    }
+  });
+  for (const std::exception_ptr& error : errors) {
+    if (error) std::rethrow_exception(error);
+  }
 }
 
 Tensor id_column(const Ids& tokens) {
@@ -247,7 +262,7 @@ Tensor Generation::next() {
     check_logits(options_, logits, static_cast<Index>(active_.size()), vocabulary_);
   }
   const Index vocabulary = vocabulary_;
-  parallel_for(static_cast<Index>(active_.size()), [&](Index i) {
+  for_rows(static_cast<Index>(active_.size()), [&](Index i) {
     const Index row = active_[static_cast<size_t>(i)], b = row / copies;
     Ids& ids = ids_[static_cast<size_t>(row)];
     if (ended_[static_cast<size_t>(row)]) return;

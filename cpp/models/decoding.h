@@ -99,6 +99,8 @@ Decoded decode(std::unique_ptr<DecodeState> state, const Prompts& prompts, const
 void check_options(const DecodeOptions& options, Index batch, Index vocabulary);
 // vocabulary: as it was before; 0, which becomes that of the logits, before the first step.
 void check_logits(const DecodeOptions& options, const Tensor& logits, Index rows, Index& vocabulary);
+// body(i) for every row, in parallel; where several throw it is always the first row's error that comes.
+void for_rows(Index count, const std::function<void(Index)>& body);
 bool ends(const DecodeOptions& options, const Ids& ids, Index prompt_length);
 Tensor id_column(const std::vector<std::int64_t>& tokens);  // (rows, 1)
 // For states: counts as an int64 tensor (rows,), undefined where there are none;

@@ -15,6 +15,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <string_view>
 
 #include "attention/t5_bias.h"
 #include "ops/arithmetic.h"
@@ -290,7 +291,9 @@ std::unique_ptr<DecodeState> Transformer::begin(const Tensor& src, const Tensor&
     value_error(options.op, ": bos_id is ", bos_id, " but must be 0 to ", o_.target_vocab_size - 1);
   }
   if (options.max_new_tokens < 1 || options.max_new_tokens > o_.max_len) {
-    value_error(options.op, ": max_len is ", options.max_new_tokens, " but must be 1 to ", o_.max_len);
+    const bool named_as_others = std::string_view(options.op) == "generate";
+    value_error(options.op, ": ", named_as_others ? "max_new_tokens" : "max_len", " is ", options.max_new_tokens,
+                " but must be 1 to ", o_.max_len);
   }
   return std::make_unique<State>(*this, src, src_mask, std::min(options.max_new_tokens, kMostRoom));
 }

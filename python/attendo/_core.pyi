@@ -1567,11 +1567,20 @@ class Transformer(Module):
     def cross_attention(
         self, src: TensorLike, tgt: TensorLike, *, src_mask: TensorLike | None = None
     ) -> FloatArray: ...
+    def generate(
+        self,
+        src: TensorLike,
+        *,
+        max_new_tokens: SupportsIndex,
+        bos_id: SupportsIndex | None = None,
+        src_mask: TensorLike | None = None,
+        **options: Any,
+    ) -> Any: ...
     def translate(
         self,
         src: TensorLike,
         *,
-        bos_id: SupportsIndex,
+        bos_id: SupportsIndex | None = None,
         max_len: SupportsIndex | None = None,
         src_mask: TensorLike | None = None,
         **options: Any,
@@ -1580,7 +1589,7 @@ class Transformer(Module):
         self,
         src: TensorLike,
         *,
-        bos_id: SupportsIndex,
+        bos_id: SupportsIndex | None = None,
         max_len: SupportsIndex | None = None,
         src_mask: TensorLike | None = None,
         **options: Any,

@@ -213,7 +213,9 @@ class _DecoderLM:
         lengths : array_like of int, shape (B,), optional
             How many of the S are each row's; what is behind them is not read. All when not given.
         options
-            Ends, beams, sampling and penalties: those of :func:`attendo.models.generate`.
+            Ends, beams, sampling and penalties: those of :func:`attendo.models.generate`. A model that was
+            loaded from a checkpoint has its own eos_id, pad_id, forced and forbidden ids (in
+            ``model.generation_config``); ``eos_id=None`` goes on behind an end.
 
         Returns
         -------

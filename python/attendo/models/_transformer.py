@@ -255,8 +255,8 @@ class _Transformer:
         self,
         src: "TensorLike",
         *,
-        bos_id: int,
-        eos_id: "int | Sequence[int]",
+        bos_id: int | None = None,
+        eos_id: "int | Sequence[int] | None" = None,
         max_len: int | None = None,
         src_mask: "TensorLike | None" = None,
         **options: Any,
@@ -268,9 +268,10 @@ class _Transformer:
         src : array_like of int, shape (B, S)
             Source ids.
         bos_id : int
-            The id before the beginning.
+            The id before the beginning. A model that was loaded from a checkpoint has its own (in
+            ``model.generation_config``), and so it has eos_id, pad_id, the forced ids and the forbidden ones.
         eos_id : int or sequence of int
-            The ids that end a row.
+            The ids that end a row; None for no end before max_len.
         max_len : int, optional
             The most tokens to give, 1 to the model's max_len.
         src_mask : array_like of bool, shape (B, S), optional
@@ -296,12 +297,40 @@ class _Transformer:
             On Ctrl-C, between two steps.
         """
 
+    def generate(
+        self,
+        src: "TensorLike",
+        *,
+        max_new_tokens: int,
+        bos_id: int | None = None,
+        eos_id: "int | Sequence[int] | None" = None,
+        src_mask: "TensorLike | None" = None,
+        **options: Any,
+    ) -> Any:
+        """What :meth:`translate` gives, with bos_id before it, as other models give their prompts.
+
+        Parameters
+        ----------
+        src : array_like of int, shape (B, S)
+            Source ids.
+        max_new_tokens : int
+            The most tokens to give, 1 to the model's max_len.
+        bos_id, eos_id, src_mask, options
+            As of :meth:`translate`.
+
+        Returns
+        -------
+        ids : ndarray of int64, shape (B num_return_sequences, 1 + T)
+        scores : ndarray of float64, shape (B num_return_sequences,), optional
+            With ``return_scores``.
+        """
+
     def stream(
         self,
         src: "TensorLike",
         *,
-        bos_id: int,
-        eos_id: "int | Sequence[int]",
+        bos_id: int | None = None,
+        eos_id: "int | Sequence[int] | None" = None,
         max_len: int | None = None,
         src_mask: "TensorLike | None" = None,
         **options: Any,
