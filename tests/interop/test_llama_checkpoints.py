@@ -97,6 +97,22 @@ def test_greedy(torch, transformers, kind, tmp_path):
     assert ours.generate(ids, max_new_tokens=20).tolist() == expected.tolist()
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_trunk_alone(torch, transformers, kind, tmp_path):
+    """LlamaModel has no head: its hidden states are read, and logits are products with the embeddings."""
+    config = getattr(transformers, f"{KINDS[kind]}Config")(
+        **{**options(kind, 5), "tie_word_embeddings": False}
+    )
+    theirs = random_model(torch, getattr(transformers, f"{KINDS[kind]}Model"), config, 5)
+    ours = at.models.load_pretrained(written(theirs, tmp_path))
+    ids = np.random.default_rng(5).integers(0, config.vocab_size, (2, 7))
+    got = ours.outputs(ids, hidden_states=True)
+    expected = theirs(torch.tensor(ids), output_hidden_states=True)
+    names = {"last_hidden_state": "last_hidden_state", "hidden_states": "hidden_states"}
+    assert_same_outputs(expected, got, names)
+    assert ours.config["tie_weights"] and not ours.load_report.missing
+
+
 def test_half_precision_is_widened(torch, transformers, tmp_path):
     theirs = their_model(torch, transformers, "llama", 3).to(torch.bfloat16)
     ours = at.models.load_pretrained(written(theirs, tmp_path))

@@ -33,6 +33,14 @@ _NAMES = {
 }
 
 
+def _is_trunk(config: Config) -> bool:
+    """LlamaModel and its like, saved without a layer to the vocabulary."""
+    made = config.values.get("architectures")
+    names = made if isinstance(made, list) else []
+    trunk = bool(names) and all(isinstance(one, str) and one.endswith("Model") for one in names)
+    return trunk and bool(config.tensors) and "lm_head.weight" not in config.tensors
+
+
 class _Sizes:
     """The sizes in a config, with the defaults of its model_type."""
 
@@ -47,7 +55,8 @@ class _Sizes:
         self.vocab = config.integer("vocab_size", {"qwen2": 151936, "qwen3": 151936}.get(self.kind, 32000))
         head_dim = 128 if self.kind == "qwen3" else max(self.d // self.heads, 1)
         self.head_dim = config.integer("head_dim", head_dim)
-        self.tied = config.flag("tie_word_embeddings", False)
+        # The trunk alone (LlamaModel) has no head: its logits are then products with the embeddings.
+        self.tied = config.flag("tie_word_embeddings", False) or _is_trunk(config)
         self.attention_bias = (
             config.flag("attention_bias", False) if self.kind in ("llama", "qwen3") else False
         )
