@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "models/token_ids.h"
 #include "ops/arithmetic.h"
 #include "ops/linear.h"
 
@@ -62,17 +63,7 @@ DecoderLM::DecoderLM(const DecoderLMOptions& o) : o_(o) {
 }
 
 void DecoderLM::check_ids(const Tensor& ids) const {
-  check_rank("DecoderLM", "ids", ids, 2, "(batch, length)");
-  if (ids.dtype() != DType::kInt64) {
-    type_error("DecoderLM: ids has dtype ", dtype_name(ids.dtype()), " but must be int64 token ids");
-  }
-  if (ids.dim(1) > o_.max_len) value_error("DecoderLM: ids has ", ids.dim(1), " positions but max_len is ", o_.max_len);
-  const std::int64_t* id = ids.data<std::int64_t>();
-  for (Index i = 0; i < ids.size(); ++i) {
-    if (id[i] < 0 || id[i] >= o_.vocab_size) {
-      value_error("DecoderLM: ids holds ", id[i], " but must hold 0 to ", o_.vocab_size - 1);
-    }
-  }
+  check_token_ids("DecoderLM", "ids", ids, o_.vocab_size, o_.max_len);
 }
 
 // offsets: the position of each row's first token; empty: 0.

@@ -7,11 +7,13 @@
 
 namespace attendo::models {
 
-void check_token_ids(const char* model, const char* arg, const Tensor& ids, Index vocabulary) {
+void check_token_ids(const char* model, const char* arg, const Tensor& ids, Index vocabulary, Index max_len) {
   check_rank(model, arg, ids, 2, "(batch, length)");
   if (ids.dtype() != DType::kInt64) {
-    type_error(model, ": ", arg, " has dtype ", dtype_name(ids.dtype()), " but must be int64 ids");
+    type_error(model, ": ", arg, " has dtype ", dtype_name(ids.dtype()), " but must be int64 token ids");
   }
+  if (max_len > 0 && ids.dim(1) > max_len)
+    value_error(model, ": ", arg, " has ", ids.dim(1), " positions but max_len is ", max_len);
   const std::int64_t* id = ids.data<std::int64_t>();
   for (Index i = 0; i < ids.size(); ++i) {
     if (id[i] < 0 || id[i] >= vocabulary) {

@@ -6,7 +6,8 @@
 namespace attendo::models {
 
 // ids (B, L) int64, each 0 to vocabulary - 1; the error names the model and the argument.
-void check_token_ids(const char* model, const char* arg, const Tensor& ids, Index vocabulary);
+// max_len: of their positions; 0: any number.
+void check_token_ids(const char* model, const char* arg, const Tensor& ids, Index vocabulary, Index max_len = 0);
 
 // The tokens of each row in their order, moved to its beginning: padding before and between them is gone.
 struct Tokens {

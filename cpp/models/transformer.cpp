@@ -18,6 +18,7 @@
 #include <string_view>
 
 #include "attention/t5_bias.h"
+#include "models/token_ids.h"
 #include "ops/arithmetic.h"
 #include "ops/linear.h"
 #include "ops/shape.h"
@@ -125,18 +126,7 @@ const Tensor& Transformer::own(const char* name) const {
 }
 
 void Transformer::check_ids(const char* name, const Tensor& ids, Index vocabulary) const {
-  check_rank("Transformer", name, ids, 2, "(batch, length)");
-  if (ids.dtype() != DType::kInt64) {
-    type_error("Transformer: ", name, " has dtype ", dtype_name(ids.dtype()), " but must be int64 token ids");
-  }
-  if (ids.dim(1) > o_.max_len)
-    value_error("Transformer: ", name, " has ", ids.dim(1), " positions but max_len is ", o_.max_len);
-  const std::int64_t* id = ids.data<std::int64_t>();
-  for (Index i = 0; i < ids.size(); ++i) {
-    if (id[i] < 0 || id[i] >= vocabulary) {
-      value_error("Transformer: ", name, " holds ", id[i], " but must hold 0 to ", vocabulary - 1);
-    }
-  }
+  check_token_ids("Transformer", name, ids, vocabulary, o_.max_len);
 }
 
 Transformer::Source Transformer::source(const Tensor& src, const Tensor& src_mask, bool trim) const {
