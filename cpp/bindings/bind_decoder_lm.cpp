@@ -30,6 +30,7 @@ auto parse(Object vocab_size, Object d_model, Object num_heads, Object num_layer
   py::object window = py::none();
   keywords.take("window", window);
   if (has_length(window)) {
+    if (py::len(window) == 0) value_error(kOp, ": window is empty but must have a number for each layer");
     for (const py::handle one : window) o.windows.push_back(one.is_none() ? 0 : index_arg(kOp, "window", one));
   } else {
     keywords.take_size("window", o.layer.window);

@@ -299,9 +299,20 @@ DecodeOptions decode_options(const char* op, const py::dict& given, Index batch)
 
 Prompts prompts_arg(const char* op, py::handle ids, py::handle lengths) {
   bool ragged = false;
+  auto refuse_text = [&](py::handle x) {
+    if (py::isinstance<py::str>(x))
+      type_error(op, ": ids is text but must be token ids: encode it with model.tokenizer");
+  };
+  refuse_text(ids);
   if (py::isinstance<py::list>(ids) || py::isinstance<py::tuple>(ids)) {
     std::set<Py_ssize_t> found;
-    for (const py::handle row : ids) found.insert(has_length(row) ? PyObject_Length(row.ptr()) : -1);
+    for (const py::handle row : ids) {
+      refuse_text(row);
+      found.insert(has_length(row) ? PyObject_Length(row.ptr()) : -1);
+    }
+    if (found.size() == 1 && *found.begin() == 0) {
+      value_error(op, ": row 0 of ids is empty but must have one token or more");
+    }
     ragged = found.size() > 1 && *found.begin() >= 0;
   }
   if (!ragged) {

@@ -54,6 +54,9 @@ void take_layer_options(Keywords& keywords, nn::LayerOptions& o) {
   keywords.take("norm_first", o.norm_first);
   keywords.take("dtype", o.dtype);
   keywords.take("norm", o.norm);
+  if (o.norm != "layer" && o.norm != "rms") {
+    value_error(keywords.op(), ": norm is '", o.norm, "' but must be 'layer' or 'rms'");
+  }
   keywords.take("norm_eps", o.norm_eps);
   keywords.take("bias", o.bias);
   keywords.take("qkv_bias", o.qkv_bias);

@@ -12,6 +12,8 @@ Recurrent::Recurrent(const char* name, Index gates, const RecurrentOptions& opti
       {"input_size", o_.input_size}, {"hidden_size", o_.hidden_size}, {"num_layers", o_.num_layers}};
   for (const auto& [arg, value] : sizes) {
     if (value < 1) value_error(name, ": ", arg, " is ", value, " but must be 1 or more");
+    constexpr Index kMost = Index{1} << 28;
+    if (value > kMost) value_error(name, ": ", arg, " is ", value, " but must be ", kMost, " or less");
   }
   if (o_.num_layers > 10000) value_error(name, ": num_layers is ", o_.num_layers, " but must be 1 to 10000");
   if (!(o_.dropout >= 0 && o_.dropout < 1)) {

@@ -10,6 +10,8 @@
 // A group of W that holds NaN or inf has the scale NaN.          Jacob et al. 2018, eq. 1 with zero point 0; Dettmers et al. 2022.
 #include "ops/linear_int8.h"
 
+#include <cmath>
+
 #include "core/grad.h"
 #include "core/parallel.h"
 #include "kernels/gemv.h"
@@ -88,6 +90,15 @@ Tensor int8_matrix(const char* op, const Tensor& weight, const Tensor& scales) {
   check_float(op, "scales", scales);
   check_rank(op, "weight", weight, 2, "(out, in)");
   check_shape(op, "scales", scales, {weight.dim(0), kernels::int8_groups(weight.dim(1))});
+  dispatch_float(op, "scales", scales, [&](auto zero) {
+    using T = decltype(zero);
+    for (Index i = 0; i < scales.size(); ++i) {
+      const T scale = scales.data<T>()[i];
+      if (std::isinf(scale)) {
+        value_error(op, ": scales holds ", scale, " but must hold finite numbers, or NaN for a group that is none");
+      }
+    }
+  });
   const Tensor matrix = weight.detach();
   matrix.set_scales(scales.detach());
   return matrix;

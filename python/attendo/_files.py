@@ -97,19 +97,20 @@ def _parsed(call: str, where: str, text: bytes) -> Any:
 
 def read_json(call: str, folder: Path, name: str, limit: int) -> dict[str, Any]:
     """The object in a file of the folder that is no longer than ``limit`` bytes."""
-    return parse_json(call, *_text(call, folder, name, limit))
+    return parse_json(call, *read_text(call, folder, name, limit))
 
 
 def read_json_list(call: str, folder: Path, name: str, limit: int) -> list[Any]:
     """The same, of a list."""
-    where, text = _text(call, folder, name, limit)
+    where, text = read_text(call, folder, name, limit)
     values = _parsed(call, where, text)
     if not isinstance(values, list):
         raise ValueError(f"{call}: {where} holds a {type(values).__name__} but must hold a list: [...]")
     return values
 
 
-def _text(call: str, folder: Path, name: str, limit: int) -> tuple[str, bytes]:
+def read_text(call: str, folder: Path, name: str, limit: int) -> tuple[str, bytes]:
+    """A file of the folder as an error calls it, and what is in it."""
     path = file_in(call, folder, name)
     with open(path, "rb") as file:
         text = file.read(limit + 1)

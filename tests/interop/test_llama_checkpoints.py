@@ -142,6 +142,9 @@ def test_yarn_lengthens_the_scores(tmp_path):
         ({"rope_parameters": [1]}, "'rope_parameters' is \\[1\\] but must be an object"),
         ({"num_key_value_heads": 3}, "num_heads is 4 but must be a multiple of num_kv_heads, which is 3"),
         ({"pretraining_tp": 2}, "'pretraining_tp' is 2"),
+        ({"is_causal": False}, "'is_causal' is False"),
+        ({"partial_rotary_factor": 0.5}, "'partial_rotary_factor' is 0.5 but must be 1"),
+        ({"rope_parameters": {"partial_rotary_factor": 0.25}}, "'partial_rotary_factor' is 0.25"),
         ({"num_hidden_layers": 10**9}, "'num_hidden_layers' is 1000000000"),
         ({"attention_bias": "yes"}, "'attention_bias' is 'yes'"),
     ],
@@ -155,6 +158,34 @@ def test_wrong_configs(change, says):
     json.dumps(values)
     with pytest.raises(ValueError, match=says):
         FAMILY.build(Config({**values, **change}), "float32")
+
+
+def test_null_and_both_spellings(torch, transformers, tmp_path):
+    """null key-value heads are as many as heads; rope_scaling goes before rope_parameters."""
+    for kind in ("llama", "qwen2", "qwen3"):
+        config = {**options(kind, 4), "num_key_value_heads": None}
+        config["rope_parameters"] = {"rope_type": "default", "rope_theta": 10.0}
+        made = getattr(transformers, f"{KINDS[kind]}Config")(**config)
+        model = getattr(transformers, f"{KINDS[kind]}ForCausalLM")
+        folder = written(random_model(torch, model, made, 4), tmp_path / kind)
+        file = folder / "config.json"
+        values = json.loads(file.read_text())
+        values["num_key_value_heads"] = None
+        values["rope_scaling"] = {"rope_type": "linear", "factor": 2.0}
+        file.write_text(json.dumps(values))
+        ids = np.random.default_rng(0).integers(0, made.vocab_size, (2, 9))
+        expected = reread(transformers, model, folder)(torch.tensor(ids))
+        got = at.models.load_pretrained(folder).outputs(ids)
+        assert_same_outputs(expected, got, {"logits": "logits"})
+
+
+def test_part_of_a_head_cannot_be_said(tmp_path):
+    model = at.models.DecoderLM(
+        20, 16, 2, 1, 48, norm_first=True, norm="rms", activation="swiglu", positions="rotary", bias=False,
+        head_bias=False, scale_embeddings=False, rotary_dim=4, seed=0,
+    )  # fmt: skip
+    with pytest.raises(ValueError, match="its rotary_dim is 4, not a whole head of 8"):
+        model.save_pretrained(tmp_path)
 
 
 def test_what_it_cannot_say():

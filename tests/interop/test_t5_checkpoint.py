@@ -1,5 +1,7 @@
 """T5, its version 1.1 and mT5 against `transformers`: what either writes the other reads and computes."""
 
+import json
+
 import numpy as np
 import pytest
 from translation_check import (
@@ -80,6 +82,25 @@ def test_translations(transformers, torch, tmp_path, name):
         assert_same_translations(torch, model, tmp_path, src, mask, eos_id=eos)
     options = {"num_beams": 3, "num_return_sequences": 2, "length_penalty": 0.7, "early_stopping": True}
     assert_same_translations(torch, model, tmp_path, src, mask, eos_id=[1, 4], **options)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_keys_that_are_absent_or_null(transformers, torch, tmp_path):
+    """google-t5/t5-small has no feed_forward_proj; null for scale_decoder_outputs is no scaling."""
+    config = {"vocab_size": 30, "d_model": 12, "d_kv": 5, "d_ff": 9, "num_layers": 2, "num_heads": 2}
+    model = transformers.T5ForConditionalGeneration(transformers.T5Config(**config)).eval()
+    model.save_pretrained(tmp_path)
+    file = tmp_path / "config.json"
+    src, tgt = np.array([[3, 4, 5]]), np.array([[0, 6]])
+    for change in ({}, {"scale_decoder_outputs": None}):
+        values = json.loads(file.read_text())
+        for key in ("feed_forward_proj", "dense_act_fn", "is_gated_act"):
+            values.pop(key, None)
+        file.write_text(json.dumps({**values, **change}))
+        again = transformers.T5ForConditionalGeneration.from_pretrained(tmp_path).eval()
+        expected = again(input_ids=torch.tensor(src), decoder_input_ids=torch.tensor(tgt)).logits
+        got = at.models.load_pretrained(tmp_path)(src, tgt)
+        np.testing.assert_allclose(got.numpy(), expected.detach().numpy(), rtol=0, atol=1e-4)
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -274,3 +274,20 @@ def test_what_is_no_tensor_of_floats():
     for value in (np.ones((3, 2), np.int64), [[1, 2]] * 3, "text", None):
         with pytest.raises(TypeError, match=r"from_torch: 'weight' has dtype .* but must be of floats"):
             from_torch({"weight": value, "bias": np.ones(3)}, ours)
+
+
+def test_what_is_no_state():
+    with pytest.raises(TypeError, match="from_torch: state is a list but must be what its state_dict"):
+        at.interop.from_torch([1], at.nn.Linear(2, 2))
+
+
+@pytest.mark.filterwarnings("ignore:enable_nested_tensor")
+def test_a_transformer_without_biases(torch):
+    theirs = torch.nn.Transformer(16, 2, 2, 2, 20, dropout=0.0, batch_first=True, bias=False).eval()
+    ours = at.interop.TorchTransformer(16, 2, 2, 2, 20, dropout=0.0, bias=False, seed=0).eval()
+    report = at.interop.from_torch(theirs.state_dict(), ours, strict=False)
+    assert report.missing and all("norm" in name and name.endswith("bias") for name in report.missing)
+    rng = np.random.default_rng(0)
+    src, tgt = (rng.standard_normal((2, n, 16)).astype("float32") for n in (5, 4))
+    expected = theirs(torch.tensor(src), torch.tensor(tgt)).detach().numpy()
+    assert_close(ours(src, tgt, tgt_mask=np.ones((4, 4), bool)), expected, scale=10.0)

@@ -389,7 +389,9 @@ def test_wrong_options(options, error, says):
     ("ids", "error", "says"),
     [
         ([1, 2], ValueError, r"ids has shape \(2,\) but must have 2 axes"),
-        ([[]], (TypeError, ValueError), "ids has"),
+        ([[]], ValueError, "row 0 of ids is empty"),
+        ("the cat", TypeError, "ids is text"),
+        (["the cat"], TypeError, "ids is text"),
         ([[1], []], ValueError, "lengths holds 0"),
         ([[1], [2.5, 1]], TypeError, "ids is a float"),
         ([[0.5]], TypeError, "ids has dtype float64"),

@@ -29,7 +29,7 @@ def of(rows, features, out, bias=True):
     )
 
 
-TestLinearInt8 = op_tests(
+Checks = op_tests(
     "linear_int8",
     "x weight scales bias",
     [
@@ -65,6 +65,19 @@ TestLinearInt8 = op_tests(
         wrong(None, numbers(5, 3), (5, 1), None, raises=TypeError, says="x is None"),
     ],
 )
+
+
+class TestLinearInt8(Checks):
+    @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf], ids=str)
+    def test_nan_and_inf_go_where_they_belong(self, value, argument, dtype):
+        """An infinite scale says nothing: what it makes of a sum would depend on the order of the sum."""
+        if argument != "scales" or np.isnan(value):
+            super().test_nan_and_inf_go_where_they_belong(value, argument, dtype)
+            return
+        arrays = self.op.cases[0].arrays(dtype)
+        arrays[2].flat[3] = value
+        with pytest.raises(ValueError, match=r"linear_int8: scales holds -?inf but must hold finite numbers"):
+            self.op.function(*arrays, **self.op.cases[0].options)
 
 
 TestLinearInt8.test_lists_are_float64 = None  # a list has no int8

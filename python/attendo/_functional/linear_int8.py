@@ -98,8 +98,9 @@ def linear_int8(
         y_{ij} = \sum_g a_{jg} \sum_{p \in g} x_{ip}\, n_{jp} + b_j, \qquad
         \Bigl| y_{ij} - \sum_p x_{ip} W_{jp} - b_j \Bigr| \le \frac12 \sum_g a_{jg} \sum_{p \in g} |x_{ip}|
 
-    but for the rounding of floats. Only the weight is rounded: x stays as it is. The gradient of x and bias
-    is that of `linear` with :math:`\hat W_{jp} = a_{jg} n_{jp}`; the weight has none.
+    but for the rounding of floats (and for overflow: sums are of x n, of numbers up to 127 times those of
+    x). Only the weight is rounded: x stays as it is. The gradient of x and bias is that of `linear` with
+    :math:`\hat W_{jp} = a_{jg} n_{jp}`; the weight has none.
 
     Up to 16 rows of x the weight is widened in registers: it is read once, as it lies, a quarter of the bytes
     of float32, and a row's result does not depend on how many rows there are. More rows take it in floats,

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._core import Module, _NoDraws
-from .._files import read_json, written_whole
+from .._files import read_json, read_text, written_whole
 from .config import Config
 from .entries import Array, Entry
 from .family import Family, Unfit, families_of, family_of, model_types
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _CONFIG = "config.json"
 _CONFIG_LIMIT = 4 << 20
+_TOKENIZER_FILES = ("tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
 _SHOWN = 200  # names in a message; the report has all
 
 
@@ -213,7 +214,21 @@ def load_pretrained(
         from .._text.of_folder import tokenizer_of
 
         model.tokenizer = tokenizer_of(folder)
+        model.tokenizer_files = tokenizer_files("load_pretrained", folder)
     return model.eval()
+
+
+def tokenizer_files(call: str, folder: Path) -> dict[str, str]:
+    """The files beside a tokenizer that say how it is used: carried along, read by transformers alone."""
+    texts: dict[str, str] = {}
+    for name in _TOKENIZER_FILES:
+        if (folder / name).exists() or (folder / name).is_symlink():
+            where, data = read_text(call, folder, name, _CONFIG_LIMIT)
+            try:
+                texts[name] = data.decode("utf-8")
+            except UnicodeDecodeError:
+                raise ValueError(f"{call}: {where} is not UTF-8") from None
+    return texts
 
 
 # --------------------------------------------------------------------------------------------------- writing
@@ -284,9 +299,13 @@ def save_pretrained(self: Module, folder: PathLike, *, max_shard_size: int | str
     folder.mkdir(parents=True, exist_ok=True)
     write_folder(folder, tensors, room)
     generation: dict[str, Any] = getattr(self, "generation_config", {})
-    for name, values in ((_CONFIG, config.values), (GENERATION, generation)):
+    written = {key: value for key, value in config.values.items() if key not in family.unwritten}
+    for name, values in ((_CONFIG, written), (GENERATION, generation)):
         if values:
             with written_whole(folder / name) as file:
                 file.write((json.dumps(values, indent=2, sort_keys=True) + "\n").encode())
     if tokenizer := getattr(self, "tokenizer", None):
         tokenizer.save(folder)
+        for name, text in getattr(self, "tokenizer_files", {}).items():
+            with written_whole(folder / name) as file:
+                file.write(text.encode())

@@ -73,6 +73,7 @@ class Family:
     tied : (config, base) → names that repeat another tensor: {the copy: the one it repeats}.
     renamed : (pattern, replacement) for old spellings of names: gamma for weight.
     describe : model → config.json, or :class:`Unfit`.
+    unwritten : keys of that for ``entries`` alone, which a config.json must not have.
     """
 
     model_types: tuple[str, ...]
@@ -84,6 +85,7 @@ class Family:
     ignored: tuple[str, ...] = ()
     tied: Callable[[Config, str], Mapping[str, str]] = field(default=lambda config, base: {})
     renamed: tuple[tuple[str, str], ...] = ()
+    unwritten: tuple[str, ...] = ()
 
     def base_of(self, names: Iterable[str]) -> str:
         """The prefix of a checkpoint's names: the first that any of them begins with."""

@@ -98,15 +98,15 @@ def from_torch(
     CheckpointError
         When a shape differs, or with ``strict`` names do; a ValueError. Nothing is written then.
     TypeError
-        When a tensor is not of floats.
+        When state is no mapping, or a tensor is not of floats.
 
     Notes
     -----
     For ``torch.nn`` Linear, Embedding, LayerNorm, BatchNorm, Conv, MultiheadAttention, LSTM, GRU,
     TransformerEncoderLayer, TransformerEncoder and their decoders, and models of them.
     ``torch.nn.Transformer`` has a last norm after either stack whatever its ``norm_first``:
-    :class:`TorchTransformer` has too. With ``bias=False`` its norms have no biases; here they have, zeros at
-    first: ``strict=False`` leaves them so.
+    :class:`TorchTransformer` has too. With ``bias=False`` its norms have no biases; here, in a module made
+    with ``bias=False`` as well, they have, zeros at first: ``strict=False`` leaves them so.
 
     Examples
     --------
@@ -121,6 +121,10 @@ def from_torch(
 
     Source: python/attendo/interop/torch_state.py
     """
+    if not isinstance(state, Mapping):
+        raise TypeError(
+            f"from_torch: state is a {type(state).__name__} but must be what its state_dict() gives"
+        )
     given: dict[str, str] = {}
     for name in state:
         new = _replaced(name, rename or {})

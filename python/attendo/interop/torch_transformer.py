@@ -21,8 +21,8 @@ class TorchTransformer(Module):
     ----------
     d_model, nhead, num_encoder_layers, num_decoder_layers, dim_feedforward, dropout, activation
         As of ``torch.nn.Transformer``.
-    layer_norm_eps, norm_first
-        Likewise.
+    layer_norm_eps, norm_first, bias
+        Likewise; norms have biases all the same.
     dtype : {"float32", "float64"}
         Of all parameters.
     seed : int, optional
@@ -65,6 +65,7 @@ class TorchTransformer(Module):
         *,
         layer_norm_eps: float = 1e-5,
         norm_first: bool = False,
+        bias: bool = True,
         dtype: FloatDType = "float32",
         seed: int | None = None,
     ) -> None:
@@ -73,6 +74,7 @@ class TorchTransformer(Module):
             "dropout": dropout,
             "activation": activation,
             "norm_first": norm_first,
+            "bias": bias,
             "norm_eps": layer_norm_eps,
             "dtype": dtype,
         }

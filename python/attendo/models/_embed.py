@@ -108,6 +108,8 @@ def _ids_of(model: Any, texts: Any) -> list[Any]:
     """A row of ids for each text."""
     if isinstance(texts, str):
         raise TypeError("embed: texts is a str but must be a list of them")
+    if not hasattr(texts, "__iter__"):
+        raise TypeError(f"embed: texts is a {type(texts).__name__} but must be a list of texts or of ids")
     texts, rows = list(texts), []
     if texts and all(isinstance(text, str) for text in texts):
         tokenizer = getattr(model, "tokenizer", None)

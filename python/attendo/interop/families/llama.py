@@ -49,7 +49,10 @@ class _Sizes:
         self.d = config.integer("hidden_size", 4096)
         self.heads = config.integer("num_attention_heads", 32)
         self.layers = config.integer("num_hidden_layers", 32, least=0, most=10_000)
-        kv_heads = {"mistral": 8, "qwen2": 32, "qwen3": 32}.get(self.kind, self.heads)
+        # null is as many as heads, absent the format's number.
+        absent = "num_key_value_heads" not in config.values
+        kv_heads = {"mistral": 8, "qwen2": 32, "qwen3": 32}.get(self.kind) if absent else None
+        kv_heads = self.heads if kv_heads is None else kv_heads
         self.kv_heads = config.integer("num_key_value_heads", kv_heads)
         self.dff = config.integer("intermediate_size", {"mistral": 14336}.get(self.kind, 11008))
         self.vocab = config.integer("vocab_size", {"qwen2": 151936, "qwen3": 151936}.get(self.kind, 32000))
@@ -92,18 +95,17 @@ def _rotary(config: Config, s: _Sizes, max_len: int) -> dict[str, Any]:
     for key in ("rope_parameters", "rope_scaling"):
         if config.values.get(key) is not None and not isinstance(config.values[key], dict):
             config.wrong(key, "an object")
-    given: dict[str, Any] = config.values.get("rope_parameters") or config.values.get("rope_scaling") or {}
+    given: dict[str, Any] = config.values.get("rope_scaling") or config.values.get("rope_parameters") or {}
     rope = Config({**config.values, **given}, config.where)
+    if rope.number("partial_rotary_factor", 1.0) != 1:
+        rope.wrong("partial_rotary_factor", "1: these models turn whole heads")
     kind = rope.choice(
         "type" if "rope_type" not in rope.values and "type" in given else "rope_type",
         {name: name for name in ("default", "linear", "dynamic", "llama3", "yarn")},
         "default",
     )
     base = rope.number("rope_theta", 10000.0, least=1e-6)
-    dim = int(s.head_dim * rope.number("partial_rotary_factor", 1.0, least=0.0, most=1.0))
     options: dict[str, Any] = {"rotary_base": base}
-    if dim != s.head_dim:
-        options["rotary_dim"] = dim
     if kind in ("default", "dynamic"):  # "dynamic" differs only beyond max_position_embeddings, where we stop
         return options
     from ...functional import inverse_frequencies
@@ -133,11 +135,9 @@ def _rotary(config: Config, s: _Sizes, max_len: int) -> dict[str, Any]:
 
         usual = longer(mscale) / longer(all_dim) if mscale and all_dim else longer(1.0)
         length = rope.number("attention_factor", usual)
-        if dim != s.head_dim:
-            rope.wrong("partial_rotary_factor", "1 with 'yarn'")
         options["attention_scale"] = length**2 / math.sqrt(s.head_dim)
     scaling = {"rope_type": kind, "factor": factor, **scaling}
-    frequencies = inverse_frequencies(dim, base, scaling=scaling)
+    frequencies = inverse_frequencies(s.head_dim, base, scaling=scaling)
     options["rotary_frequencies"] = frequencies.tolist()
     return options
 
@@ -147,6 +147,7 @@ def _build(config: Config, dtype: str) -> Any:
 
     s = _Sizes(config)
     config.only("pretraining_tp", 1)
+    config.only("is_causal", True)
     max_len = config.integer(
         "max_position_embeddings", {"mistral": 131072, "qwen2": 32768, "qwen3": 32768}.get(s.kind, 2048)
     )
@@ -282,7 +283,7 @@ def _describe(model: Any) -> dict[str, Any]:
             described["layer_types"] = ["sliding_attention" if one else "full_attention" for one in windows]
     usual = {"rope_type": "default", "rope_theta": c.get("rotary_base", 10000.0)}
     if c.get("rotary_dim", head_dim) != head_dim:
-        usual["partial_rotary_factor"] = c["rotary_dim"] / head_dim
+        raise Unfit(f"its rotary_dim is {c['rotary_dim']}, not a whole head of {head_dim}")
     described["rope_parameters"] = usual
     if "rotary_frequencies" in c or "attention_scale" in c:
         # Frequencies cannot be told apart again: only those that were read can be said.

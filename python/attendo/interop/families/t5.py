@@ -53,7 +53,9 @@ class Sizes:
         self.heads = config.integer("num_heads", 6 if self.is_mt5 else 8)
         self.buckets = config.integer("relative_attention_num_buckets", 32)
         tied = config.flag("tie_word_embeddings", True)
-        self.scaled = False if self.is_mt5 else config.flag("scale_decoder_outputs", tied)
+        # Absent it follows the tying; null is no scaling.
+        scaled = tied if "scale_decoder_outputs" not in config.values else False
+        self.scaled = False if self.is_mt5 else config.flag("scale_decoder_outputs", scaled)
         self.embedding = next(
             (name for name in (*_EMBEDDINGS, _HEAD) if name in config.tensors), _EMBEDDINGS[0]
         )
@@ -63,9 +65,7 @@ class Sizes:
         # What feed_forward_proj says in one word, and two further keys again.
         known = {"gated-" * gated + name: (gated, name) for gated, name in _ACTIVATIONS}
         known["gated-gelu"] = (True, "gelu_new")
-        gated, name = config.choice(
-            "feed_forward_proj", known, known["gated-gelu" if self.is_mt5 else "relu"]
-        )
+        gated, name = config.choice("feed_forward_proj", known, "gated-gelu" if self.is_mt5 else "relu")
         self.gated = config.flag("is_gated_act", gated)
         functions = {function: function for gate, function in _ACTIVATIONS if gate == self.gated}
         name = config.choice("dense_act_fn", functions, name)

@@ -272,5 +272,6 @@ class TextFamily:
             bases=(self.layout.base, ""),
             ignored=(r"embeddings\.position_ids", *self.layout.ignored),
             tied=self.tied,
+            unwritten=("add_pooling_layer",),  # transformers would take it for an argument of from_pretrained
             renamed=((r"LayerNorm\.gamma$", "LayerNorm.weight"), (r"LayerNorm\.beta$", "LayerNorm.bias")),
         )

@@ -136,4 +136,5 @@ FAMILY = Family(
     describe=_describe,
     bases=("vit.", ""),
     ignored=(r"embeddings\.mask_token",),
+    unwritten=("add_pooling_layer",),
 )
