@@ -1,4 +1,4 @@
-"""What save_pretrained writes beside the tensors: files that are carried along, keys that must not stand there."""
+"""What save_pretrained writes beside the tensors: files that go along, keys that must not stand there."""
 
 import json
 

@@ -306,6 +306,6 @@ def save_pretrained(self: Module, folder: PathLike, *, max_shard_size: int | str
                 file.write((json.dumps(values, indent=2, sort_keys=True) + "\n").encode())
     if tokenizer := getattr(self, "tokenizer", None):
         tokenizer.save(folder)
-        for name, text in getattr(self, "tokenizer_files", {}).items():
-            with written_whole(folder / name) as file:
-                file.write(text.encode())
+    for name, text in getattr(self, "tokenizer_files", {}).items():
+        with written_whole(folder / name) as file:
+            file.write(text.encode())
