@@ -178,6 +178,25 @@ py::list known_ids(py::handle value, Index vocabulary) {
 
 }  // namespace
 
+py::object padded_lists(const char* op, const char* arg, py::handle ids, Index pad_id) {
+  const auto as_it_is = py::reinterpret_borrow<py::object>(ids);
+  if (!py::isinstance<py::list>(ids) && !py::isinstance<py::tuple>(ids)) return as_it_is;
+  std::set<Py_ssize_t> lengths;
+  for (const py::handle row : ids) {
+    if (!py::isinstance<py::list>(row) && !py::isinstance<py::tuple>(row)) return as_it_is;
+    lengths.insert(PyObject_Length(row.ptr()));
+  }
+  if (lengths.size() < 2) return as_it_is;
+  const std::vector<Ids> rows = sequences_arg(op, arg, ids);
+  const auto longest = static_cast<size_t>(*lengths.rbegin());
+  const Tensor padded = Tensor::full({static_cast<Index>(rows.size()), static_cast<Index>(longest)}, DType::kInt64,
+                                     static_cast<double>(pad_id));
+  for (size_t b = 0; b < rows.size(); ++b) {
+    std::copy(rows[b].begin(), rows[b].end(), padded.data<std::int64_t>() + b * longest);
+  }
+  return to_numpy(padded, true);
+}
+
 void add_special_ids(py::handle model, const py::dict& given, Index vocabulary) {
   const py::dict config = generation_config(model);
   auto add = [&](const char* theirs, const char* ours, const auto& read) {

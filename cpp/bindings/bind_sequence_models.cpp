@@ -33,7 +33,7 @@ struct Translation {
 
 Translation translation(const Seq2Seq& self, const char* op, Object src, Object bos_id, Object max_len,
                         const py::kwargs& given) {
-  const Tensor s = ids_arg("Seq2Seq", "src", src);
+  const Tensor s = ids_arg("Seq2Seq", "src", padded_lists(op, "src", src, self.options().pad_id));
   check_rank("Seq2Seq", "src", s, 2, "(batch, length)");
   const Index bos = index_arg(op, "bos_id", bos_id);
   if (!given.contains("eos_id")) type_error(op, ": eos_id is missing: the id after the end");

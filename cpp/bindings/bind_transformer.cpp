@@ -110,7 +110,7 @@ struct Translation {
 Translation translation(Object model, const char* op, Object src, Object bos_id, Object max_len, Object src_mask,
                         const py::kwargs& given) {
   const auto& self = py::cast<const Transformer&>(model);
-  const Tensor s = ids_of(src, "src"), mask = mask_of(src_mask);
+  const Tensor s = ids_of(padded_lists(op, "src", src, self.options().pad_id), "src"), mask = mask_of(src_mask);
   check_rank("Transformer", "src", s, 2, "(batch, length)");
   const Index bos = bos_arg(op, model, bos_id);
   add_special_ids(model, given, self.options().target_vocab_size);

@@ -12,6 +12,8 @@ void bind_decoding(py::module_& m);
 models::DecodeOptions decode_options(const char* op, const py::dict& given, Index batch);
 // ids: an array (B, S), or a list of lists of unequal lengths.
 models::Prompts prompts_arg(const char* op, py::handle ids, py::handle lengths);
+// Lists of unequal lengths as an array (B, S), pad_id behind the shorter ones; anything else as it is.
+py::object padded_lists(const char* op, const char* arg, py::handle ids, Index pad_id);
 // Adds what the checkpoint of a model says (its generation_config) of the special ids that were not given: eos_id, pad_id,
 // forced_bos_id, forced_eos_id, bad_words and suppress, as far as they lie in the vocabulary.
 void add_special_ids(py::handle model, const py::dict& given, Index vocabulary);

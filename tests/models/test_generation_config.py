@@ -88,3 +88,20 @@ def test_a_config_that_is_none():
     assert model.generate(PROMPTS, max_new_tokens=2).shape == (3, 4)
     model.generation_config = {"eos_token_id": {"a": 1}, "bad_words_ids": 3, "pad_token_id": [1, 2]}
     assert model.generate(PROMPTS, max_new_tokens=2).shape == (3, 4)
+
+
+@pytest.mark.parametrize("beams", [1, 2])
+def test_lists_of_unequal_lengths(beams):
+    """As padded arrays, and each as alone."""
+    lists = [[1, 2, 3], [4], [5, 6]]
+    padded = np.array([[1, 2, 3], [4, 0, 0], [5, 6, 0]])
+    seq2seq = randomized(at.models.Seq2Seq(V, V, 6, 5, dtype="float64"), 2).eval()
+    for model in (translator(), seq2seq):
+        options = {"bos_id": 1, "eos_id": 2, "max_len": 8, "num_beams": beams}
+        together = model.translate(lists, **options)
+        np.testing.assert_array_equal(together, model.translate(padded, **options))
+        for row, one in zip(together, lists, strict=True):
+            alone = model.translate([one], **options)[0]
+            np.testing.assert_array_equal(row[: len(alone)], alone)
+    with pytest.raises(TypeError, match="translate: src"):
+        translator().translate([[1, 2], ["a"]], bos_id=1, eos_id=2)

@@ -265,8 +265,8 @@ class _Transformer:
 
         Parameters
         ----------
-        src : array_like of int, shape (B, S)
-            Source ids.
+        src : array_like of int, shape (B, S), or list of lists
+            Source ids. Lists may have unequal lengths.
         bos_id : int
             The id before the beginning. A model that was loaded from a checkpoint has its own (in
             ``model.generation_config``), and so it has eos_id, pad_id, the forced ids and the forbidden ones.
