@@ -1,5 +1,6 @@
 #include "bindings/convert.h"
 #include "bindings/layer_options.h"
+#include "bindings/tensors.h"
 #include "models/cross_modal_classifier.h"
 
 namespace attendo::bindings {
@@ -59,12 +60,7 @@ void bind_cross_modal_classifier(py::module_& m) {
             const Tensor image = to_tensor(images, kOp, "images", Want::kFloat, Memory::kCopy);
             const models::CrossModalClassified r = without_gil([&] { return self(text, image, return_weights); });
             if (!return_weights) return py::cast(r.logits);
-            auto list = [](const Tensors& tensors) {
-              py::list out;
-              for (const Tensor& t : tensors) out.append(py::cast(t));
-              return out;
-            };
-            return py::make_tuple(r.logits, py::make_tuple(list(r.text_weights), list(r.image_weights)));
+            return py::make_tuple(r.logits, py::make_tuple(list_of(r.text_weights), list_of(r.image_weights)));
           },
           py::arg("ids"), py::arg("images"), py::kw_only(), py::arg("return_weights") = false);
 }

@@ -1,6 +1,7 @@
 #include "bindings/convert.h"
 #include "bindings/decoding.h"
 #include "bindings/layer_options.h"
+#include "bindings/tensors.h"
 #include "models/decoder_lm.h"
 
 namespace attendo::bindings {
@@ -58,14 +59,8 @@ py::dict config(const DecoderLM& self) {
 Tensor ids_of(Object ids) { return to_tensor(ids, kOp, "ids", Want::kAny, Memory::kCopy); }
 
 py::object model_output(const models::LMOutput& r, nn::Wanted wanted) {
-  auto tuple = [](const Tensors& tensors) {
-    py::tuple out(tensors.size());
-    for (size_t i = 0; i < tensors.size(); ++i) out[i] = py::cast(tensors[i]);
-    return py::object(out);
-  };
   const py::object output = py::module_::import("attendo.models._output").attr("ModelOutput");
-  return output(r.logits, r.last_hidden, wanted.hidden ? tuple(r.hidden) : py::none(),
-                wanted.weights ? tuple(r.attentions) : py::none());
+  return output(r.logits, r.last_hidden, tuple_of(r.hidden, wanted.hidden), tuple_of(r.attentions, wanted.weights));
 }
 
 }  // namespace

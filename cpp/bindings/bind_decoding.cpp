@@ -352,6 +352,19 @@ Prompts prompts_arg(const char* op, py::handle ids, py::handle lengths) {
   return Prompts(op, padded, n);
 }
 
+TranslationStart translation_start(const char* op, py::handle model, py::handle bos_id, Index max_len,
+                                   const py::dict& given, Index batch, Index vocabulary, Index pad_id) {
+  const Index bos = bos_arg(op, model, bos_id);
+  add_special_ids(model, given, vocabulary);
+  if (!given.contains("eos_id")) type_error(op, ": eos_id is missing: the id after the end");
+  if (given.contains("max_new_tokens")) type_error(op, ": there is no option 'max_new_tokens': give max_len");
+  given["max_new_tokens"] = max_len;
+  DecodeOptions o = decode_options(op, given, batch);
+  if (!o.pad_id) o.pad_id = pad_id;
+  const Tensor prompts = Tensor::full({batch, 1}, DType::kInt64, static_cast<double>(bos));
+  return {bos, Prompts(op, prompts, Tensor()), o};
+}
+
 models::Decoded without_bos(const models::Decoded& decoded) {
   const Index rows = decoded.ids.dim(0), width = decoded.ids.dim(1);
   return {slice(decoded.ids, {{0, rows, 1, false}, {1, width, 1, false}}), decoded.lengths, decoded.scores};

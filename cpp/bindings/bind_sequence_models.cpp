@@ -24,26 +24,18 @@ Tensor optional_ids(const char* op, const char* name, Object ids) {
   return ids.is_none() ? Tensor() : ids_arg(op, name, ids);
 }
 
-struct Translation {
+struct Translation : TranslationStart {
   Tensor src;
-  Index bos_id;
-  models::Prompts prompts;
-  models::DecodeOptions options;
 };
 
-Translation translation(const Seq2Seq& self, const char* op, Object src, Object bos_id, Object max_len,
+Translation translation(Object model, const char* op, Object src, Object bos_id, Object max_len,
                         const py::kwargs& given) {
-  const Tensor s = ids_arg("Seq2Seq", "src", padded_lists(op, "src", src, self.options().pad_id));
+  const Seq2SeqOptions& o = py::cast<const Seq2Seq&>(model).options();
+  const Tensor s = ids_arg("Seq2Seq", "src", padded_lists(op, "src", src, o.pad_id));
   check_rank("Seq2Seq", "src", s, 2, "(batch, length)");
-  const Index bos = index_arg(op, "bos_id", bos_id);
-  if (!given.contains("eos_id")) type_error(op, ": eos_id is missing: the id after the end");
-  if (given.contains("max_new_tokens")) type_error(op, ": there is no option 'max_new_tokens': give max_len");
-  given["max_new_tokens"] = index_arg(op, "max_len", max_len);
-  models::DecodeOptions o = decode_options(op, given, s.dim(0));
-  if (o.max_new_tokens < 1) value_error(op, ": max_len is ", o.max_new_tokens, " but must be 1 or more");
-  if (!o.pad_id) o.pad_id = self.options().pad_id;
-  const Tensor prompts = Tensor::full({s.dim(0), 1}, DType::kInt64, static_cast<double>(bos));
-  return {s, bos, models::Prompts(op, prompts, Tensor()), o};
+  const Index most = index_arg(op, "max_len", max_len);
+  if (most < 1) value_error(op, ": max_len is ", most, " but must be 1 or more");
+  return {translation_start(op, model, bos_id, most, given, s.dim(0), o.target_vocab_size, o.pad_id), s};
 }
 
 void bind_seq2seq(py::module_& m) {
@@ -107,8 +99,9 @@ void bind_seq2seq(py::module_& m) {
           py::arg("src"), py::arg("tgt"), "Where each target position looks in the source, (B, T, S).")
       .def(
           "translate",
-          [](Seq2Seq& self, Object src, Object bos_id, Object max_len, const py::kwargs& given) {
-            const Translation t = translation(self, "translate", src, bos_id, max_len, given);
+          [](Object model, Object src, Object bos_id, Object max_len, const py::kwargs& given) {
+            auto& self = py::cast<Seq2Seq&>(model);
+            const Translation t = translation(model, "translate", src, bos_id, max_len, given);
             models::Decoded r = without_gil([&] {
               return models::decode(self.begin(t.src, t.bos_id, t.options), t.prompts, t.options, check_signals);
             });
@@ -122,7 +115,7 @@ void bind_seq2seq(py::module_& m) {
           "stream",
           [](const py::object& model, Object src, Object bos_id, Object max_len, const py::kwargs& given) {
             auto& self = py::cast<Seq2Seq&>(model);
-            const Translation t = translation(self, "stream", src, bos_id, max_len, given);
+            const Translation t = translation(model, "stream", src, bos_id, max_len, given);
             return std::make_unique<TokenStream>(
                 TokenStream{models::Generation(self.begin(t.src, t.bos_id, t.options), t.prompts, t.options), model});
           },

@@ -1,6 +1,7 @@
 // Models made of a text encoder: the encoder itself, a masked language model, a classifier.
 #include "bindings/convert.h"
 #include "bindings/layer_options.h"
+#include "bindings/tensors.h"
 #include "models/encoder_classifier.h"
 #include "models/masked_lm.h"
 
@@ -71,13 +72,6 @@ TextInput input_of(const char* op, Object ids, Object mask, Object token_types) 
     input.mask.data<bool>()[i] = i % length < options.key_lengths.data<std::int64_t>()[i / length];
   }
   return input;
-}
-
-py::object tuple_of(const Tensors& tensors, bool wanted) {
-  if (!wanted) return py::none();
-  py::tuple out(tensors.size());
-  for (size_t i = 0; i < tensors.size(); ++i) out[i] = py::cast(tensors[i]);
-  return out;
 }
 
 py::object model_output(const Tensor& logits, const TextOutput& r, nn::Wanted wanted) {

@@ -1,6 +1,7 @@
 #include "bindings/convert.h"
 #include "bindings/decoding.h"
 #include "bindings/layer_options.h"
+#include "bindings/tensors.h"
 #include "models/transformer.h"
 
 namespace attendo::bindings {
@@ -72,16 +73,10 @@ Tensor mask_of(Object mask) {
 }
 
 py::object model_output(const models::TransformerOutput& r, nn::Wanted wanted) {
-  auto tuple = [](bool asked, const Tensors& tensors) -> py::object {
-    if (!asked) return py::none();
-    py::tuple out(tensors.size());
-    for (size_t i = 0; i < tensors.size(); ++i) out[i] = py::cast(tensors[i]);
-    return py::object(out);
-  };
   const py::object output = py::module_::import("attendo.models._output").attr("EncoderDecoderOutput");
-  return output(r.logits, r.encoder.out, r.decoder.out, tuple(wanted.hidden, r.encoder.hidden),
-                tuple(wanted.hidden, r.decoder.hidden), tuple(wanted.weights, r.encoder.weights),
-                tuple(wanted.weights, r.decoder.weights), tuple(wanted.weights, r.decoder.cross_weights));
+  return output(r.logits, r.encoder.out, r.decoder.out, tuple_of(r.encoder.hidden, wanted.hidden),
+                tuple_of(r.decoder.hidden, wanted.hidden), tuple_of(r.encoder.weights, wanted.weights),
+                tuple_of(r.decoder.weights, wanted.weights), tuple_of(r.decoder.cross_weights, wanted.weights));
 }
 
 py::object cross_attention(Transformer& self, Object src, Object tgt, Object src_mask) {
@@ -96,11 +91,8 @@ py::object cross_attention(Transformer& self, Object src, Object tgt, Object src
   return to_numpy(Tensor::empty({0, s.dim(0), layer.num_heads, t.dim(1), s.dim(1)}, layer.dtype), true);
 }
 
-struct Translation {
+struct Translation : TranslationStart {
   Tensor src, src_mask;
-  Index bos_id;
-  models::Prompts prompts;
-  models::DecodeOptions options;
 
   std::unique_ptr<models::DecodeState> begin(Transformer& model) const {
     return model.begin(src, src_mask, bos_id, options);
@@ -109,18 +101,11 @@ struct Translation {
 
 Translation translation(Object model, const char* op, Object src, Object bos_id, Object max_len, Object src_mask,
                         const py::kwargs& given) {
-  const auto& self = py::cast<const Transformer&>(model);
-  const Tensor s = ids_of(padded_lists(op, "src", src, self.options().pad_id), "src"), mask = mask_of(src_mask);
+  const models::TransformerOptions& o = py::cast<const Transformer&>(model).options();
+  const Tensor s = ids_of(padded_lists(op, "src", src, o.pad_id), "src"), mask = mask_of(src_mask);
   check_rank("Transformer", "src", s, 2, "(batch, length)");
-  const Index bos = bos_arg(op, model, bos_id);
-  add_special_ids(model, given, self.options().target_vocab_size);
-  if (!given.contains("eos_id")) type_error(op, ": eos_id is missing: the id after the end");
-  if (given.contains("max_new_tokens")) type_error(op, ": there is no option 'max_new_tokens': give max_len");
-  given["max_new_tokens"] = max_len.is_none() ? self.options().max_len : index_arg(op, "max_len", max_len);
-  models::DecodeOptions o = decode_options(op, given, s.dim(0));
-  if (!o.pad_id) o.pad_id = self.options().pad_id;
-  const Tensor prompts = Tensor::full({s.dim(0), 1}, DType::kInt64, static_cast<double>(bos));
-  return {s, mask, bos, models::Prompts(op, prompts, Tensor()), o};
+  const Index most = max_len.is_none() ? o.max_len : index_arg(op, "max_len", max_len);
+  return {translation_start(op, model, bos_id, most, given, s.dim(0), o.target_vocab_size, o.pad_id), s, mask};
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "bindings/convert.h"
 #include "bindings/layer_options.h"
+#include "bindings/tensors.h"
 #include "nn/decoder_layer.h"
 #include "nn/positional_encoding.h"
 
@@ -33,12 +34,6 @@ auto layer_arguments(const char* op, Object d_model, Object num_heads, Object df
   const auto seed = keywords.take_seed();
   keywords.end();
   return std::pair(o, seed);
-}
-
-py::list list_of(const Tensors& tensors) {
-  py::list out;
-  for (const Tensor& x : tensors) out.append(py::cast(x));
-  return out;
 }
 
 }  // namespace

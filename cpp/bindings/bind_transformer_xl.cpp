@@ -1,6 +1,7 @@
 #include "bindings/convert.h"
 #include "bindings/decoding.h"
 #include "bindings/layer_options.h"
+#include "bindings/tensors.h"
 #include "models/transformer_xl.h"
 
 namespace attendo::bindings {
@@ -54,13 +55,8 @@ py::object segment(TransformerXL& self, Object ids, Object memory, bool return_w
     for (const py::handle m : memory) before.push_back(to_tensor(m, kOp, "memory", Want::kFloat, Memory::kCopy));
   }
   const models::SegmentResult r = without_gil([&] { return self.segment(x, before, return_weights); });
-  auto list = [](const Tensors& tensors) {
-    py::list out;
-    for (const Tensor& t : tensors) out.append(py::cast(t));
-    return out;
-  };
-  if (!return_weights) return py::make_tuple(r.logits, list(r.memory));
-  return py::make_tuple(r.logits, list(r.memory), list(r.weights));
+  if (!return_weights) return py::make_tuple(r.logits, list_of(r.memory));
+  return py::make_tuple(r.logits, list_of(r.memory), list_of(r.weights));
 }
 
 }  // namespace
@@ -85,7 +81,6 @@ void bind_transformer_xl(py::module_& m) {
           [](TransformerXL& self, Object ids, Object lengths, const py::kwargs& given) {
             const models::Prompts prompts = prompts_arg("generate", ids, lengths);
             const models::DecodeOptions o = decode_options("generate", given, prompts.batch());
-            const nn::ModeGuard mode(self, false);
             return decoded_result(o,
                                   without_gil([&] { return models::decode(self.begin(), prompts, o, check_signals); }));
           },

@@ -1,5 +1,6 @@
 #include "bindings/convert.h"
 #include "bindings/layer_options.h"
+#include "bindings/tensors.h"
 #include "models/vision_transformer.h"
 
 namespace attendo::bindings {
@@ -66,16 +67,10 @@ void bind_vision_transformer(py::module_& m) {
           [](VisionTransformer& self, Object images, bool hidden_states, bool attentions) {
             const Tensor x = to_tensor(images, kOp, "images", Want::kFloat, Memory::kCopy);
             const VisionOutput r = without_gil([&] { return self.outputs(x, {attentions, hidden_states}); });
-            auto tuple = [](const Tensors& tensors, bool wanted) -> py::object {
-              if (!wanted) return py::none();
-              py::tuple out(tensors.size());
-              for (size_t i = 0; i < tensors.size(); ++i) out[i] = py::cast(tensors[i]);
-              return out;
-            };
             const py::object logits = r.logits ? py::cast(r.logits) : py::none();
             return py::module_::import("attendo.models._output")
-                .attr("EncoderOutput")(r.last_hidden, r.pooled, tuple(r.hidden, hidden_states),
-                                       tuple(r.attentions, attentions), logits);
+                .attr("EncoderOutput")(r.last_hidden, r.pooled, tuple_of(r.hidden, hidden_states),
+                                       tuple_of(r.attentions, attentions), logits);
           },
           py::arg("images"), py::kw_only(), py::arg("hidden_states") = false, py::arg("attentions") = false);
 }

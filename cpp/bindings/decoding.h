@@ -19,6 +19,14 @@ py::object padded_lists(const char* op, const char* arg, py::handle ids, Index p
 void add_special_ids(py::handle model, const py::dict& given, Index vocabulary);
 // The id before the beginning: as given, or as the checkpoint says.
 Index bos_arg(const char* op, py::handle model, py::handle bos_id);
+// How a translation begins, from the keyword arguments of translate: bos alone is the prompt.
+struct TranslationStart {
+  Index bos_id;
+  models::Prompts prompts;
+  models::DecodeOptions options;
+};
+TranslationStart translation_start(const char* op, py::handle model, py::handle bos_id, Index max_len,
+                                   const py::dict& given, Index batch, Index vocabulary, Index pad_id);
 // The ids, or (ids, scores) where the options ask for scores.
 py::object decoded_result(const models::DecodeOptions& options, const models::Decoded& decoded);
 

@@ -128,17 +128,13 @@ class TransformerXLState : public DecodeState {
           "generate: prompts of unequal lengths cannot share the memory of a TransformerXL: give one at a time");
     }
     const NoGrad no_grad;
+    const nn::ModeGuard evaluation(model_, false);
     SegmentResult r = model_.segment(ids, memory_, false);
     memory_ = std::move(r.memory);
-    const Index length = ids.dim(1);
-    return reshape(take(r.logits, 1, length - 1, length), {ids.dim(0), model_.options().vocab_size});
+    return last_rows(r.logits, {});
   }
   void reorder(const std::vector<Index>& rows) override {
-    const Tensor order = id_column({rows.begin(), rows.end()});
-    for (Tensor& m : memory_) {
-      const Tensor flat = m.view({m.dim(0), m.dim(1) * m.dim(2)});
-      m = gather_rows(flat, order.view({order.dim(0)})).view({order.dim(0), m.dim(1), m.dim(2)});
-    }
+    for (Tensor& m : memory_) m = taken(m, rows);
   }
   Index vocab_size() const override { return model_.options().vocab_size; }
 

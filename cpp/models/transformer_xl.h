@@ -48,7 +48,7 @@ class TransformerXL : public nn::Module {
   Tensors forward(const Tensors& inputs) override {
     return {segment(nn::only_input("TransformerXL", inputs), {}, false).logits};
   }
-  // For decoding. The model must outlive it, and be in evaluation mode.
+  // For decoding. The model must outlive it.
   std::unique_ptr<DecodeState> begin();
 
   std::string type_name() const override { return "TransformerXL"; }

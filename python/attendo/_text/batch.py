@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -14,20 +15,22 @@ if TYPE_CHECKING:
 Encoded = tuple[list[int], list[int]]
 
 
-class Batches:
+class Batches(ABC):
     """``encode``, ``encode_batch``, ``decode`` and ``decode_batch`` over what a tokenizer does with lists."""
 
     pad_id: int
 
     @property
-    def vocab_size(self) -> int:
-        raise NotImplementedError
+    @abstractmethod
+    def vocab_size(self) -> int: ...
 
-    def _encoded(self, texts: Sequence[Any], special_tokens: bool, max_length: int | None) -> list[Encoded]:
-        raise NotImplementedError
+    @abstractmethod
+    def _encoded(
+        self, texts: Sequence[Any], special_tokens: bool, max_length: int | None
+    ) -> list[Encoded]: ...
 
-    def _decoded(self, ids: list[list[int]], skip_special_tokens: bool) -> list[str]:
-        raise NotImplementedError
+    @abstractmethod
+    def _decoded(self, ids: list[list[int]], skip_special_tokens: bool) -> list[str]: ...
 
     def encode(self, text: str, pair: str | None = None, *, special_tokens: bool = True) -> NDArray[np.int64]:
         """The ids of a text, or of two texts in a row.
