@@ -1,6 +1,7 @@
 """Training: the loop, in C++, with callbacks in Python between the batches."""
 
-from .trainer import History, Trainer
+from .history import History
+from .trainer import Trainer
 
 __all__ = ["History", "Trainer"]
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import _core
 from ..callbacks import ProgressBar
+from .history import History
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,29 +19,6 @@ if TYPE_CHECKING:
     from ..callbacks import Info
 
     Inputs: TypeAlias = TensorLike | tuple[TensorLike, ...]
-
-
-class History(dict[str, Any]):
-    """What happened in training, by name.
-
-    ``step_loss`` and ``lr``
-        Loss and learning rate of each step: arrays of shape (steps,).
-    ``loss``
-        Mean loss of each epoch over what counted while it was trained: (epochs,).
-    ``val_loss``, and ``val_accuracy`` where the loss defines it
-        Of each epoch's validation, when there was one: (epochs,).
-    ``seconds``
-        How long it took.
-    """
-
-    def __repr__(self) -> str:
-        epochs, steps = len(self["loss"]), len(self["step_loss"])
-        if not epochs:
-            return "History(no epoch finished)"
-        last = f"loss {self['loss'][-1]:.4g}"
-        if "val_loss" in self:
-            last += f", val_loss {self['val_loss'][-1]:.4g}"
-        return f"History({epochs} epochs, {steps} steps, {self['seconds']:.1f} s, {last})"
 
 
 class Trainer:

@@ -1,0 +1,24 @@
+"""What a Trainer calls between batches: an object with any of the four methods of :class:`Callback`.
+
+>>> import numpy as np
+>>> import attendo as at
+>>> class Report(at.callbacks.Callback):
+...     def on_epoch_end(self, trainer, info):
+...         print(f"epoch {info['epoch'] + 1} of {info['epochs']}: {info['step']} steps")
+>>> x = np.ones((8, 1), dtype="float32")
+>>> trainer = at.train.Trainer(at.nn.Linear(1, 1), at.losses.MeanSquaredError(), at.optim.SGD(lr=0.1))
+>>> history = trainer.fit(x, x, epochs=2, batch_size=4, callbacks=[Report()], progress=False)
+epoch 1 of 2: 2 steps
+epoch 2 of 2: 4 steps
+"""
+
+from __future__ import annotations
+
+from .base import Callback, Info
+from .progress import ProgressBar
+
+__all__ = ["Callback", "Info", "ProgressBar"]
+
+
+def __dir__() -> list[str]:
+    return __all__
