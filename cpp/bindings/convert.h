@@ -15,7 +15,14 @@
 #include "attention/scaled_dot_product.h"
 #include "core/random.h"
 #include "nn/layers.h"
-#include "train/trainer.h"
+
+namespace attendo::train {
+class Loss;
+class Optimizer;
+struct Schedule;
+class Trainer;
+class WeightAverage;
+}  // namespace attendo::train
 
 namespace py = pybind11;
 
@@ -36,8 +43,9 @@ template <typename T>
 inline constexpr bool kIsBound =
     std::is_same_v<T, Tensor> || std::is_same_v<T, Generator> || std::is_same_v<T, MaskExpression> ||
     std::is_same_v<T, Tensor> || std::is_same_v<T, Generator> || std::is_same_v<T, SharedCache> ||
-    std::is_same_v<T, train::Schedule> || std::is_same_v<T, train::Trainer> || std::is_base_of_v<nn::Module, T> ||
-    std::is_base_of_v<train::Loss, T> || std::is_base_of_v<train::Optimizer, T>;
+    std::is_same_v<T, train::Schedule> || std::is_same_v<T, train::Trainer> ||
+    std::is_same_v<T, train::WeightAverage> || std::is_base_of_v<nn::Module, T> || std::is_base_of_v<train::Loss, T> ||
+    std::is_base_of_v<train::Optimizer, T>;
 
 }  // namespace attendo::bindings
 
@@ -232,6 +240,7 @@ void bind_cross_modal_classifier(py::module_& m);
 void bind_decoder_lm(py::module_& m);
 void bind_text_encoder(py::module_& m);
 void bind_vision_transformer(py::module_& m);
+void bind_optim(py::module_& m);
 void bind_train(py::module_& m);
 void bind_transformer(py::module_& m);
 

@@ -46,5 +46,6 @@ PYBIND11_MODULE(_core, m) {
   bind_cross_modal_classifier(m);
   bind_sequence_models(m);
   bind_transformer(m);
+  bind_optim(m);
   bind_train(m);
 }
