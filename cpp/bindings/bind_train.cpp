@@ -37,29 +37,6 @@ py::dict history_dict(const History& h) {
   return d;
 }
 
-void bind_losses(py::module_& m) {
-  py::classh<Loss>(m, "Loss", "A number for a batch.")
-      .def(
-          "__call__",
-          [](const Loss& self, Object prediction, Object target) {
-            const Tensor p = to_tensor(prediction, "loss", "prediction", Want::kFloat, Memory::kCopy);
-            const Tensor t = to_tensor(target, "loss", "target", Want::kAny, Memory::kCopy);
-            return without_gil([&] { return self.forward(p, t); });
-          },
-          py::arg("prediction"), py::arg("target"))
-      .def("__repr__", &Loss::repr);
-  py::classh<CrossEntropy, Loss>(m, "CrossEntropy", "Cross-entropy of logits, the mean over the targets that count.")
-      .def(py::init([](Object ignore_index, Object label_smoothing) {
-             std::optional<Index> ignore;
-             if (!ignore_index.is_none()) ignore = index_arg("CrossEntropy", "ignore_index", ignore_index);
-             return std::make_shared<CrossEntropy>(ignore,
-                                                   number_arg("CrossEntropy", "label_smoothing", label_smoothing));
-           }),
-           py::arg("ignore_index") = py::none(), py::arg("label_smoothing") = 0.0);
-  py::classh<MeanSquaredError, Loss>(m, "MeanSquaredError", "The mean of the squared differences.").def(py::init<>());
-  py::classh<Mean, Loss>(m, "Mean", "The mean of the losses a model gives.").def(py::init<>());
-}
-
 void bind_trainer(py::module_& m) {
   py::classh<Trainer>(m, "Trainer", "The training loop; attendo.train.Trainer is its Python face.")
       .def(py::init([](Object model, Object loss, Object optimizer, Object seed, Object clip_norm) {
@@ -126,9 +103,6 @@ void bind_trainer(py::module_& m) {
 
 }  // namespace
 
-void bind_train(py::module_& m) {
-  bind_losses(m);
-  bind_trainer(m);
-}
+void bind_train(py::module_& m) { bind_trainer(m); }
 
 }  // namespace attendo::bindings

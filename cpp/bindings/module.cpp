@@ -2,6 +2,7 @@
 #include "bindings/decoding.h"
 
 namespace attendo::bindings {
+void bind_losses(py::module_& m);
 void bind_sequence_models(py::module_& m);
 }
 
@@ -47,5 +48,6 @@ PYBIND11_MODULE(_core, m) {
   bind_sequence_models(m);
   bind_transformer(m);
   bind_optim(m);
+  bind_losses(m);
   bind_train(m);
 }

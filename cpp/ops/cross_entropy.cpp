@@ -187,21 +187,23 @@ CrossEntropySaved check_cross_entropy(const Tensor& logits, const Tensor& target
   return s;
 }
 
-}  // namespace
-
-Tensor cross_entropy(const Tensor& logits, const Tensor& target, std::optional<Index> ignore_index,
-                     double label_smoothing, Reduction reduction) {
+// divisor: of the mean; below 0, the rows that count.
+Tensor record_cross_entropy(const Tensor& logits, const Tensor& target, std::optional<Index> ignore_index,
+                            double label_smoothing, Reduction reduction, double divisor) {
   CrossEntropySaved s = check_cross_entropy(logits, target, ignore_index, label_smoothing);
   const bool by_index = target.dtype() == DType::kInt64;
   s.lse = Tensor::empty({s.rows}, logits.dtype());
   Tensor loss = Tensor::empty(s.shape, logits.dtype());
-  Index counted = 0;
-  for (Index r = 0; r < s.rows; ++r) counted += by_index ? s.counts(r) : true;
+  if (reduction == Reduction::kMean && divisor < 0) {
+    Index counted = 0;
+    for (Index r = 0; r < s.rows; ++r) counted += by_index ? s.counts(r) : true;
+    divisor = static_cast<double>(counted);
+  }
+  if (reduction != Reduction::kMean || divisor == 0) divisor = 1;
   dispatch_float("cross_entropy", "logits", logits, [&](auto zero) {
     using T = decltype(zero);
     by_index ? index_forward<T>(loss.data<T>(), s) : probability_forward<T>(loss.data<T>(), s);
   });
-  const double divisor = reduction == Reduction::kMean ? static_cast<double>(std::max<Index>(1, counted)) : 1.0;
   if (reduction != Reduction::kNone) {
     const NoGrad no_grad;
     const double total = sum(loss).item();
@@ -244,6 +246,18 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& target, std::optional<I
            });
          });
   return loss;
+}
+
+}  // namespace
+
+Tensor cross_entropy(const Tensor& logits, const Tensor& target, std::optional<Index> ignore_index,
+                     double label_smoothing, Reduction reduction) {
+  return record_cross_entropy(logits, target, ignore_index, label_smoothing, reduction, -1);
+}
+
+Tensor cross_entropy_over(const Tensor& logits, const Tensor& target, double divisor, std::optional<Index> ignore_index,
+                          double label_smoothing) {
+  return record_cross_entropy(logits, target, ignore_index, label_smoothing, Reduction::kMean, divisor);
 }
 
 }  // namespace attendo

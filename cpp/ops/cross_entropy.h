@@ -13,4 +13,8 @@ enum class Reduction { kMean, kSum, kNone };
 Tensor cross_entropy(const Tensor& logits, const Tensor& target, std::optional<Index> ignore_index = std::nullopt,
                      double label_smoothing = 0.0, Reduction reduction = Reduction::kMean);
 
+// The sum divided by `divisor`: part of a mean over more rows than these.
+Tensor cross_entropy_over(const Tensor& logits, const Tensor& target, double divisor, std::optional<Index> ignore_index,
+                          double label_smoothing);
+
 }  // namespace attendo

@@ -1,64 +1,70 @@
-// Losses
+// What losses share: the loss of a whole batch, and sums of weighted terms
 //
-//   cross-entropy        see ops/cross_entropy.cpp
-//   mean squared error   L = Σ (ŷ - y)² / n      dŷ = 2 (ŷ - y) / n
-//   mean                 L = Σ ŷ / n             dŷ = 1 / n
+//   L = Σ_i w_i Σ_j l_ij / Σ_i w_i n_i
+//
+// l_ij: the terms of sample i, w_i: its weight (1 without weights), n_i: how many of its terms count.
 #include "train/losses.h"
 
+#include <cmath>
+
 #include "ops/arithmetic.h"
-#include "ops/cross_entropy.h"
 #include "ops/reduce.h"
+#include "ops/shape.h"
+#include "train/loss_terms.h"
 
 namespace attendo::train {
 
-CrossEntropy::CrossEntropy(std::optional<Index> ignore_index, double label_smoothing)
-    : ignore_index_(ignore_index), label_smoothing_(label_smoothing) {
-  if (!(label_smoothing >= 0 && label_smoothing <= 1)) {
-    value_error("CrossEntropy: label_smoothing is ", label_smoothing, " but must be 0 to 1");
+Tensor Loss::forward(const Tensors& outputs, const Tensors& targets, const Tensor& sample_weight) const {
+  return part(outputs, targets, sample_weight, counts(targets, sample_weight));
+}
+
+std::optional<std::pair<double, double>> Loss::correct(const Tensors&, const Tensors&) const { return std::nullopt; }
+
+const Tensor& first_output(const char* op, const Tensors& outputs) {
+  if (outputs.empty()) value_error(op, ": there is no prediction: the model returned nothing");
+  return outputs[0];
+}
+
+const Tensor& only_target(const char* op, const Tensors& targets) {
+  if (targets.size() != 1) value_error(op, ": takes one target, but there are ", targets.size());
+  check_defined(op, "target", targets[0]);
+  return targets[0];
+}
+
+std::vector<double> sample_weights(const char* op, const Tensor& sample_weight, Index samples) {
+  if (!sample_weight) return {};
+  check_shape(op, "sample_weight", sample_weight, {samples});
+  std::vector<double> out(static_cast<size_t>(samples));
+  dispatch_float(op, "sample_weight", sample_weight, [&](auto zero) {
+    using T = decltype(zero);
+    std::copy_n(sample_weight.data<T>(), samples, out.begin());
+  });
+  for (const double w : out) {
+    if (!(w >= 0) || std::isinf(w))
+      value_error(op, ": sample_weight holds ", w, " but must hold finite numbers from 0");
   }
+  return out;
 }
 
-Tensor CrossEntropy::forward(const Tensor& logits, const Tensor& target) const {
-  return cross_entropy(logits, target, ignore_index_, label_smoothing_);
+double weighted_samples(const char* op, const Tensor& target, const Tensor& sample_weight, double each) {
+  if (!sample_weight && target.rank() == 0) return each;
+  check_min_rank(op, "target", target, 1, "(samples, ...)");
+  if (!sample_weight) return static_cast<double>(target.dim(0)) * each;
+  double total = 0;
+  for (const double w : sample_weights(op, sample_weight, target.dim(0))) total += w;
+  return total * each;
 }
 
-Index CrossEntropy::count(const Tensor& target) const {
-  if (target.dtype() != DType::kInt64) return target.shape().product(0, target.rank() - 1);
-  if (!ignore_index_) return target.size();
-  const std::int64_t* c = target.data<std::int64_t>();
-  return target.size() - std::count(c, c + target.size(), *ignore_index_);
-}
-
-Index CrossEntropy::correct(const Tensor& logits, const Tensor& target) const {
-  const NoGrad no_grad;
-  const Tensor guess = argmax_last(logits);
-  const Tensor truth = target.dtype() == DType::kInt64 ? target : argmax_last(target);
-  Index right = 0;
-  for (Index i = 0; i < truth.size(); ++i) {
-    const std::int64_t c = truth.data<std::int64_t>()[i];
-    if (ignore_index_ && c == *ignore_index_) continue;
-    right += guess.data<std::int64_t>()[i] == c;
-  }
-  return right;
-}
-
-std::string CrossEntropy::repr() const {
-  return concat("CrossEntropy(ignore_index=", ignore_index_ ? std::to_string(*ignore_index_) : "None",
-                ", label_smoothing=", label_smoothing_, ")");
-}
-
-Tensor MeanSquaredError::forward(const Tensor& prediction, const Tensor& target) const {
-  check_float("MeanSquaredError", "prediction", prediction);
-  check_shape("MeanSquaredError", "target", target, prediction.shape());
-  const Tensor difference = subtract(prediction, target);
-  return mean(multiply(difference, difference));
-}
-
-Tensor Mean::forward(const Tensor& losses, const Tensor& target) const {
-  check_float("Mean", "prediction", losses);
-  check_min_rank("Mean", "target", target, 1, "(samples, ...)");
-  check_shape("Mean", "prediction", losses, {target.dim(0)});
-  return mean(losses);
+Tensor weighted_sum(const char* op, const Tensor& terms, const Tensor& sample_weight, double total) {
+  const double factor = total == 0 ? 1.0 : 1 / total;
+  if (!sample_weight) return scale(sum(terms), factor);
+  check_min_rank(op, "prediction", terms, 1, "(samples, ...)");
+  const Index samples = terms.dim(0);
+  sample_weights(op, sample_weight, samples);  // they are right
+  const Tensor rows = terms.rank() == 1
+                          ? terms
+                          : sum(reshape(terms, {samples, terms.shape().product(1, terms.rank())}), std::vector<int>{1});
+  return scale(sum(multiply(rows, sample_weight.to(terms.dtype()))), factor);
 }
 
 }  // namespace attendo::train

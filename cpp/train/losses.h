@@ -2,49 +2,33 @@
 
 #include <memory>
 #include <optional>
+#include <utility>
 
 #include "core/autograd.h"
 
 namespace attendo::train {
 
-// A loss is one number for a batch. It never shifts labels and never broadcasts.
+// A loss is one number for a batch, made of one mean or of several. It never shifts labels and never broadcasts.
+//
+// Parts of a batch add up: with the same `totals`, Σ part(micro-batch) = part(batch), whatever the sizes and weights are.
+// outputs: all that the model gave; a loss of one output looks at the first. sample_weight: (samples,), or undefined.
 class Loss {
  public:
   virtual ~Loss() = default;
-  virtual Tensor forward(const Tensor& prediction, const Tensor& target) const = 0;
-  // How many predictions of the batch count: the weight of its mean.
-  virtual Index count(const Tensor& target) const = 0;
-  // How many of them are right, where that is defined (class indices); below 0 where not.
-  virtual Index correct(const Tensor&, const Tensor&) const { return -1; }
+
+  // How much the batch counts in each of the means, known from the targets alone.
+  virtual std::vector<double> counts(const Tensors& targets, const Tensor& sample_weight) const = 0;
+  // The batch's sums divided by `totals`, a number a mean: the counts of all that one step is made of.
+  virtual Tensor part(const Tensors& outputs, const Tensors& targets, const Tensor& sample_weight,
+                      const std::vector<double>& totals) const = 0;
+  // The loss of a batch that is all there is.
+  Tensor forward(const Tensors& outputs, const Tensors& targets, const Tensor& sample_weight = {}) const;
+
+  // How many predictions are right, and of how many; nothing where that is not defined (no class indices).
+  virtual std::optional<std::pair<double, double>> correct(const Tensors& outputs, const Tensors& targets) const;
+  // What the loss itself learns.
+  virtual std::vector<std::pair<std::string, Tensor>> parameters() const { return {}; }
   virtual std::string repr() const = 0;
-};
-
-class CrossEntropy : public Loss {
- public:
-  CrossEntropy(std::optional<Index> ignore_index, double label_smoothing);
-  Tensor forward(const Tensor& logits, const Tensor& target) const override;
-  Index count(const Tensor& target) const override;
-  Index correct(const Tensor& logits, const Tensor& target) const override;
-  std::string repr() const override;
-
- private:
-  std::optional<Index> ignore_index_;
-  double label_smoothing_;
-};
-
-class MeanSquaredError : public Loss {
- public:
-  Tensor forward(const Tensor& prediction, const Tensor& target) const override;
-  Index count(const Tensor& target) const override { return target.size(); }
-  std::string repr() const override { return "MeanSquaredError()"; }
-};
-
-// For models whose output is each sample's loss: their mean. The target is not looked at.
-class Mean : public Loss {
- public:
-  Tensor forward(const Tensor& losses, const Tensor& target) const override;
-  Index count(const Tensor& target) const override { return target.dim(0); }
-  std::string repr() const override { return "Mean()"; }
 };
 
 }  // namespace attendo::train

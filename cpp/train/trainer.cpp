@@ -78,10 +78,11 @@ History Trainer::fit(const Tensors& inputs, const Tensor& target, Index epochs, 
       model_->seed_random(seed_, static_cast<std::uint64_t>(optimizer_->steps()) << 20);
       progress.lr = optimizer_->lr();
       optimizer_->zero_grad();
-      const Tensor batch_target = take_rows(target, order, begin, end);
+      const Tensors targets{take_rows(target, order, begin, end)};
       const Tensors outputs = model_->forward(take_batch(inputs, order, begin, end));
       if (outputs.empty()) value_error("fit: the model's forward returned nothing");
-      const Tensor loss = loss_->forward(outputs[0], batch_target);
+      const std::vector<double> counts = loss_->counts(targets, Tensor());
+      const Tensor loss = loss_->part(outputs, targets, Tensor(), counts);
       backward(loss, Tensor());
       optimizer_->step(clip_norm_);
 
@@ -89,9 +90,8 @@ History Trainer::fit(const Tensors& inputs, const Tensor& target, Index epochs, 
       ++progress.step;
       history.step_loss.push_back(progress.loss);
       history.lr.push_back(progress.lr);
-      const double count = static_cast<double>(loss_->count(batch_target));
-      epoch_loss += progress.loss * count;
-      epoch_count += count;
+      epoch_loss += progress.loss * counts[0];
+      epoch_count += counts[0];
       if (Clock::now() - last_poll >= kPollInterval) {
         progress.seconds = seconds_since(start);
         if (callbacks.poll) callbacks.poll();
@@ -117,24 +117,24 @@ Evaluation Trainer::evaluate(const Tensors& inputs, const Tensor& target, Index 
   const nn::ModeGuard mode(*model_, false);
   const NoGrad no_grad;
   const std::vector<Index> order = epoch_order(samples, false, 0, 0);
-  double loss = 0, count = 0, right = 0;
-  bool has_accuracy = true;
+  double loss = 0, count = 0, right = 0, answers = 0;
   for (Index begin = 0; begin < samples; begin += batch_size) {
     if (poll) poll();
     const Index end = std::min(samples, begin + batch_size);
-    const Tensor batch_target = take_rows(target, order, begin, end);
+    const Tensors targets{take_rows(target, order, begin, end)};
     const Tensors outputs = model_->forward(take_batch(inputs, order, begin, end));
     if (outputs.empty()) value_error("evaluate: the model's forward returned nothing");
-    const double n = static_cast<double>(loss_->count(batch_target));
-    loss += loss_->forward(outputs[0], batch_target).item() * n;
-    count += n;
-    const Index hits = loss_->correct(outputs[0], batch_target);
-    has_accuracy = has_accuracy && hits >= 0;
-    right += static_cast<double>(hits);
+    const std::vector<double> counts = loss_->counts(targets, Tensor());
+    loss += loss_->part(outputs, targets, Tensor(), counts).item() * counts[0];
+    count += counts[0];
+    if (const auto hits = loss_->correct(outputs, targets)) {
+      right += hits->first;
+      answers += hits->second;
+    }
   }
   Evaluation result;
   if (count > 0) result.loss = loss / count;
-  if (has_accuracy && count > 0) result.accuracy = right / count;
+  if (answers > 0) result.accuracy = right / answers;
   return result;
 }
 

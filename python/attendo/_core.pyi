@@ -2010,10 +2010,26 @@ class Word2Vec(Module):
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]: ...
     __call__ = forward
 
-# -- bind_train.cpp
+# -- bind_losses.cpp
 
 class Loss:
-    def __call__(self, prediction: TensorLike, target: TensorLike) -> Tensor: ...
+    def __init__(self) -> None: ...
+    def __call__(
+        self,
+        prediction: TensorLike | tuple[TensorLike, ...],
+        target: TensorLike | tuple[TensorLike, ...],
+        sample_weight: TensorLike | None = None,
+    ) -> Tensor: ...
+    def counts(
+        self, target: TensorLike | tuple[TensorLike, ...], sample_weight: TensorLike | None = None
+    ) -> list[float]: ...
+    def part(
+        self,
+        prediction: TensorLike | tuple[TensorLike, ...],
+        target: TensorLike | tuple[TensorLike, ...],
+        totals: Sequence[float],
+        sample_weight: TensorLike | None = None,
+    ) -> Tensor: ...
 
 class CrossEntropy(Loss):
     def __init__(
@@ -2025,6 +2041,8 @@ class MeanSquaredError(Loss):
 
 class Mean(Loss):
     def __init__(self) -> None: ...
+
+# -- bind_train.cpp
 
 class Schedule:
     def __call__(self, step: SupportsIndex) -> float: ...

@@ -100,7 +100,26 @@ def test_nothing_is_broadcast(prediction):
         (lambda: at.losses.MeanSquaredError()(LOGITS, TARGET), (TypeError, ValueError), "target has"),
         (lambda: at.losses.MeanSquaredError()(TARGET, TARGET), TypeError, "prediction has dtype int64"),
         (lambda: at.losses.MeanSquaredError()(LOGITS, LOGITS.astype("f4")), TypeError, "float32"),
-        (lambda: at.losses.Loss(), TypeError, "No constructor|constructor"),
+        (
+            lambda: at.losses.Loss()([1.0], [1.0]),
+            TypeError,
+            r"Loss: define forward\(self, prediction, target\)",
+        ),
+        (
+            lambda: at.losses.Mean()([1.0], ([1.0], [2.0])),
+            ValueError,
+            "Mean: takes one target, but there are 2",
+        ),
+        (lambda: at.losses.Mean()((), [1.0]), ValueError, "Mean: there is no prediction"),
+        (lambda: at.losses.Mean()([1.0], [1.0], [-1.0]), ValueError, "Mean: sample_weight holds -1"),
+        (lambda: at.losses.Mean()([1.0], [1.0], [np.inf]), ValueError, "Mean: sample_weight holds inf"),
+        (
+            lambda: at.losses.Mean()([1.0], [1.0], [[1.0]]),
+            ValueError,
+            r"Mean: sample_weight has shape \(1, 1\)",
+        ),
+        (lambda: at.losses.Mean().part([1.0], [1.0], [1, 2]), ValueError, "totals must be 1 numbers"),
+        (lambda: type("L", (at.losses.CrossEntropy,), {}), TypeError, "not an acceptable base type"),
     ],
 )
 def test_errors(call, error, says):
