@@ -82,7 +82,7 @@ void Optimizer::attach(const std::vector<Tensor>& parameters) {
   }
   std::set<const TensorImpl*> held;
   for (const Flat& flat : flats_) {
-    for (const Tensor& p : flat.parameters) held.insert(p.impl().get());
+    for (const auto& [p, offset] : flat.parameters) held.insert(p.impl().get());
   }
   for (const Table& table : tables_) held.insert(table.weight.impl().get());
   if (attached()) {
@@ -143,7 +143,7 @@ void Optimizer::attach_flat(const std::vector<Tensor>& parameters, DType dtype) 
     p.impl()->row_grad = nullptr;
     p.impl()->grad = g;
     p.impl()->grad_owner = owner_;
-    flat.parameters.push_back(p);
+    flat.parameters.emplace_back(p, offset);
     offset += padded(p.size());
   }
   flats_.push_back(std::move(flat));
@@ -151,7 +151,7 @@ void Optimizer::attach_flat(const std::vector<Tensor>& parameters, DType dtype) 
 
 Optimizer::~Optimizer() {
   for (const Flat& flat : flats_) {
-    for (const Tensor& p : flat.parameters) {
+    for (const auto& [p, offset] : flat.parameters) {
       if (p.impl()->grad_owner == owner_) p.impl()->grad_owner = nullptr;
     }
   }
@@ -187,7 +187,7 @@ void Optimizer::step(double clip_norm) {
   for (Flat& flat : flats_) {
     // Momentum and decay would move a parameter that was frozen after it was attached: it gets its values back.
     std::vector<std::pair<Tensor, Tensor>> frozen;
-    for (const Tensor& p : flat.parameters) {
+    for (const auto& [p, offset] : flat.parameters) {
       if (!p.requires_grad()) frozen.emplace_back(p, p.clone());
     }
     update(flat, t, schedule_(t), grad_scale);
@@ -200,6 +200,18 @@ void Optimizer::step(double clip_norm) {
     if (impl.grad) update_rows(table, all_rows(impl.grad), t, schedule_(t), grad_scale);
   }
   steps_ = t;
+}
+
+std::vector<Optimizer::Block> Optimizer::blocks() const {
+  std::vector<Block> out;
+  for (const Flat& flat : flats_) out.push_back({flat.weights, flat.grads, flat.parameters});
+  return out;
+}
+
+std::vector<Tensor> Optimizer::tables() const {
+  std::vector<Tensor> out;
+  for (const Table& table : tables_) out.push_back(table.weight);
+  return out;
 }
 
 std::vector<std::pair<std::string, Tensor>> Optimizer::state() const {

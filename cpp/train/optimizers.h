@@ -30,6 +30,15 @@ class Optimizer {
   double lr() const { return schedule_(steps_ + 1); }  // of the step to come
   const Schedule& schedule() const { return schedule_; }
 
+  // What lies in one piece of memory: weights, their gradients, and the parameters that are in it with their first elements.
+  struct Block {
+    Tensor weights, grads;  // (n,)
+    std::vector<std::pair<Tensor, Index>> parameters;
+  };
+  std::vector<Block> blocks() const;
+  // The tables of sparse layers, which lie in no block.
+  std::vector<Tensor> tables() const;
+
   // For checkpoints: the step count, and each flat state buffer by name.
   std::vector<std::pair<std::string, Tensor>> state() const;
   void set_steps(std::int64_t steps) { steps_ = steps; }
@@ -37,7 +46,7 @@ class Optimizer {
 
  protected:
   struct Flat {
-    std::vector<Tensor> parameters;
+    std::vector<std::pair<Tensor, Index>> parameters;  // with the place of their first elements
     Tensor weights, grads;
     std::vector<Tensor> slots;  // momentum and the like, as long as the weights
   };
