@@ -16,6 +16,7 @@
 #include "core/random.h"
 #include "nn/layers.h"
 
+// Named here, not included: a change to the loop must not compile every binding anew.
 namespace attendo::train {
 class Loss;
 class Optimizer;
@@ -42,8 +43,7 @@ struct SharedCache;
 template <typename T>
 inline constexpr bool kIsBound =
     std::is_same_v<T, Tensor> || std::is_same_v<T, Generator> || std::is_same_v<T, MaskExpression> ||
-    std::is_same_v<T, Tensor> || std::is_same_v<T, Generator> || std::is_same_v<T, SharedCache> ||
-    std::is_same_v<T, train::Schedule> || std::is_same_v<T, train::Trainer> ||
+    std::is_same_v<T, SharedCache> || std::is_same_v<T, train::Schedule> || std::is_same_v<T, train::Trainer> ||
     std::is_same_v<T, train::WeightAverage> || std::is_base_of_v<nn::Module, T> || std::is_base_of_v<train::Loss, T> ||
     std::is_base_of_v<train::Optimizer, T>;
 
@@ -241,7 +241,6 @@ void bind_decoder_lm(py::module_& m);
 void bind_text_encoder(py::module_& m);
 void bind_vision_transformer(py::module_& m);
 void bind_optim(py::module_& m);
-void bind_train(py::module_& m);
 void bind_transformer(py::module_& m);
 
 }  // namespace attendo::bindings

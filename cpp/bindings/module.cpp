@@ -4,6 +4,7 @@
 namespace attendo::bindings {
 void bind_losses(py::module_& m);
 void bind_sequence_models(py::module_& m);
+void bind_trainer(py::module_& m);
 }
 
 PYBIND11_MODULE(_core, m) {
@@ -49,5 +50,5 @@ PYBIND11_MODULE(_core, m) {
   bind_transformer(m);
   bind_optim(m);
   bind_losses(m);
-  bind_train(m);
+  bind_trainer(m);
 }

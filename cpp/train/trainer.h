@@ -1,57 +1,118 @@
 #pragma once
 
+#include <array>
+
+#include "nn/module.h"
+#include "train/batches.h"
 #include "train/losses.h"
 #include "train/optimizers.h"
 
 namespace attendo::train {
 
+class Trainer;
+
 struct Progress {
-  std::int64_t step = 0, steps = 0;  // of this call to fit
+  std::int64_t step = 0, steps = 0;  // of this fit; steps is below 0 where only the end tells
   Index epoch = 0, epochs = 0;
   double loss = 0, lr = 0, seconds = 0;
 };
 
+// Where the time of a fit went.
+enum class Part { kData, kForward, kLoss, kBackward, kOptimizer, kCallbacks };
+inline constexpr std::array<const char*, 6> kPartNames{"data", "forward", "loss", "backward", "optimizer", "callbacks"};
+
 struct History {
-  std::vector<double> step_loss, lr;  // a step each
-  std::vector<double> loss;           // an epoch each, the mean over its predictions
+  std::vector<double> step_loss, lr;  // an optimizer step each
+  std::vector<double> loss;           // an epoch each, the mean over what counts
+  std::array<double, kPartNames.size()> seconds_of{};
   double seconds = 0;
+};
+
+// What a fit that stops here must know to go on: together with the model, the optimizer and the seed.
+struct FitState {
+  History history;
+  Index first_epoch = 0;  // epochs of the fits before
+  Index epoch = 0;        // of this fit, from 0
+  Index batches = 0;      // of this epoch, used up
+  double epoch_loss = 0, epoch_count = 0;
+  bool stopped = false;  // by stop()
 };
 
 struct Evaluation {
   double loss = 0;
   double accuracy = -1;  // below 0 where it is not defined
+  Tensors outputs;       // for every sample, where asked for
 };
 
-// Called between batches, on the thread that called fit, about every 50 ms and at the end of each epoch. They may throw.
+// What is minimized, where it is more than the loss of the model's outputs.
+class Objective {
+ public:
+  virtual ~Objective() = default;
+  virtual Index repeats() const { return 1; }  // optimizer steps on each batch
+  virtual Tensor loss(Trainer& trainer, const Batch& batch);
+  virtual void after_backward(Trainer&, const Batch&) {}
+};
+
+// Called between batches, on the thread that called fit. They may throw.
 struct Callbacks {
-  std::function<void(const Progress&)> on_step;
-  std::function<void(const Progress&, const History&)> on_epoch_end;
+  std::function<void(const Progress&)> on_batch_end;  // after every batch
+  std::function<void(const Progress&)> on_step;       // about every 50 ms, and at the end of each epoch
+  std::function<void(const Progress&)> on_epoch_end;
   std::function<void()> poll;  // Ctrl-C
+};
+
+struct TrainerOptions {
+  std::uint64_t seed = 0;
+  double clip_norm = 0, clip_value = 0;  // 0: none
+  Index accumulate = 1;                  // batches an optimizer step
 };
 
 class Trainer {
  public:
   Trainer(std::shared_ptr<nn::Module> model, std::shared_ptr<Loss> loss, std::shared_ptr<Optimizer> optimizer,
-          std::uint64_t seed, double clip_norm);
+          const TrainerOptions& options);
 
-  // Every tensor's axis 0 is the samples. The last batch of an epoch may be short.
-  History fit(const Tensors& inputs, const Tensor& target, Index epochs, Index batch_size, bool shuffle,
-              const Callbacks& callbacks);
-  Evaluation evaluate(const Tensors& inputs, const Tensor& target, Index batch_size, const std::function<void()>& poll);
-  // The model's first output for each sample, in evaluation mode.
-  Tensor predict(const Tensors& inputs, Index batch_size, const std::function<void()>& poll);
+  // Before each fit: a new state, or the one that was restored.
+  void begin();
+  // Goes on from state(). `transform` may change a batch before it is used.
+  const History& fit(BatchSource& batches, Index epochs, Objective& objective,
+                     const std::function<void(Batch&)>& transform, const Callbacks& callbacks);
+  void stop() { state_.stopped = true; }  // after this batch
+
+  const FitState& state() const { return state_; }
+  void restore(const FitState& state);
+
+  // The loss of these outputs, or of the model on these inputs: this batch's part of it.
+  Tensor batch_loss(const Batch& batch, const Tensors& inputs);
+  Tensor output_loss(const Batch& batch, const Tensors& outputs);
+
+  Evaluation evaluate(const Columns& inputs, const Columns& targets, const Tensor& sample_weight, Index batch_size,
+                      bool keep_outputs, const std::function<void()>& poll);
+  // The model's outputs for each sample, in evaluation mode: the first, or all.
+  Tensors predict(const Columns& inputs, Index batch_size, bool all_outputs, const std::function<void()>& poll);
 
   const std::shared_ptr<nn::Module>& model() const { return model_; }
   const std::shared_ptr<Optimizer>& optimizer() const { return optimizer_; }
   const std::shared_ptr<Loss>& loss() const { return loss_; }
+  const TrainerOptions& options() const { return options_; }
 
  private:
+  class Clock;
+  struct ClockGuard;
+  double step(std::vector<Batch>& batches, Objective& objective, Clock& clock);
+
   std::shared_ptr<nn::Module> model_;
   std::shared_ptr<Loss> loss_;
   std::shared_ptr<Optimizer> optimizer_;
-  std::uint64_t seed_;
-  double clip_norm_;
+  TrainerOptions options_;
+  FitState state_;
+  Clock* clock_ = nullptr;  // while fit runs
+  bool restored_ = false;
   Index epochs_done_ = 0;
 };
+
+// What the samples given to a call of the Trainer must be; gives their number.
+Index check_columns(const char* call, const Columns& inputs, const Columns* targets, const Tensor& sample_weight,
+                    Index batch_size);
 
 }  // namespace attendo::train

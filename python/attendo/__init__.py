@@ -13,13 +13,13 @@ array([[1.  , 0.  , 0.  ],
 
 ========================  ==========================================================================
 :func:`attention`         attention as one function, with :mod:`masks` and :mod:`score_mods`
-:func:`attention`         attention as one function, with :mod:`masks`
 :class:`KVCache`          keys and values of the positions so far, for decoding
 :mod:`functional`         the other operations
 :func:`grad`              gradients of chosen tensors, and gradients of gradients
 :mod:`nn`                 layers, and :class:`nn.Module` to write your own
 :mod:`models`             whole networks: the Transformer
 :mod:`train`              the Trainer, with :mod:`losses`, :mod:`optim`, :mod:`schedules` and :mod:`callbacks`
+:mod:`data`               sequences of unequal lengths as samples
 :mod:`text`               words and subwords as numbers, padding
 :mod:`interop`            checkpoints of other programs
 :mod:`viz`                pictures of attention and training
@@ -61,6 +61,7 @@ __all__ = [
     "attention_row_weights",
     "attention_stats",
     "callbacks",
+    "data",
     "enable_grad",
     "functional",
     "get_num_threads",
@@ -88,9 +89,9 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from . import interop, reference, score_mods, text, viz
+    from . import data, interop, reference, score_mods, text, viz
 else:  # read on first use: nothing in them is needed to compute
-    __getattr__ = lazy_modules(__name__, ("interop", "reference", "score_mods", "text", "viz"))
+    __getattr__ = lazy_modules(__name__, ("data", "interop", "reference", "score_mods", "text", "viz"))
 
 
 def __dir__() -> list[str]:

@@ -62,17 +62,21 @@ def save(self: Module, path: PathLike) -> None:
     >>> again.config == model.config, again.training
     (True, False)
     """
-    import json
-
     from safetensors.numpy import save as dump
 
-    config = {"format": _FORMAT, "class": type(self).__name__, "config": getattr(self, "config", None)}
-    state = self.state_dict()
-    if any(array.dtype.name == "int8" for array in state.values()):
-        config["weights"] = "int8"
-    data = dump(state, metadata={_KEY: json.dumps(config)})
+    data = dump(self.state_dict(), metadata=metadata_of(self))
     with written_whole(path) as file:
         file.write(data)
+
+
+def metadata_of(model: Module) -> dict[str, str]:
+    """What the header of a file says of the model in it."""
+    import json
+
+    config = {"format": _FORMAT, "class": type(model).__name__, "config": getattr(model, "config", None)}
+    if any(parameter.dtype == "int8" for parameter in model.parameters()):
+        config["weights"] = "int8"
+    return {_KEY: json.dumps(config)}
 
 
 def _read(path: PathLike) -> tuple[dict[str, NDArray[np.generic]], dict[str, Any]]:

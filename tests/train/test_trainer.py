@@ -437,7 +437,7 @@ def test_a_module_replaced_while_it_is_in_use():
     assert not model.training and not model.second.training
 
 
-@pytest.mark.parametrize("validation", [1, (X,), (X, Y, X)])
+@pytest.mark.parametrize("validation", [1, (X,), (X, Y, None, X)])
 def test_validation_is_looked_at_before_training(validation):
     model = network()
     before = model.state_dict()

@@ -1,4 +1,4 @@
-"""What a Trainer calls between batches: an object with any of the four methods of :class:`Callback`.
+"""What a Trainer calls between batches: an object with any of the methods of :class:`Callback`.
 
 >>> import numpy as np
 >>> import attendo as at
@@ -15,9 +15,11 @@ epoch 2 of 2: 4 steps
 from __future__ import annotations
 
 from .base import Callback, Info
+from .checkpoint import Checkpoint
+from .monitor import BestModel, EarlyStopping
 from .progress import ProgressBar
 
-__all__ = ["Callback", "Info", "ProgressBar"]
+__all__ = ["BestModel", "Callback", "Checkpoint", "EarlyStopping", "Info", "ProgressBar"]
 
 
 def __dir__() -> list[str]:

@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 if TYPE_CHECKING:
     from ..train import Trainer
 
 
-class Info(TypedDict):
-    """Where training stands."""
+class Info(TypedDict, total=False):
+    """Where training stands. At the end of an epoch the numbers of its validation are there too: ``val_...``."""
 
     step: int  #: optimizer steps made in this call to ``fit``
-    steps: int  #: steps this call will make
+    steps: int | None  #: steps this call will make; None where only the end of the batches tells
     epoch: int  #: from 0
     epochs: int
     loss: float  #: of the last batch
     lr: float  #: of the last step
     steps_per_second: float
     seconds: float
+    epoch_loss: float  #: at the end of an epoch: its mean loss
+    val_loss: float
+    val_accuracy: float
 
 
 class Callback:
     """Does nothing; override what you need."""
 
+    #: True for a callback that must see what the others have done.
+    runs_last: bool = False
+
     def on_train_begin(self, trainer: Trainer) -> None:
         """Before the first batch."""
+
+    def on_batch_end(self, trainer: Trainer, info: Info) -> None:
+        """After every batch (with ``accumulate``, after every step)."""
 
     def on_step(self, trainer: Trainer, info: Info) -> None:
         """Between two batches, about every 50 ms, and at the end of each epoch."""
@@ -35,3 +44,10 @@ class Callback:
 
     def on_train_end(self, trainer: Trainer) -> None:
         """After the last batch, and when training stops early or with an error."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint must hold of it: numbers, text, lists, dicts, arrays."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what :meth:`state_dict` gave, before ``on_train_begin``."""

@@ -1,9 +1,11 @@
 """Training: the loop, in C++, with callbacks in Python between the batches."""
 
 from .history import History
+from .objective import Batch, Objective
+from .resume import resume
 from .trainer import Trainer
 
-__all__ = ["History", "Trainer"]
+__all__ = ["Batch", "History", "Objective", "Trainer", "resume"]
 
 
 def __dir__() -> list[str]:

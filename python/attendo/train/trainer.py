@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
-
 from .. import _core
-from ..callbacks import ProgressBar
+from ..callbacks import Callback, ProgressBar
+from .columns import batch_adapter, columns, is_array, lengths_of
 from .history import History
+from .objective import Batch, Objective
+from .run import Run
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
     from numpy.typing import NDArray
 
-    from .._core import Loss, Module, Optimizer
+    from .._core import Loss, Module, Optimizer, Tensor
     from .._typing import TensorLike
     from ..callbacks import Info
+    from ..data import Ragged
 
-    Inputs: TypeAlias = TensorLike | tuple[TensorLike, ...]
+    Samples: TypeAlias = TensorLike | Ragged
+    Inputs: TypeAlias = Samples | tuple[Samples, ...]
+    Metric: TypeAlias = Callable[[Any, Any], float]
+    Augment: TypeAlias = Callable[[tuple[Any, ...], tuple[Any, ...], np.random.Generator], tuple[Any, Any]]
 
 
 class Trainer:
@@ -28,29 +36,42 @@ class Trainer:
     ----------
     model : Module
         One of attendo's, or your own subclass.
-    loss : Loss
-        See :mod:`attendo.losses`.
+    loss : Loss or callable
+        See :mod:`attendo.losses`; a function of (prediction, target) that gives the mean over the samples as
+        a Tensor will do.
     optimizer : Optimizer
-        See :mod:`attendo.optim`. It takes over the model's parameters that require a gradient.
+        See :mod:`attendo.optim`. It takes over the parameters of model and loss that require a gradient.
     seed : int
         Decides the order of the samples and what dropout drops: the same seed gives the same bits on any
         number of threads.
     clip_norm : float, optional
         The largest norm c of all gradients together, above 0: longer ones are scaled by
         :math:`c / (\lVert g \rVert + 10^{-6})`.
+    clip_value : float, optional
+        The largest size of each number of the gradients, above 0; comes before clip_norm.
+    accumulate : int
+        Batches an optimizer step, 1 or more. Their gradients are those of one batch that holds them all:
+        each prediction counts the same, however unequal the batches are.
+    metrics : dict of str to callable, optional
+        ``metric(prediction, target) -> float`` on the arrays of a whole evaluation, by the name that
+        :meth:`evaluate` and the history give them. Of a model with several targets they get tuples.
+    objective : Objective, optional
+        What a step minimizes, where it is more than the loss of the model's outputs.
 
     Raises
     ------
     ValueError
-        When seed is negative, clip_norm is not above 0, the model has nothing to train, or its parameters
-        belong to another optimizer.
+        When seed is negative, clip_norm or clip_value is not above 0, accumulate is below 1, the model has
+        nothing to train, or its parameters belong to another optimizer.
     TypeError
-        When model, loss or optimizer is not one of attendo's.
+        When model, loss, optimizer, metrics or objective is not what it must be.
 
     Notes
     -----
-    A step is zero_grad, forward, loss, backward, clip, optimizer step. A model of the package's own layers
-    runs without the interpreter; a ``forward`` written in Python is called where it stands.
+    A step is zero_grad, then forward, loss and backward of each batch, clip, optimizer step. A model of the
+    package's own layers runs without the interpreter; a ``forward`` written in Python is called where it
+    stands. A loss that is not finite ends training with a ValueError before the step that would spoil the
+    parameters.
 
     References
     ----------
@@ -75,13 +96,38 @@ class Trainer:
     def __init__(
         self,
         model: Module,
-        loss: Loss,
+        loss: Loss | Callable[[Tensor, Tensor], Tensor],
         optimizer: Optimizer,
         *,
         seed: int = 0,
         clip_norm: float | None = None,
+        clip_value: float | None = None,
+        accumulate: int = 1,
+        metrics: Mapping[str, Metric] | None = None,
+        objective: Objective | None = None,
     ) -> None:
-        self._core = _core.Trainer(model, loss, optimizer, seed, clip_norm)
+        if not isinstance(loss, _core.Loss) and callable(loss) and not isinstance(loss, type):
+            from ..losses import from_function
+
+            loss = from_function(loss)
+        metrics = {} if metrics is None else metrics
+        if not isinstance(metrics, Mapping) or not all(
+            isinstance(name, str) and callable(metric) for name, metric in metrics.items()
+        ):
+            raise TypeError("Trainer: metrics must be a dict of names and functions of (prediction, target)")
+        for taken in ("loss", "accuracy"):
+            if taken in metrics:
+                raise ValueError(f"Trainer: metrics has {taken!r}, the name of what evaluate gives anyway")
+        if objective is not None and not isinstance(objective, Objective):
+            raise TypeError(
+                f"Trainer: objective is a {type(objective).__name__} but must be an attendo.train.Objective"
+            )
+        self._core = _core.Trainer(model, loss, optimizer, seed, clip_norm, clip_value, accumulate)
+        self._settings = {"clip_norm": clip_norm, "clip_value": clip_value, "accumulate": accumulate}
+        self.metrics: dict[str, Metric] = dict(metrics)
+        self.objective = objective
+        self.folder: Path | None = None  # of its checkpoints
+        self._run: Run | None = None  # what fit does now, or did last, or will go on with
 
     @property
     def model(self) -> Module:
@@ -98,15 +144,36 @@ class Trainer:
         """The optimizer."""
         return self._core.optimizer
 
+    @property
+    def seed(self) -> int:
+        """The seed."""
+        return self._core.seed
+
+    @property
+    def history(self) -> History:
+        """Of the fit that runs, or of the last one, also when it was interrupted."""
+        history = History(self._core.state["history"])
+        if self._run is not None:
+            history.update(self._run.validation_arrays())
+        return history
+
+    def stop(self) -> None:
+        """End training after this batch: for callbacks."""
+        self._core.stop()
+
     def fit(
         self,
-        inputs: Inputs,
-        target: TensorLike,
+        inputs: Inputs | Iterable[Any],
+        target: Inputs | None = None,
         *,
-        epochs: int = 1,
-        batch_size: int = 32,
-        shuffle: bool = True,
-        validation: tuple[Inputs, TensorLike] | None = None,
+        epochs: int | None = None,
+        batch_size: int | None = None,
+        shuffle: bool | None = None,
+        sample_weight: TensorLike | None = None,
+        validation: tuple[Any, ...] | None = None,
+        bucket_by: TensorLike | bool = False,
+        batch_tokens: int | None = None,
+        augment: Augment | None = None,
         callbacks: Iterable[Any] = (),
         progress: bool = True,
     ) -> History:
@@ -114,18 +181,30 @@ class Trainer:
 
         Parameters
         ----------
-        inputs : array_like or tuple of array_like, shape (samples, ...)
-            What the model's ``forward`` takes; a tuple for several inputs.
-        target : array_like, shape (samples, ...)
-            What the loss compares with.
+        inputs : array_like, Ragged, a tuple of them, shape (samples, ...); or an iterable of batches
+            What the model's ``forward`` takes; a tuple for several inputs. Without a target: anything to
+            iterate over once an epoch that gives ``(inputs, target)`` or ``(inputs, target, sample_weight)``
+            of a batch; its ``set_epoch(epoch)`` is called before, if it has one.
+        target : array_like, Ragged, or a tuple of them, shape (samples, ...)
+            What the loss compares with. Given a tuple, the loss gets all outputs of the model and all targets.
         epochs : int
-            Passes over the samples, 1 or more.
+            Passes over the samples, 1 or more; 1 when not given.
         batch_size : int
-            Samples a step, 1 or more; the last batch of an epoch may be smaller.
+            Samples a batch, 1 or more; the last of an epoch may be smaller; 32 when not given.
         shuffle : bool
-            A new order each epoch, decided by the seed.
-        validation : (inputs, target), optional
+            A new order each epoch, decided by the seed; True when not given.
+        sample_weight : array_like of float, shape (samples,), optional
+            How much each sample counts in the loss, 0 or more: the mean is over the sum of the weights.
+        validation : (inputs, target) or (inputs, target, sample_weight), optional
             Evaluated after each epoch, in evaluation mode.
+        bucket_by : array_like of int, shape (samples,), or True
+            Lengths: samples of near lengths come into one batch. True: those of the first Ragged.
+        batch_tokens : int, optional
+            With ``bucket_by``: the most that samples times the longest length of a batch may be, in place of
+            batch_size.
+        augment : callable, optional
+            ``augment(inputs, targets, rng) -> (inputs, targets)`` on tuples of arrays, for each batch. Its
+            random numbers depend on the seed and the step alone.
         callbacks : iterable
             Objects with any of the methods of :class:`attendo.callbacks.Callback`.
         progress : bool
@@ -139,8 +218,9 @@ class Trainer:
         Raises
         ------
         ValueError
-            When there are no samples, inputs and target have not as many, epochs or batch_size is below 1, or
-            a shape does not fit the model or the loss.
+            When there are no samples, inputs and target have not as many, epochs or batch_size is below 1, a
+            shape does not fit the model or the loss, or the loss is not finite; after
+            :func:`attendo.train.resume`, when something is not as in the run that was interrupted.
         TypeError
             When a dtype does not fit the model or the loss.
         KeyboardInterrupt
@@ -148,13 +228,40 @@ class Trainer:
         """
         if validation is not None:
             try:
-                _, _ = validation
+                _, _, *rest = validation
+                if len(rest) > 1:
+                    raise ValueError
             except (TypeError, ValueError):
-                raise ValueError("fit: validation must be (inputs, target)") from None
-        listeners = [*callbacks]
+                raise ValueError(
+                    "fit: validation must be (inputs, target) or (inputs, target, sample_weight)"
+                ) from None
+        if target is None:
+            if isinstance(inputs, tuple) or is_array(inputs):
+                raise TypeError("fit: target is None; only an iterable of batches goes without")
+            if not isinstance(inputs, Iterable):
+                raise TypeError(
+                    f"fit: inputs is a {type(inputs).__name__} but must be arrays with a target, or an iterable "
+                    "of batches"
+                )
+            for name, value in (
+                ("sample_weight", sample_weight),
+                ("batch_tokens", batch_tokens),
+                ("bucket_by", bucket_by or None),
+            ):
+                if value is not None:
+                    raise ValueError(
+                        f"fit: {name} goes with arrays; an iterable of batches decides that itself"
+                    )
+        run = self._run = Run.begin(
+            self._run,
+            {"epochs": epochs, "batch_size": batch_size, "shuffle": shuffle, "batch_tokens": batch_tokens},
+            {"inputs": inputs, "target": target, "sample_weight": sample_weight},
+            [*callbacks],
+            self.folder,
+        )
+        listeners = run.listeners
         if progress:
-            listeners.append(ProgressBar())
-        validations: list[dict[str, float]] = []
+            listeners = [ProgressBar(), *listeners]
 
         def tell(event: str, *args: Any) -> None:
             for listener in listeners:
@@ -162,73 +269,208 @@ class Trainer:
                 if method is not None:
                     method(self, *args)
 
-        def on_epoch_end(info: Info, _: dict[str, Any]) -> None:
+        def on_epoch_end(info: Info) -> None:
+            info["epoch_loss"] = float(self._core.state["history"]["loss"][-1])
             if validation is not None:
-                validations.append(self.evaluate(*validation, batch_size=batch_size))
+                inputs, target, *weight = validation
+                weight = weight[0] if weight else None
+                measured = self.evaluate(inputs, target, sample_weight=weight, batch_size=run.batch_size)
+                run.validations.append(measured)
+                info.update({f"val_{name}": value for name, value in measured.items()})  # type: ignore[typeddict-item]
+            if hasattr(self.optimizer, "observe"):
+                self.optimizer.observe(info.get("val_loss", info["epoch_loss"]))
             tell("on_epoch_end", info)
 
+        every_batch = any(_overrides(listener, "on_batch_end") for listener in listeners)
+        plan = {
+            "batch_size": run.batch_size,
+            "shuffle": run.shuffle,
+            "lengths": lengths_of(inputs, bucket_by),
+            "batch_tokens": run.batch_tokens,
+        }
+        self._core.begin()
         try:
             tell("on_train_begin")
-            raw = self._core.fit(
-                inputs,
-                target,
-                epochs,
-                batch_size,
-                shuffle,
-                (lambda info: tell("on_step", info)) if listeners else None,
-                on_epoch_end if listeners or validation is not None else None,
+            self._core.fit(
+                columns(inputs) if target is not None else inputs,
+                None if target is None else columns(target),
+                sample_weight,
+                run.epochs,
+                plan,
+                None if self.objective is None else self._objective_calls(self.objective),
+                None if augment is None else batch_adapter(augment),
+                {
+                    "on_batch_end": (lambda info: tell("on_batch_end", info)) if every_batch else None,
+                    "on_step": (lambda info: tell("on_step", info)) if listeners else None,
+                    "on_epoch_end": on_epoch_end,
+                },
             )
         finally:
             tell("on_train_end")
-        history = History(raw)
-        for name in validations[0] if validations else ():
-            history[f"val_{name}"] = np.array([v[name] for v in validations])
-        return history
+        return self.history
 
-    def evaluate(self, inputs: Inputs, target: TensorLike, *, batch_size: int = 256) -> dict[str, float]:
-        """Loss, and accuracy where the loss defines it, in evaluation mode.
+    def evaluate(
+        self,
+        inputs: Inputs,
+        target: Inputs,
+        *,
+        sample_weight: TensorLike | None = None,
+        batch_size: int = 256,
+    ) -> dict[str, float]:
+        """Loss, accuracy where the loss defines it, and the Trainer's metrics, in evaluation mode.
 
         Parameters
         ----------
-        inputs : array_like or tuple of array_like, shape (samples, ...)
+        inputs : array_like, Ragged or a tuple of them, shape (samples, ...)
             What the model's ``forward`` takes; a tuple for several inputs.
-        target : array_like, shape (samples, ...)
+        target : array_like, Ragged or a tuple of them, shape (samples, ...)
             What the loss compares with.
+        sample_weight : array_like of float, shape (samples,), optional
+            How much each sample counts in the loss; accuracy and metrics count all the same.
         batch_size : int
             Samples at a time; changes nothing but memory and speed.
 
         Returns
         -------
         dict
-            ``loss`` and, for cross-entropy, ``accuracy``: means over the predictions that count.
+            ``loss``, for cross-entropy ``accuracy``: means over the predictions that count; and a number for
+            each of the Trainer's metrics.
 
         Raises
         ------
         ValueError, TypeError
             As :meth:`fit`.
         """
-        return self._core.evaluate(inputs, target, batch_size)
+        measured, outputs = self._core.evaluate(
+            columns(inputs), columns(target), sample_weight, batch_size, bool(self.metrics)
+        )
+        if self.metrics:
+            several = isinstance(target, tuple) and len(target) > 1
+            truth = tuple(_as_array(y) for y in target) if several else _as_array(_only(target))
+            prediction = outputs if several else outputs[0]
+            for name, metric in self.metrics.items():
+                measured[name] = float(metric(prediction, truth))
+        return measured
 
-    def predict(self, inputs: Inputs, *, batch_size: int = 256) -> NDArray[Any]:
-        """The model's (first) output for each sample, in evaluation mode.
+    def predict(
+        self, inputs: Inputs, *, batch_size: int = 256, all_outputs: bool = False
+    ) -> NDArray[Any] | tuple[NDArray[Any], ...]:
+        """The model's output for each sample, in evaluation mode.
 
         Parameters
         ----------
-        inputs : array_like or tuple of array_like, shape (samples, ...)
+        inputs : array_like, Ragged or a tuple of them, shape (samples, ...)
             What the model's ``forward`` takes; a tuple for several inputs.
         batch_size : int
             Samples at a time; changes nothing but memory and speed.
+        all_outputs : bool
+            Give all outputs of the model, as a tuple; otherwise the first.
 
         Returns
         -------
-        ndarray, shape (samples, ...)
+        ndarray or tuple of ndarray, shape (samples, ...)
 
         Raises
         ------
         ValueError, TypeError
-            As :meth:`fit`, and when the output has not a row a sample.
+            As :meth:`fit`, and when an output has not a row a sample.
         """
-        return self._core.predict(inputs, batch_size)
+        outputs: tuple[NDArray[Any], ...] = self._core.predict(columns(inputs), batch_size, all_outputs)
+        return outputs if all_outputs else outputs[0]
+
+    def batch_loss(self, batch: Batch, *, inputs: Any = None, outputs: Any = None) -> Tensor:
+        """The loss of a batch, as its part of an optimizer step: for an :class:`Objective`.
+
+        Parameters
+        ----------
+        batch : Batch
+            Its targets, weights and totals are used.
+        inputs : Tensor or array, or a tuple of them, optional
+            What the model gets in place of the batch's inputs.
+        outputs : Tensor, or a tuple of them, optional
+            In place of what the model would give.
+
+        Returns
+        -------
+        Tensor, shape ()
+
+        Raises
+        ------
+        ValueError
+            When both inputs and outputs are given, or a shape does not fit.
+        """
+        return self._core.batch_loss(batch._core, inputs, outputs)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a checkpoint must hold besides the tensors: settings, where the run stands, its history.
+
+        Returns
+        -------
+        dict
+            Of numbers, text, lists, dicts and arrays.
+        """
+        model = self.model
+        frozen = [name for name, parameter in model.named_parameters() if not parameter.requires_grad]
+        return {
+            "model": {
+                "class": type(model).__name__,
+                "config": getattr(model, "config", None),
+                "frozen": frozen,
+            },
+            "loss": _described(self.loss),
+            "optimizer": _described(self.optimizer),
+            "objective": None
+            if self.objective is None
+            else {"class": type(self.objective).__name__, "state": self.objective.state_dict()},
+            "settings": {"seed": self.seed, **self._settings},
+            "fit": self._core.state,
+            "run": None if self._run is None else self._run.state_dict(),
+        }
+
+    def _restore(self, state: dict[str, Any], tensors: dict[str, Any]) -> None:
+        """Go on from a checkpoint; the model has its parameters already."""
+        named = {
+            name.removeprefix("optimizer."): x for name, x in tensors.items() if name.startswith("optimizer.")
+        }
+        self.optimizer.load_state(named)
+        for name, parameter in self.loss.parameters.items():
+            parameter.assign(tensors[f"loss.{name}"])
+        if self.objective is not None:
+            self.objective.load_state_dict(state["objective"]["state"])
+        self._core.restore(state["fit"])
+        if state["run"] is not None:
+            self._run = Run.from_state_dict(state["run"])
+
+    def _objective_calls(self, objective: Objective) -> tuple[int, Callable[..., Any], Callable[..., Any]]:
+        made: list[Batch] = []
+
+        def loss(core: _core.Batch) -> Tensor:
+            made[:] = [Batch(core)]
+            return objective.loss(self, made[0])
+
+        def after_backward(_: _core.Batch) -> None:
+            objective.after_backward(self, made[0])  # the batch its loss was of, with its random numbers
+
+        return objective.repeats, loss, after_backward
 
     def __repr__(self) -> str:
         return f"Trainer({type(self.model).__name__}, {self.loss!r}, {self.optimizer!r})"
+
+
+def _overrides(listener: Any, method: str) -> bool:
+    own = getattr(type(listener), method, None)
+    return own is not None and own is not getattr(Callback, method)
+
+
+def _only(target: Any) -> Any:
+    return target[0] if isinstance(target, tuple) else target
+
+
+def _as_array(samples: Any) -> NDArray[Any]:
+    import numpy as np
+
+    return samples.padded() if hasattr(samples, "_column") else np.asarray(samples)
+
+
+def _described(part: Any) -> dict[str, Any]:
+    return {"class": type(part).__name__, "config": getattr(part, "config", None)}
