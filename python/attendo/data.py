@@ -72,9 +72,7 @@ class Ragged:
         values = np.concatenate(full)
         values = values.astype(np.float32 if values.dtype == np.float16 else values.dtype)
         if values.dtype.kind in "biu" and padding != int(padding):
-            raise TypeError(
-                f"Ragged: padding is {padding} but must be a whole number for sequences of integers"
-            )
+            raise TypeError(f"Ragged: padding is {padding} but must be a whole number, as the sequences are")
         self.values: NDArray[Any] = values
         self.lengths: NDArray[np.int64] = np.array([len(a) if a.size else 0 for a in arrays], dtype=np.int64)
         self.padding = padding
@@ -100,4 +98,5 @@ class Ragged:
 
     def __repr__(self) -> str:
         shortest, longest = self.lengths.min(), self.lengths.max()
-        return f"Ragged({len(self)} sequences of {shortest} to {longest}, {self.values.dtype}, padding {self.padding})"
+        kind = f"{self.values.dtype}, padding {self.padding}"
+        return f"Ragged({len(self)} sequences of {shortest} to {longest}, {kind})"

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class Info(TypedDict, total=False):
-    """Where training stands. At the end of an epoch the numbers of its validation are there too: ``val_...``."""
+    """Where training stands; at the end of an epoch also the numbers of its validation, ``val_...``."""
 
     step: int  #: optimizer steps made in this call to ``fit``
     steps: int | None  #: steps this call will make; None where only the end of the batches tells

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Checkpoint(Callback):
-    """Writes all that training needs to go on: after a crash, :func:`attendo.train.resume` ends with the same bits.
+    """Writes what training needs to go on: after a crash :func:`attendo.train.resume` ends with the same bits.
 
     Parameters
     ----------
@@ -57,10 +57,10 @@ class Checkpoint(Callback):
 
     Notes
     -----
-    Training stands still while the numbers are copied; another thread checks and writes them. While it has not
-    finished, what is due is left out, but for the last. A file is written beside its place, synced, and renamed;
-    it holds parameters, buffers, the optimizer with its schedule, the place in the data order, the history and
-    what callbacks know, with a checksum.
+    Training stands still while the numbers are copied; another thread writes them. While it has not finished,
+    what is due is left out, but for the last and the best. A file is written beside its place, synced, and
+    renamed; it holds parameters, buffers, the optimizer with its schedule, the place in the data order, the
+    history and what callbacks know, with a checksum.
 
     Examples
     --------
@@ -68,9 +68,11 @@ class Checkpoint(Callback):
     >>> import numpy as np
     >>> import attendo as at
     >>> x = np.linspace(-1, 1, 32, dtype="float32")[:, None]
-    >>> trainer = at.train.Trainer(at.nn.Linear(1, 1, seed=0), at.losses.MeanSquaredError(), at.optim.SGD(lr=0.1))
+    >>> model = at.nn.Linear(1, 1, seed=0)
+    >>> trainer = at.train.Trainer(model, at.losses.MeanSquaredError(), at.optim.SGD(lr=0.1))
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     history = trainer.fit(x, 2 * x, epochs=3, callbacks=[at.callbacks.Checkpoint(folder)], progress=False)
+    ...     checkpoint = at.callbacks.Checkpoint(folder)
+    ...     history = trainer.fit(x, 2 * x, epochs=3, callbacks=[checkpoint], progress=False)
     ...     'checkpoint-0000000003.safetensors' in os.listdir(folder)
     True
     """

@@ -75,7 +75,7 @@ class EarlyStopping(Callback):
     Parameters
     ----------
     monitor : str
-        What to follow: "val_loss", "val_accuracy", a metric of the Trainer with "val_" before it, "epoch_loss".
+        What to follow: "val_loss", "val_accuracy", "epoch_loss", a metric of the Trainer with "val_" in front.
     patience : int
         So many epochs in a row without a better value end training; 1 or more.
     min_delta : float
@@ -102,9 +102,11 @@ class EarlyStopping(Callback):
     >>> import numpy as np
     >>> import attendo as at
     >>> x = np.linspace(-1, 1, 32, dtype="float32")[:, None]
-    >>> trainer = at.train.Trainer(at.nn.Linear(1, 1, seed=0), at.losses.MeanSquaredError(), at.optim.SGD(lr=0.5))
+    >>> model = at.nn.Linear(1, 1, seed=0)
+    >>> trainer = at.train.Trainer(model, at.losses.MeanSquaredError(), at.optim.SGD(lr=0.5))
     >>> stopping = at.callbacks.EarlyStopping("val_loss", patience=2)
-    >>> history = trainer.fit(x, 2 * x, epochs=500, validation=(x, 2 * x), callbacks=[stopping], progress=False)
+    >>> history = trainer.fit(x, 2 * x, epochs=500, validation=(x, 2 * x), callbacks=[stopping],
+    ...                       progress=False)
     >>> len(history["loss"]) < 500, stopping.best == float(history["val_loss"].min())
     (True, True)
     """

@@ -27,9 +27,8 @@ def resume(
 ) -> Trainer:
     """The Trainer of the newest whole checkpoint in a folder: its next ``fit`` goes on with the run.
 
-    Call ``fit`` with the same data; what else it is not given (epochs, batch_size, shuffle) is as it was, and so are
-    the checkpoints. It ends with the same bits, and gives the same history, as the run would have that nothing
-    interrupted.
+    Call ``fit`` with the same data; what else it is not given (epochs, batch_size, shuffle) is as it was, and so
+    are the checkpoints. It ends with the same bits and the same history as a run that nothing interrupted.
 
     Parameters
     ----------
@@ -73,8 +72,10 @@ def resume(
     ...     def on_epoch_end(self, trainer, info):
     ...         if info["epoch"] == 2:
     ...             raise OSError("no more power")
-    >>> trainer = at.train.Trainer(at.nn.Linear(1, 1, seed=0), at.losses.MeanSquaredError(), at.optim.SGD(lr=0.1))
-    >>> trainer.fit(x, 2 * x, epochs=5, progress=False, callbacks=[at.callbacks.Checkpoint(folder.name), PowerCut()])
+    >>> model = at.nn.Linear(1, 1, seed=0)
+    >>> trainer = at.train.Trainer(model, at.losses.MeanSquaredError(), at.optim.SGD(lr=0.1))
+    >>> callbacks = [at.callbacks.Checkpoint(folder.name), PowerCut()]
+    >>> trainer.fit(x, 2 * x, epochs=5, callbacks=callbacks, progress=False)
     Traceback (most recent call last):
     OSError: no more power
     >>> trainer = at.train.resume(folder.name, model=at.nn.Linear(1, 1))
@@ -133,7 +134,7 @@ def _model(model: Module | None, described: dict[str, Any], tensors: dict[str, A
     if model is None:
         if name not in _MODELS or not isinstance(config, dict):
             raise ValueError(
-                f"it holds a {name}, which is not one of attendo's models: give model=, built as it was"
+                f"it holds a {name}, which is no model of attendo's: give model=, built as it was"
             )
         with _core._NoDraws(2 * sum(array.size for array in tensors.values()) + 65536):
             model = _MODELS[name](**config)

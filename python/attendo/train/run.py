@@ -58,7 +58,7 @@ class Run:
             if value is None or value == before or (key == "epochs" and value > before):
                 continue
             raise ValueError(
-                f"fit: {key} is {value} but the run that was interrupted had {before}; give the same, or nothing"
+                f"fit: {key} is {value} but the interrupted run had {before}; give the same, or nothing"
             )
         if given["epochs"] is not None:
             earlier.epochs = given["epochs"]
@@ -97,9 +97,7 @@ class Run:
                     break
         for kind, state in waiting:
             if state.get("changes_training"):
-                raise ValueError(
-                    f"fit: the run that was interrupted had a {kind} in callbacks; give it again"
-                )
+                raise ValueError(f"fit: the interrupted run had a {kind} in callbacks; give it again")
         self.saved = []
 
     def validation_arrays(self) -> dict[str, NDArray[np.float64]]:

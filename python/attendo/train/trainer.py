@@ -186,7 +186,7 @@ class Trainer:
             iterate over once an epoch that gives ``(inputs, target)`` or ``(inputs, target, sample_weight)``
             of a batch; its ``set_epoch(epoch)`` is called before, if it has one.
         target : array_like, Ragged, or a tuple of them, shape (samples, ...)
-            What the loss compares with. Given a tuple, the loss gets all outputs of the model and all targets.
+            What the loss compares with. Given a tuple, the loss gets all outputs and all targets.
         epochs : int
             Passes over the samples, 1 or more; 1 when not given.
         batch_size : int
@@ -240,8 +240,8 @@ class Trainer:
                 raise TypeError("fit: target is None; only an iterable of batches goes without")
             if not isinstance(inputs, Iterable):
                 raise TypeError(
-                    f"fit: inputs is a {type(inputs).__name__} but must be arrays with a target, or an iterable "
-                    "of batches"
+                    f"fit: inputs is a {type(inputs).__name__} but must be arrays with a target, or an "
+                    "iterable of batches"
                 )
             for name, value in (
                 ("sample_weight", sample_weight),
