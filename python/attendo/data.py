@@ -88,6 +88,11 @@ class Ragged:
         i = range(len(self))[i]
         return self.values[self._starts[i] : self._starts[i + 1]]
 
+    @property
+    def mask(self) -> Ragged:
+        """What is no padding, True for each element: the mask that many models take beside their ids."""
+        return Ragged([np.ones(n, dtype=bool) for n in self.lengths], padding=False)
+
     def padded(self) -> NDArray[Any]:
         """All of them as one array, (samples, longest, ...)."""
         shape = (len(self), int(self.lengths.max()), *self.values.shape[1:])

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Checkpoint(Callback):
-    """Writes what training needs to go on: after a crash :func:`attendo.train.resume` ends with the same bits.
+    """Writes what training needs to go on: with :func:`attendo.train.resume` it ends with the same bits.
 
     Parameters
     ----------

@@ -75,7 +75,7 @@ class EarlyStopping(Callback):
     Parameters
     ----------
     monitor : str
-        What to follow: "val_loss", "val_accuracy", "epoch_loss", a metric of the Trainer with "val_" in front.
+        What to follow: "val_loss", "val_accuracy", "epoch_loss", "val_" and a metric of the Trainer.
     patience : int
         So many epochs in a row without a better value end training; 1 or more.
     min_delta : float

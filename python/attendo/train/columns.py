@@ -75,7 +75,12 @@ def fingerprint(x: Any) -> list[Any]:
 
     if hasattr(x, "_column"):
         return ["ragged", len(x), *fingerprint(x.values), zlib.crc32(x.lengths.tobytes())]
-    array = np.asarray(x)
+    try:
+        array = np.asarray(x)
+    except ValueError:  # no array at all: the core says so better
+        return []
+    if array.dtype.kind not in "biuf":
+        return []
     flat = array.reshape(-1)
     some = flat[:: max(1, flat.size // 4096)][:8192]
     kind = "int" if array.dtype.kind in "biu" else "float"  # as the core takes them

@@ -25,10 +25,10 @@ def resume(
     metrics: Mapping[str, Metric] | None = None,
     objective: Objective | None = None,
 ) -> Trainer:
-    """The Trainer of the newest whole checkpoint in a folder: its next ``fit`` goes on with the run.
+    """The Trainer of the newest whole checkpoint in a folder; its next ``fit`` goes on with the run.
 
-    Call ``fit`` with the same data; what else it is not given (epochs, batch_size, shuffle) is as it was, and so
-    are the checkpoints. It ends with the same bits and the same history as a run that nothing interrupted.
+    Call ``fit`` with the same data; what else it is not given (epochs, batch_size, shuffle) is as it was, and
+    so are the checkpoints. It ends with the same bits and the same history as a run that nothing interrupted.
 
     Parameters
     ----------

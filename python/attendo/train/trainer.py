@@ -255,7 +255,7 @@ class Trainer:
         run = self._run = Run.begin(
             self._run,
             {"epochs": epochs, "batch_size": batch_size, "shuffle": shuffle, "batch_tokens": batch_tokens},
-            {"inputs": inputs, "target": target, "sample_weight": sample_weight},
+            {} if target is None else {"inputs": inputs, "target": target, "sample_weight": sample_weight},
             [*callbacks],
             self.folder,
         )
