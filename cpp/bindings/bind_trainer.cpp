@@ -295,6 +295,7 @@ std::vector<Snapshot::NamedTensor> tensors_of_trainer(const Trainer& trainer) {
   add("model.", trainer.model()->named_buffers());
   add("loss.", trainer.loss()->parameters());
   add("optimizer.", trainer.optimizer()->state());
+  if (trainer.average()) add("average.", trainer.average()->state());
   return out;
 }
 
@@ -347,7 +348,7 @@ void bind_trainer(py::module_& m) {
 
   py::classh<Trainer>(m, "Trainer", "The training loop; attendo.train.Trainer is its Python face.")
       .def(py::init([](Object model, Object loss, Object optimizer, Object seed, Object clip_norm, Object clip_value,
-                       Object accumulate) {
+                       Object accumulate, Object average) {
              if (!py::isinstance<Loss>(loss)) type_error("Trainer: loss must be one of attendo.losses");
              if (!py::isinstance<Optimizer>(optimizer)) type_error("Trainer: optimizer must be one of attendo.optim");
              auto clip = [](const char* name, Object value) {
@@ -362,12 +363,13 @@ void bind_trainer(py::module_& m) {
              o.clip_norm = clip("clip_norm", clip_norm);
              o.clip_value = clip("clip_value", clip_value);
              o.accumulate = index_arg("Trainer", "accumulate", accumulate);
+             if (!average.is_none()) o.average = number_arg("Trainer", "average", average);
              return std::make_shared<Trainer>(module_arg("Trainer", "model", model),
                                               py::cast<std::shared_ptr<Loss>>(loss),
                                               py::cast<std::shared_ptr<Optimizer>>(optimizer), o);
            }),
            py::arg("model"), py::arg("loss"), py::arg("optimizer"), py::arg("seed"), py::arg("clip_norm"),
-           py::arg("clip_value"), py::arg("accumulate"))
+           py::arg("clip_value"), py::arg("accumulate"), py::arg("average"))
       .def("fit", &fit, py::arg("inputs"), py::arg("target"), py::arg("sample_weight"), py::arg("epochs"),
            py::arg("plan"), py::arg("objective"), py::arg("augment"), py::arg("listeners"))
       .def("begin", &Trainer::begin)
@@ -417,6 +419,7 @@ void bind_trainer(py::module_& m) {
           },
           py::arg("inputs"), py::arg("batch_size"), py::arg("all_outputs"))
       .def_property_readonly("seed", [](const Trainer& self) { return self.options().seed; })
+      .def_property_readonly("average", &Trainer::average)
       .def_property_readonly("model", &Trainer::model)
       .def_property_readonly("loss", &Trainer::loss)
       .def_property_readonly("optimizer", &Trainer::optimizer);

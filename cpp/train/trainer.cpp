@@ -65,9 +65,8 @@ Trainer::Trainer(std::shared_ptr<nn::Module> model, std::shared_ptr<Loss> loss, 
   if (options.accumulate < 1) value_error("Trainer: accumulate is ", options.accumulate, " but must be 1 or more");
   auto parameters = model_->named_parameters();
   for (const auto& [name, p] : loss_->parameters()) parameters.emplace_back("loss." + name, p);
-  std::vector<Tensor> tensors;
-  for (const auto& [name, p] : parameters) tensors.push_back(p);
-  optimizer_->attach(tensors);
+  optimizer_->attach(parameters);
+  if (options.average) average_ = std::make_shared<WeightAverage>(optimizer_, options.average, true);
 }
 
 void Trainer::begin() {
@@ -117,7 +116,8 @@ double Trainer::step(std::vector<Batch>& batches, Objective& objective, Clock& c
     objective.after_backward(*this, batch);
     clock.end(Part::kBackward);
   }
-  optimizer_->step(options_.clip_norm);
+  optimizer_->step(options_.clip_norm, options_.clip_value);
+  if (average_) average_->update();
   clock.end(Part::kOptimizer);
   return loss;
 }

@@ -6,6 +6,7 @@
 #include "train/batches.h"
 #include "train/losses.h"
 #include "train/optimizers.h"
+#include "train/weight_average.h"
 
 namespace attendo::train {
 
@@ -65,6 +66,7 @@ struct TrainerOptions {
   std::uint64_t seed = 0;
   double clip_norm = 0, clip_value = 0;  // 0: none
   Index accumulate = 1;                  // batches an optimizer step
+  std::optional<double> average;         // decay of the exponential average of the weights
 };
 
 class Trainer {
@@ -94,6 +96,7 @@ class Trainer {
   const std::shared_ptr<nn::Module>& model() const { return model_; }
   const std::shared_ptr<Optimizer>& optimizer() const { return optimizer_; }
   const std::shared_ptr<Loss>& loss() const { return loss_; }
+  const std::shared_ptr<WeightAverage>& average() const { return average_; }  // null without one
   const TrainerOptions& options() const { return options_; }
 
  private:
@@ -104,6 +107,7 @@ class Trainer {
   std::shared_ptr<nn::Module> model_;
   std::shared_ptr<Loss> loss_;
   std::shared_ptr<Optimizer> optimizer_;
+  std::shared_ptr<WeightAverage> average_;
   TrainerOptions options_;
   FitState state_;
   Clock* clock_ = nullptr;  // while fit runs

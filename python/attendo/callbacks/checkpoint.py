@@ -112,6 +112,7 @@ class Checkpoint(Callback):
             "mode": mode,
         }
         self._snapshot: _core.Snapshot | None = None
+        self._averaged: _core.Snapshot | None = None  # with the average of the weights in the model
         self._thread: Thread | None = None
         self._error: OSError | None = None
         self._resumed = False
@@ -224,11 +225,17 @@ class Checkpoint(Callback):
         return path, Contents(entries, self._snapshot.data, trainer.state_dict())
 
     def _model(self, trainer: Trainer, entries: list[Any]) -> tuple[Path, Any]:
+        from .. import _core
         from .._state import metadata_of
         from ..train.checkpoint import ModelContents
 
-        assert self._snapshot is not None
-        contents = ModelContents(entries, self._snapshot.data, metadata_of(trainer.model))
+        snapshot = self._snapshot
+        assert snapshot is not None
+        if trainer.average is not None:
+            snapshot = self._averaged = self._averaged or _core.Snapshot()
+            with trainer.averaged():
+                entries = snapshot.take(trainer._core)
+        contents = ModelContents(entries, snapshot.data, metadata_of(trainer.model))
         return self.folder / "best.safetensors", contents
 
     def _write_files(self, jobs: list[tuple[Path, Any]]) -> None:

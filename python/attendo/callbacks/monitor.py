@@ -69,6 +69,12 @@ class Monitor:
         return True
 
 
+def measured_state(trainer: Trainer) -> dict[str, Any]:
+    """Of the model as validation saw it: with the average of the weights, where there is one."""
+    with trainer.averaged():
+        return trainer.model.state_dict()
+
+
 class EarlyStopping(Callback):
     """Ends training when a number has not got better for some epochs.
 
@@ -147,7 +153,7 @@ class EarlyStopping(Callback):
         if self._monitor.is_better(self._monitor.value(info)):
             self._bad_epochs = 0
             if self._restore:
-                self._best_state = trainer.model.state_dict()
+                self._best_state = measured_state(trainer)
             return
         self._bad_epochs += 1
         if self._bad_epochs >= self._patience:
@@ -226,7 +232,7 @@ class BestModel(Callback):
     def on_epoch_end(self, trainer: Trainer, info: Info) -> None:
         """Look at the number, and keep a copy when it is the best."""
         if self._monitor.is_better(self._monitor.value(info)):
-            self._state, self.best_epoch = trainer.model.state_dict(), info["epoch"]
+            self._state, self.best_epoch = measured_state(trainer), info["epoch"]
 
     def on_train_end(self, trainer: Trainer) -> None:
         """Put the best parameters back."""

@@ -195,13 +195,13 @@ def read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     from safetensors.numpy import load
 
     data = path.read_bytes()
+    if len(data) < 40 or hashlib.sha256(memoryview(data)[:-32]).digest() != data[-32:]:
+        raise ValueError("its checksum does not fit what is in it")
     try:
         length = int.from_bytes(data[:8], "little")
         header = json.loads(data[8 : 8 + length].decode()) if 8 + length <= len(data) else None
         if not isinstance(header, dict) or _KEY not in header.get("__metadata__", {}):
             raise ValueError("it is not a whole checkpoint of attendo")
-        if hashlib.sha256(memoryview(data)[:-32]).digest() != data[-32:]:
-            raise ValueError("its checksum does not fit what is in it")
         described = json.loads(header["__metadata__"][_KEY])
         if described.get("format") != _FORMAT:
             raise ValueError("it has a format this version of attendo does not know")

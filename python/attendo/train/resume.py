@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .trainer import Trainer
+from .trainer import Trainer, within
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -122,10 +122,6 @@ def _newest(folder: Path) -> tuple[Path, dict[str, Any], dict[str, Any]]:
     raise ValueError(f"resume: no checkpoint in {str(folder)!r} is whole")
 
 
-def _within(tensors: dict[str, Any], prefix: str) -> dict[str, Any]:
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-
-
 def _model(model: Module | None, described: dict[str, Any], tensors: dict[str, Any]) -> Module:
     from .. import _core
     from .._state import _MODELS
@@ -140,7 +136,7 @@ def _model(model: Module | None, described: dict[str, Any], tensors: dict[str, A
             model = _MODELS[name](**config)
     elif type(model).__name__ != name:
         raise ValueError(f"model is a {type(model).__name__} but the run was of a {name}")
-    model.load_state_dict(_within(tensors, "model."))
+    model.load_state_dict(within(tensors, "model."))
     for parameter_name, parameter in model.named_parameters():
         parameter.requires_grad = parameter_name not in described["frozen"]
     return model

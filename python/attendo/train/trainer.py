@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .. import _core
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from .._core import Loss, Module, Optimizer, Tensor
+    from .._core import Loss, Module, Optimizer, Tensor, WeightAverage
     from .._typing import TensorLike
     from ..callbacks import Info
     from ..data import Ragged
@@ -52,6 +53,10 @@ class Trainer:
     accumulate : int
         Batches an optimizer step, 1 or more. Their gradients are those of one batch that holds them all:
         each prediction counts the same, however unequal the batches are.
+    average : float, optional
+        Decay of an exponential average of the weights, 0 or more and below 1 (0.999, say; smaller in the first
+        steps): :class:`attendo.optim.WeightAverage`. Validation in :meth:`fit` measures the average;
+        ``with trainer.averaged():`` the model holds it.
     metrics : dict of str to callable, optional
         ``metric(prediction, target) -> float`` on the arrays of a whole evaluation, by the name that
         :meth:`evaluate` and the history give them. Of a model with several targets they get tuples.
@@ -103,6 +108,7 @@ class Trainer:
         clip_norm: float | None = None,
         clip_value: float | None = None,
         accumulate: int = 1,
+        average: float | None = None,
         metrics: Mapping[str, Metric] | None = None,
         objective: Objective | None = None,
     ) -> None:
@@ -122,8 +128,13 @@ class Trainer:
             raise TypeError(
                 f"Trainer: objective is a {type(objective).__name__} but must be an attendo.train.Objective"
             )
-        self._core = _core.Trainer(model, loss, optimizer, seed, clip_norm, clip_value, accumulate)
-        self._settings = {"clip_norm": clip_norm, "clip_value": clip_value, "accumulate": accumulate}
+        self._core = _core.Trainer(model, loss, optimizer, seed, clip_norm, clip_value, accumulate, average)
+        self._settings = {
+            "clip_norm": clip_norm,
+            "clip_value": clip_value,
+            "accumulate": accumulate,
+            "average": average,
+        }
         self.metrics: dict[str, Metric] = dict(metrics)
         self.objective = objective
         self.folder: Path | None = None  # of its checkpoints
@@ -143,6 +154,15 @@ class Trainer:
     def optimizer(self) -> Optimizer:
         """The optimizer."""
         return self._core.optimizer
+
+    @property
+    def average(self) -> WeightAverage | None:
+        """The average of the weights, where there is one."""
+        return self._core.average
+
+    def averaged(self) -> AbstractContextManager[Any]:
+        """``with trainer.averaged():`` the model holds the average of the weights, where there is one."""
+        return nullcontext() if self.average is None else self.average.applied()
 
     @property
     def seed(self) -> int:
@@ -274,11 +294,11 @@ class Trainer:
             if validation is not None:
                 inputs, target, *weight = validation
                 weight = weight[0] if weight else None
-                measured = self.evaluate(inputs, target, sample_weight=weight, batch_size=run.batch_size)
+                with self.averaged():
+                    measured = self.evaluate(inputs, target, sample_weight=weight, batch_size=run.batch_size)
                 run.validations.append(measured)
                 info.update({f"val_{name}": value for name, value in measured.items()})  # type: ignore[typeddict-item]
-            if hasattr(self.optimizer, "observe"):
-                self.optimizer.observe(info.get("val_loss", info["epoch_loss"]))
+            self.optimizer.observe(info.get("val_loss", info["epoch_loss"]))
             tell("on_epoch_end", info)
 
         every_batch = any(_overrides(listener, "on_batch_end") for listener in listeners)
@@ -429,10 +449,9 @@ class Trainer:
 
     def _restore(self, state: dict[str, Any], tensors: dict[str, Any]) -> None:
         """Go on from a checkpoint; the model has its parameters already."""
-        named = {
-            name.removeprefix("optimizer."): x for name, x in tensors.items() if name.startswith("optimizer.")
-        }
-        self.optimizer.load_state(named)
+        self.optimizer.load_state(within(tensors, "optimizer."))
+        if self.average is not None:
+            self.average.load_state(within(tensors, "average."))
         for name, parameter in self.loss.parameters.items():
             parameter.assign(tensors[f"loss.{name}"])
         if self.objective is not None:
@@ -474,3 +493,8 @@ def _as_array(samples: Any) -> NDArray[Any]:
 
 def _described(part: Any) -> dict[str, Any]:
     return {"class": type(part).__name__, "config": getattr(part, "config", None)}
+
+
+def within(tensors: dict[str, Any], prefix: str) -> dict[str, Any]:
+    """Those whose names begin so, without it."""
+    return {name.removeprefix(prefix): x for name, x in tensors.items() if name.startswith(prefix)}
