@@ -1,5 +1,6 @@
 #include "bindings/convert.h"
 #include "bindings/decoding.h"
+#include "bindings/schedules.h"
 
 namespace attendo::bindings {
 void bind_losses(py::module_& m);
@@ -48,6 +49,7 @@ PYBIND11_MODULE(_core, m) {
   bind_cross_modal_classifier(m);
   bind_sequence_models(m);
   bind_transformer(m);
+  bind_schedules(m);
   bind_optim(m);
   bind_losses(m);
   bind_trainer(m);

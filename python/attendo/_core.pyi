@@ -1,6 +1,7 @@
 """The C++ core as Python sees it; one class or function for each in cpp/bindings."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Literal, SupportsFloat, SupportsIndex, TypeAlias, TypedDict, overload
 
 import numpy as np
@@ -2046,25 +2047,64 @@ class Mean(Loss):
 
 class Schedule:
     def __call__(self, step: SupportsIndex) -> float: ...
+    @property
+    def config(self) -> dict[str, Any]: ...
 
 def schedule_constant(lr: SupportsFloat) -> Schedule: ...
 def schedule_step(lr: SupportsFloat, step_size: SupportsIndex, gamma: SupportsFloat) -> Schedule: ...
+def schedule_exponential(lr: SupportsFloat, gamma: SupportsFloat) -> Schedule: ...
+def schedule_linear(
+    lr: SupportsFloat, total_steps: SupportsIndex, warmup: SupportsIndex, final: SupportsFloat
+) -> Schedule: ...
 def schedule_cosine(
     lr: SupportsFloat, total_steps: SupportsIndex, warmup: SupportsIndex, final: SupportsFloat
 ) -> Schedule: ...
+def schedule_cosine_restarts(
+    lr: SupportsFloat, period: SupportsIndex, mult: SupportsIndex, final: SupportsFloat, warmup: SupportsIndex
+) -> Schedule: ...
 def schedule_noam(d_model: SupportsIndex, warmup: SupportsIndex, factor: SupportsFloat) -> Schedule: ...
+def schedule_one_cycle(
+    max_lr: SupportsFloat,
+    total_steps: SupportsIndex,
+    pct_start: SupportsFloat,
+    div_factor: SupportsFloat,
+    final_div_factor: SupportsFloat,
+    anneal: str,
+) -> Schedule: ...
+def schedule_plateau(
+    lr: SupportsFloat,
+    factor: SupportsFloat,
+    patience: SupportsIndex,
+    threshold: SupportsFloat,
+    min_lr: SupportsFloat,
+    cooldown: SupportsIndex,
+    mode: str,
+    threshold_mode: str,
+) -> Schedule: ...
 
 class Optimizer:
-    def attach(self, target: Module | Iterable[Tensor]) -> None: ...
-    def step(self, clip_norm: SupportsFloat | None = None) -> None: ...
+    def attach(self, target: Module | Iterable[Tensor | tuple[str, Tensor]]) -> None: ...
+    def step(
+        self, clip_norm: SupportsFloat | None = None, clip_value: SupportsFloat | None = None
+    ) -> None: ...
     def zero_grad(self) -> None: ...
     def grad_norm(self) -> float: ...
+    def observe(self, value: SupportsFloat) -> None: ...
     @property
     def lr(self) -> float: ...
     @property
+    def lrs(self) -> list[float]: ...
+    @property
+    def schedule(self) -> Schedule: ...
+    @schedule.setter
+    def schedule(self, schedule: SupportsFloat | Schedule) -> None: ...
+    @property
     def steps(self) -> int: ...
     @property
-    def state(self) -> dict[str, FloatArray]: ...
+    def state(self) -> dict[str, NDArray[Any]]: ...
+    def load_state(self, state: Mapping[str, NDArray[Any]]) -> None: ...
+    @property
+    def config(self) -> dict[str, Any]: ...
 
 class SGD(Optimizer):
     def __init__(
@@ -2072,8 +2112,10 @@ class SGD(Optimizer):
         lr: SupportsFloat | Schedule,
         *,
         momentum: SupportsFloat = 0.0,
-        nesterov: bool = False,
+        dampening: SupportsFloat = 0.0,
         weight_decay: SupportsFloat = 0.0,
+        nesterov: bool = False,
+        groups: Sequence[dict[str, Any]] | None = None,
     ) -> None: ...
 
 class Adam(Optimizer):
@@ -2084,6 +2126,8 @@ class Adam(Optimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: SupportsFloat = 1e-8,
         weight_decay: SupportsFloat = 0.0,
+        amsgrad: bool = False,
+        groups: Sequence[dict[str, Any]] | None = None,
     ) -> None: ...
 
 class AdamW(Optimizer):
@@ -2094,7 +2138,70 @@ class AdamW(Optimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: SupportsFloat = 1e-8,
         weight_decay: SupportsFloat = 0.01,
+        amsgrad: bool = False,
+        groups: Sequence[dict[str, Any]] | None = None,
     ) -> None: ...
+
+class Adagrad(Optimizer):
+    def __init__(
+        self,
+        lr: SupportsFloat | Schedule = 0.01,
+        *,
+        lr_decay: SupportsFloat = 0.0,
+        weight_decay: SupportsFloat = 0.0,
+        initial_accumulator_value: SupportsFloat = 0.0,
+        eps: SupportsFloat = 1e-10,
+        groups: Sequence[dict[str, Any]] | None = None,
+    ) -> None: ...
+
+class RMSprop(Optimizer):
+    def __init__(
+        self,
+        lr: SupportsFloat | Schedule = 0.01,
+        *,
+        alpha: SupportsFloat = 0.99,
+        eps: SupportsFloat = 1e-8,
+        weight_decay: SupportsFloat = 0.0,
+        momentum: SupportsFloat = 0.0,
+        centered: bool = False,
+        groups: Sequence[dict[str, Any]] | None = None,
+    ) -> None: ...
+
+class Lion(Optimizer):
+    def __init__(
+        self,
+        lr: SupportsFloat | Schedule = 0.0001,
+        *,
+        betas: tuple[float, float] = (0.9, 0.99),
+        weight_decay: SupportsFloat = 0.0,
+        groups: Sequence[dict[str, Any]] | None = None,
+    ) -> None: ...
+
+class LAMB(Optimizer):
+    def __init__(
+        self,
+        lr: SupportsFloat | Schedule = 0.001,
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: SupportsFloat = 1e-6,
+        weight_decay: SupportsFloat = 0.01,
+        groups: Sequence[dict[str, Any]] | None = None,
+    ) -> None: ...
+
+class WeightAverage:
+    def __init__(
+        self, optimizer: Optimizer, decay: SupportsFloat | None = 0.999, *, warmup: bool = False
+    ) -> None: ...
+    def update(self) -> None: ...
+    def swap(self) -> None: ...
+    def applied(self) -> AbstractContextManager[WeightAverage]: ...
+    @property
+    def swapped(self) -> bool: ...
+    @property
+    def updates(self) -> int: ...
+    @property
+    def state(self) -> dict[str, NDArray[Any]]: ...
+    def load_state(self, state: Mapping[str, NDArray[Any]]) -> None: ...
 
 class _Progress(TypedDict):
     step: int

@@ -855,7 +855,10 @@ def test_every_backward_is_checked() -> None:
 
 def test_every_function_has_a_backward_or_needs_none() -> None:
     needs_none = {
-        "adam_step", "adamw_step", "batch_norm_running", "causal_mask", "clip_grad_norm",
+        "adagrad_step", "adam_step", "adamw_step", "amsgrad_step", "lamb_step", "lion_step", "rmsprop_step",
+        "batch_norm_running", "causal_mask", "clip_grad_norm", "clip_grad_value", "weight_average",
+        "cosine_restarts_schedule", "exponential_schedule", "linear_schedule", "one_cycle_schedule",
+        "plateau_schedule",
         "cnn_attention_steps", "lstm_attention_steps", "seq2seq_steps",
         "constant_schedule", "cosine_schedule", "gemm", "merge_heads", "noam_schedule",
         "padding_mask", "scaled_dot_product_d_sinks", "scaled_dot_product_steps", "score_indices", "sgd_step",

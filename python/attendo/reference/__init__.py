@@ -116,7 +116,18 @@ from .multi_head import (
 )
 from .negative_sampling import negative_sampling, negative_sampling_backward
 from .nystrom import nystrom, nystrom_backward
-from .optimizers import adam_step, adamw_step, clip_grad_norm, sgd_step
+from .optimizers import (
+    adagrad_step,
+    adam_step,
+    adamw_step,
+    amsgrad_step,
+    clip_grad_norm,
+    clip_grad_value,
+    lamb_step,
+    lion_step,
+    rmsprop_step,
+    sgd_step,
+)
 from .packed import packed, packed_backward
 from .performer import performer, performer_backward
 from .pooled import pooled, pooled_backward
@@ -146,7 +157,17 @@ from .scaled_dot_product import (
     scaled_dot_product_steps,
     score_indices,
 )
-from .schedules import constant_schedule, cosine_schedule, noam_schedule, step_schedule
+from .schedules import (
+    constant_schedule,
+    cosine_restarts_schedule,
+    cosine_schedule,
+    exponential_schedule,
+    linear_schedule,
+    noam_schedule,
+    one_cycle_schedule,
+    plateau_schedule,
+    step_schedule,
+)
 from .score_program import score_program, score_program_backward
 from .scored import score_of, score_of_backward, scored, scored_backward
 from .segment_recurrence import segment_recurrence, segment_recurrence_backward
@@ -183,9 +204,11 @@ from .transformer_xl_attention import (
     transformer_xl_layer_backward,
 )
 from .vision_transformer import vision_transformer, vision_transformer_backward
+from .weight_average import weight_average
 
 __all__ = [
     "TransformerVariant",
+    "adagrad_step",
     "adam_step",
     "adamw_step",
     "adaptive_avg_pool1d",
@@ -205,6 +228,7 @@ __all__ = [
     "alibi",
     "alibi_backward",
     "alibi_slopes",
+    "amsgrad_step",
     "attention",
     "attention_backward",
     "attention_layer",
@@ -222,6 +246,7 @@ __all__ = [
     "beam_search",
     "causal_mask",
     "clip_grad_norm",
+    "clip_grad_value",
     "cnn_attention",
     "cnn_attention_backward",
     "cnn_attention_steps",
@@ -234,6 +259,7 @@ __all__ = [
     "conv2d_backward",
     "cosine",
     "cosine_backward",
+    "cosine_restarts_schedule",
     "cosine_schedule",
     "cross_entropy",
     "cross_entropy_backward",
@@ -262,6 +288,7 @@ __all__ = [
     "encoder_layer_backward",
     "exp",
     "exp_backward",
+    "exponential_schedule",
     "feed_forward",
     "feed_forward_backward",
     "feed_forward_layer",
@@ -285,6 +312,7 @@ __all__ = [
     "kv_cache",
     "l2_normalize",
     "l2_normalize_backward",
+    "lamb_step",
     "later_encoder_layer",
     "layer_norm",
     "layer_norm_backward",
@@ -294,8 +322,10 @@ __all__ = [
     "linear_backward",
     "linear_int8",
     "linear_int8_backward",
+    "linear_schedule",
     "linformer",
     "linformer_backward",
+    "lion_step",
     "log",
     "log_backward",
     "log_softmax",
@@ -335,11 +365,13 @@ __all__ = [
     "noam_schedule",
     "nystrom",
     "nystrom_backward",
+    "one_cycle_schedule",
     "packed",
     "packed_backward",
     "padding_mask",
     "performer",
     "performer_backward",
+    "plateau_schedule",
     "pooled",
     "pooled_backward",
     "positional_encoding",
@@ -368,6 +400,7 @@ __all__ = [
     "rms_norm_backward",
     "rms_normalize",
     "rms_normalize_backward",
+    "rmsprop_step",
     "rotary",
     "rotary_backward",
     "sampled",
@@ -430,4 +463,5 @@ __all__ = [
     "transpose_backward",
     "vision_transformer",
     "vision_transformer_backward",
+    "weight_average",
 ]

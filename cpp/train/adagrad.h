@@ -1,0 +1,24 @@
+#pragma once
+
+#include "train/optimizers.h"
+
+namespace attendo::train {
+
+class Adagrad : public Optimizer {
+ public:
+  Adagrad(const Schedule& schedule, const Options& options, std::vector<ParameterGroup> groups);
+  const char* name() const override { return "Adagrad"; }
+  std::vector<std::string> option_names() const override {
+    return {"lr_decay", "weight_decay", "initial_accumulator_value", "eps"};
+  }
+
+ private:
+  void check(const std::string& op, const Options& options) const override;
+  std::vector<const char*> slot_names(const Options& options) const override;
+  double slot_start(const Options& options) const override { return options.initial_accumulator_value; }
+  void update(const Flat& flat, const Options& options, const Step& step) override;
+  void check_sparse(const Options& options) const override;
+  void update_rows(const Table& table, const Options& options, const RowGrad& grad, const Step& step) override;
+};
+
+}  // namespace attendo::train
