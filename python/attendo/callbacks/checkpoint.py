@@ -175,7 +175,6 @@ class Checkpoint(Callback):
         if self._snapshot is None:
             return
         self._wait()
-        self._error = None
         self._write(trainer, [self._whole])
         self._wait()
         self._snapshot = None

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .._typing import TensorLike
     from ..callbacks import Info
     from ..data import Ragged
+    from .find_lr import LearningRates
 
     Samples: TypeAlias = TensorLike | Ragged
     Inputs: TypeAlias = Samples | tuple[Samples, ...]
@@ -54,7 +55,7 @@ class Trainer:
         Batches an optimizer step, 1 or more. Their gradients are those of one batch that holds them all:
         each prediction counts the same, however unequal the batches are.
     average : float, optional
-        Decay of an exponential average of the weights, 0 or more and below 1 (0.999, say; smaller in the first
+        Decay of an exponential average of the weights, 0 or more and below 1 (0.999; smaller in the first
         steps): :class:`attendo.optim.WeightAverage`. Validation in :meth:`fit` measures the average;
         ``with trainer.averaged():`` the model holds it.
     metrics : dict of str to callable, optional
@@ -397,6 +398,64 @@ class Trainer:
         """
         outputs: tuple[NDArray[Any], ...] = self._core.predict(columns(inputs), batch_size, all_outputs)
         return outputs if all_outputs else outputs[0]
+
+    def find_lr(
+        self,
+        inputs: Inputs | Iterable[Any],
+        target: Inputs | None = None,
+        *,
+        lowest: float = 1e-6,
+        highest: float = 10.0,
+        steps: int = 100,
+        batch_size: int = 32,
+        sample_weight: TensorLike | None = None,
+        augment: Augment | None = None,
+    ) -> LearningRates:
+        """Try ever larger learning rates, a step each, and put everything back as it was.
+
+        Parameters
+        ----------
+        inputs, target, batch_size, sample_weight, augment
+            As of :meth:`fit`.
+        lowest, highest : float
+            The rates between which it tries, above 0, evenly by their logarithms.
+        steps : int
+            How many, 5 or more; fewer are made when the loss rises to four times its lowest.
+
+        Returns
+        -------
+        LearningRates
+            Rates, smoothed losses, and the rate at which the loss fell fastest.
+
+        Raises
+        ------
+        ValueError, TypeError
+            When lowest, highest or steps is not what it must be; otherwise as :meth:`fit`.
+
+        References
+        ----------
+        Smith 2017, "Cyclical learning rates for training neural networks", §3.3.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import attendo as at
+        >>> x = np.random.default_rng(0).normal(size=(256, 4)).astype("float32")
+        >>> model = at.nn.Linear(4, 1, seed=0)
+        >>> trainer = at.train.Trainer(model, at.losses.MeanSquaredError(), at.optim.SGD(lr=1.0))
+        >>> found = trainer.find_lr(x, x.sum(axis=1, keepdims=True))
+        >>> 1e-3 < found.suggestion < 1, trainer.optimizer.lr, trainer.optimizer.steps
+        (True, 1.0, 0)
+        """
+        from .find_lr import find_lr
+
+        samples: dict[str, Any] = {"inputs": inputs, "target": target, "augment": augment}
+        samples |= {"batch_size": batch_size, "sample_weight": sample_weight}
+        return find_lr(self, lowest, highest, steps, samples)
+
+    def probe_settings(self) -> dict[str, Any]:
+        """What another Trainer of the same model needs to make the same steps."""
+        return {"seed": self.seed, **self._settings, "average": None}
 
     def batch_loss(self, batch: Batch, *, inputs: Any = None, outputs: Any = None) -> Tensor:
         """The loss of a batch, as its part of an optimizer step: for an :class:`Objective`.
