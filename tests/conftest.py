@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest.register_assert_rewrite("inputs", "layer_check", "op_check", "tolerance", "workloads")
+pytest.register_assert_rewrite("inputs", "layer_check", "loss_check", "op_check", "tolerance", "workloads")
 
 # The same examples in every run, and no clock: a slow machine is no failure.
 settings.register_profile(

@@ -304,11 +304,13 @@ void bind_ops(py::module_& m) {
 
   m.def(
       "cross_entropy",
-      [](Object logits, Object target, Object ignore_index, Object label_smoothing, const std::string& reduction) {
+      [](Object logits, Object target, Object weight, Object ignore_index, Object label_smoothing,
+         const std::string& reduction) {
         const Call call("cross_entropy", {logits, target});
         const Tensor z = call.tensor(logits, "logits"), t = call.tensor(target, "target", Want::kAny);
-        std::optional<Index> ignore;
-        if (!ignore_index.is_none()) ignore = index_arg("cross_entropy", "ignore_index", ignore_index);
+        CrossEntropyOptions options;
+        if (!weight.is_none()) options.weight = call.tensor(weight, "weight").detach();
+        if (!ignore_index.is_none()) options.ignore_index = index_arg("cross_entropy", "ignore_index", ignore_index);
         Reduction kind = Reduction::kMean;
         if (reduction == "sum") {
           kind = Reduction::kSum;
@@ -317,11 +319,11 @@ void bind_ops(py::module_& m) {
         } else if (reduction != "mean") {
           value_error("cross_entropy: reduction is '", reduction, "' but must be 'mean', 'sum' or 'none'");
         }
-        const double smoothing = number_arg("cross_entropy", "label_smoothing", label_smoothing);
-        return call.result(without_gil([&] { return cross_entropy(z, t, ignore, smoothing, kind); }));
+        options.label_smoothing = number_arg("cross_entropy", "label_smoothing", label_smoothing);
+        return call.result(without_gil([&] { return cross_entropy(z, t, options, kind); }));
       },
-      py::arg("logits"), py::arg("target"), py::arg("ignore_index") = py::none(), py::arg("label_smoothing") = 0.0,
-      py::arg("reduction") = "mean");
+      py::arg("logits"), py::arg("target"), py::arg("weight") = py::none(), py::arg("ignore_index") = py::none(),
+      py::arg("label_smoothing") = 0.0, py::arg("reduction") = "mean");
 }
 
 }  // namespace attendo::bindings

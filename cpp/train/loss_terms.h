@@ -14,5 +14,7 @@ std::vector<double> sample_weights(const char* op, const Tensor& sample_weight, 
 double weighted_samples(const char* op, const Tensor& target, const Tensor& sample_weight, double each = 1);
 // Σ_i w_i Σ terms_i / total, for terms (samples, …); 0 where nothing counts.
 Tensor weighted_sum(const char* op, const Tensor& terms, const Tensor& sample_weight, double total);
+// "[0.5, 2]", or the number alone of a tensor of shape ().
+std::string numbers(const Tensor& x);
 
 }  // namespace attendo::train

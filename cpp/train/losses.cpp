@@ -67,4 +67,11 @@ Tensor weighted_sum(const char* op, const Tensor& terms, const Tensor& sample_we
   return scale(sum(multiply(rows, sample_weight.to(terms.dtype()))), factor);
 }
 
+std::string numbers(const Tensor& x) {
+  const Tensor values = x.to(DType::kFloat64);
+  std::string text;
+  for (Index i = 0; i < values.size(); ++i) text += (i ? ", " : "") + concat(values.data<double>()[i]);
+  return x.rank() == 0 ? text : "[" + text + "]";
+}
+
 }  // namespace attendo::train

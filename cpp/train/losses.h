@@ -26,6 +26,8 @@ class Loss {
 
   // How many predictions are right, and of how many; nothing where that is not defined (no class indices).
   virtual std::optional<std::pair<double, double>> correct(const Tensors& outputs, const Tensors& targets) const;
+  // False for a loss that compares outputs with one another: of the target it asks how many samples there are.
+  virtual bool needs_target() const { return true; }
   // What the loss itself learns.
   virtual std::vector<std::pair<std::string, Tensor>> parameters() const { return {}; }
   virtual std::string repr() const = 0;

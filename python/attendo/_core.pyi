@@ -214,6 +214,7 @@ def concatenate(arrays: Sequence[TensorLike], axis: SupportsIndex = 0) -> Tensor
 def cross_entropy(
     logits: TensorLike,
     target: TensorLike,
+    weight: TensorLike | None = None,
     ignore_index: SupportsIndex | None = None,
     label_smoothing: SupportsFloat = 0.0,
     reduction: Literal["mean", "sum", "none"] = "mean",
@@ -2018,7 +2019,7 @@ class Loss:
     def __call__(
         self,
         prediction: TensorLike | tuple[TensorLike, ...],
-        target: TensorLike | tuple[TensorLike, ...],
+        target: TensorLike | tuple[TensorLike, ...] | None,
         sample_weight: TensorLike | None = None,
     ) -> Tensor: ...
     def counts(
@@ -2027,21 +2028,93 @@ class Loss:
     def part(
         self,
         prediction: TensorLike | tuple[TensorLike, ...],
-        target: TensorLike | tuple[TensorLike, ...],
+        target: TensorLike | tuple[TensorLike, ...] | None,
         totals: Sequence[float],
         sample_weight: TensorLike | None = None,
     ) -> Tensor: ...
+    def parameters(self) -> dict[str, Tensor]: ...
 
 class CrossEntropy(Loss):
     def __init__(
-        self, ignore_index: SupportsIndex | None = None, label_smoothing: SupportsFloat = 0.0
+        self,
+        ignore_index: SupportsIndex | None = None,
+        label_smoothing: SupportsFloat = 0.0,
+        *,
+        weight: TensorLike | None = None,
     ) -> None: ...
+    @property
+    def config(self) -> dict[str, Any]: ...
+
+class BinaryCrossEntropy(Loss):
+    def __init__(self, *, pos_weight: TensorLike | None = None) -> None: ...
+    @property
+    def config(self) -> dict[str, Any]: ...
+
+class KLDivergence(Loss):
+    def __init__(self) -> None: ...
+    @property
+    def config(self) -> dict[str, Any]: ...
+
+class Distillation(Loss):
+    def __init__(
+        self,
+        temperature: SupportsFloat = 2.0,
+        alpha: SupportsFloat = 0.5,
+        *,
+        ignore_index: SupportsIndex | None = None,
+    ) -> None: ...
+    @property
+    def config(self) -> dict[str, Any]: ...
 
 class MeanSquaredError(Loss):
     def __init__(self) -> None: ...
+    @property
+    def config(self) -> dict[str, Any]: ...
+
+class MeanAbsoluteError(Loss):
+    def __init__(self) -> None: ...
+    @property
+    def config(self) -> dict[str, Any]: ...
+
+class Huber(Loss):
+    def __init__(self, delta: SupportsFloat = 1.0) -> None: ...
+    @property
+    def config(self) -> dict[str, Any]: ...
 
 class Mean(Loss):
     def __init__(self) -> None: ...
+    @property
+    def config(self) -> dict[str, Any]: ...
+
+class InfoNCE(Loss):
+    def __init__(
+        self, temperature: SupportsFloat = 0.1, *, symmetric: bool = True, normalize: bool = True
+    ) -> None: ...
+    @property
+    def config(self) -> dict[str, Any]: ...
+
+class NTXent(Loss):
+    def __init__(self, temperature: SupportsFloat = 0.5) -> None: ...
+    @property
+    def config(self) -> dict[str, Any]: ...
+
+class Triplet(Loss):
+    def __init__(
+        self, margin: SupportsFloat = 1.0, p: SupportsFloat = 2.0, *, swap: bool = False
+    ) -> None: ...
+    @property
+    def config(self) -> dict[str, Any]: ...
+
+class MultiTask(Loss):
+    def __init__(
+        self,
+        losses: Mapping[str, Loss] | Sequence[Loss],
+        weights: Sequence[SupportsFloat] | Literal["uncertainty"] | None = None,
+    ) -> None: ...
+    @property
+    def log_variance(self) -> Tensor | None: ...
+    @property
+    def config(self) -> dict[str, Any]: ...
 
 # -- bind_train.cpp
 

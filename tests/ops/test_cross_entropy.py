@@ -10,15 +10,18 @@ from inputs import SIZES, case, ids, normal, positive, probabilities, wrong
 from op_check import op_tests
 from tolerance import assert_close, assert_same_bits
 
+U = [0.5, 0.0, 2.0, 1.0, 3.0]
+WEIGHTED = [{"weight": U, **kind} for kind in ({}, {"label_smoothing": 0.1}, {"reduction": "sum"})]
 KINDS = [{}, {"label_smoothing": 0.1}, {"label_smoothing": 1.0}, {"reduction": "sum"}, {"reduction": "none"}]
 
 
-def by_torch(torch, logits, target, ignore_index=None, label_smoothing=0.0, reduction="mean"):
+def by_torch(torch, logits, target, ignore_index=None, label_smoothing=0.0, reduction="mean", weight=None):
     rows = logits.reshape(-1, logits.shape[-1])
     flat = target.reshape(rows.shape if target.is_floating_point() else -1)
     loss = torch.nn.functional.cross_entropy(
         rows,
         flat,
+        weight=None if weight is None else torch.tensor(weight, dtype=logits.dtype),
         ignore_index=-100 if ignore_index is None else ignore_index,
         label_smoothing=label_smoothing,
         reduction=reduction,
@@ -32,6 +35,9 @@ TestCrossEntropyOfIndices = op_tests(
     [
         case((2, 3, 5), ids(5, 2, 3)),
         *(case((4, 5), ids(5, 4), **kind) for kind in KINDS),
+        *(case((4, 5), ids(5, 4), **kind) for kind in WEIGHTED),
+        case((2, 3, 5), np.array([[0, 2, 0], [1, 0, 3]]), ignore_index=0, label_smoothing=0.1, weight=U),
+        case((4, 5), np.array([3, 2, 4, 4]), reduction="none", weight=U),
         case((4, 5), np.array([1, 4, 1, 0]), ignore_index=1),
         case((4, 5), np.array([1, 4, 1, 0]), ignore_index=1, label_smoothing=0.2, reduction="none"),
         case((4, 5), np.array([-100, 4, -100, 0]), ignore_index=-100),
@@ -65,6 +71,10 @@ TestCrossEntropyOfIndices = op_tests(
             (4, 5), ids(5, 4), reduction="avg", says="reduction is 'avg' but must be 'mean', 'sum' or 'none'"
         ),
         wrong((4, 5), ids(5, 4), ignore_index=1.0, raises=TypeError, says="ignore_index is a float"),
+        wrong((4, 5), ids(5, 4), weight=[1.0, 2.0], says="weight has shape (2,) but must have shape (5,)"),
+        wrong((4, 5), ids(5, 4), weight=[1, 1, 1, 1, -1.0], says="weight holds -1 but must hold finite"),
+        wrong((4, 5), ids(5, 4), weight=[1, 1, 1, 1, np.inf], says="weight holds inf"),
+        wrong((4, 5), ids(5, 4), weight="heavy", raises=TypeError, says="weight"),
         wrong((4, 5), None, raises=TypeError, says="target is None"),
         wrong(None, ids(5, 4), raises=TypeError, says="logits is None"),
     ],
@@ -76,7 +86,7 @@ TestCrossEntropyOfProbabilities = op_tests(
     "logits target",
     [
         case((2, 3, 5), probabilities(2, 3, 5)),
-        *(case((4, 5), probabilities(4, 5), **kind) for kind in KINDS),
+        *(case((4, 5), probabilities(4, 5), **kind) for kind in (*KINDS, *WEIGHTED)),
         case((4, 5), positive(4, 5)),  # rows that do not sum to one
         case((4, 5), np.eye(5)[[1, 4, 1, 0]], label_smoothing=0.1),
         case((5,), probabilities(5)),
@@ -148,3 +158,28 @@ def test_one_hot_equals_indices(rows, classes, seed, smoothing):
     by_index = at.functional.cross_entropy(logits, target, **options)
     assert_close(at.functional.cross_entropy(logits, np.eye(classes)[target], **options), by_index)
     assert (by_index >= 0).all()
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("weight", [None, U], ids=["", "weighted"])
+@pytest.mark.parametrize("one_hot", [False, True])
+def test_gradients_of_gradients_with_weights(one_hot, weight, smoothing):
+    """Against differences of the gradient."""
+    rng = np.random.default_rng(0)
+    x, v = rng.standard_normal((2, 4, 5))
+    target = rng.dirichlet(np.ones(5), 4) if one_hot else np.array([0, 2, 1, 4])
+    options = {"weight": weight, "label_smoothing": smoothing}
+
+    def gradient(x):
+        logits = at.tensor(x, requires_grad=True)
+        (g,) = at.grad(at.functional.cross_entropy(logits, target, **options), [logits], create_graph=True)
+        return g, logits
+
+    g, logits = gradient(x)
+    (got,) = at.grad((g * v).sum(), [logits])
+    h = 1e-5
+    for i in range(x.size):
+        step = np.zeros(x.size)
+        step[i] = h
+        ends = [np.sum(gradient(x + s * step.reshape(x.shape))[0].numpy() * v) for s in (1, -1)]
+        assert abs(got.numpy().flat[i] - (ends[0] - ends[1]) / (2 * h)) < 1e-8

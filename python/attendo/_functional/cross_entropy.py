@@ -18,6 +18,7 @@ def cross_entropy(
     logits: "Tensor",
     target: "TensorLike",
     *,
+    weight: "TensorLike | None" = None,
     ignore_index: int | None = None,
     label_smoothing: float = 0.0,
     reduction: Literal["mean", "sum", "none"] = "mean",
@@ -27,6 +28,7 @@ def cross_entropy(
     logits: "ArrayLike",
     target: "ArrayLike",
     *,
+    weight: "TensorLike | None" = None,
     ignore_index: int | None = None,
     label_smoothing: float = 0.0,
     reduction: Literal["mean", "sum", "none"] = "mean",
@@ -35,6 +37,7 @@ def cross_entropy(
     logits: "TensorLike",
     target: "TensorLike",
     *,
+    weight: "TensorLike | None" = None,
     ignore_index: int | None = None,
     label_smoothing: float = 0.0,
     reduction: Literal["mean", "sum", "none"] = "mean",
@@ -47,12 +50,15 @@ def cross_entropy(
         Scores before softmax, float32 or float64.
     target : array_like or Tensor, shape (...) of int, or (..., V) of logits' dtype
         Class indices, 0 to V - 1; or a probability for each class (one-hot, for instance).
+    weight : array_like or Tensor, shape (V,), optional
+        :math:`u`: how much each class counts, 0 or more; a constant.
     ignore_index : int, optional
         Rows with this class index count for nothing: padding. Only with class indices; need not be a class.
     label_smoothing : float
         :math:`\varepsilon`, 0 to 1: this share of the target is spread evenly over all classes.
     reduction : {"mean", "sum", "none"}
-        Over the rows. The mean divides by the rows that are not ignored.
+        Over the rows. The mean divides by the rows that are not ignored; with weights and class indices
+        c, by :math:`\sum_i u_{c_i}` over them.
 
     Returns
     -------
@@ -62,16 +68,16 @@ def cross_entropy(
     Raises
     ------
     ValueError
-        When logits have no class, target's shape is neither, an index that is not ignored is outside 0 to V -
-        1, label_smoothing is outside 0 to 1, reduction is none of the three, or ignore_index comes with
-        probabilities.
+        When logits have no class, weight has not one number a class or a negative one, target's shape is
+        neither, an index that is not ignored is outside 0 to V - 1, label_smoothing is outside 0 to 1,
+        reduction is none of the three, or ignore_index comes with probabilities.
     TypeError
         When logits are neither float32 nor float64, or probabilities have another dtype.
 
     Notes
     -----
-    With :math:`p = \mathrm{softmax}(x)` and :math:`t = (1 - \varepsilon)\,\text{onehot} + \varepsilon / V`, a
-    row gives
+    With :math:`p = \mathrm{softmax}(x)` and :math:`t_j = u_j\bigl((1 - \varepsilon)\,\text{onehot}_j +
+    \varepsilon / V\bigr)`, a row gives
 
     .. math::
 
@@ -97,4 +103,4 @@ def cross_entropy(
 
     Source: cpp/ops/cross_entropy.cpp
     """
-    return _core.cross_entropy(logits, target, ignore_index, label_smoothing, reduction)
+    return _core.cross_entropy(logits, target, weight, ignore_index, label_smoothing, reduction)

@@ -74,6 +74,7 @@ from .cross_modal_classifier import cross_modal_classifier
 from .decoder_layer import decoder, decoder_backward, decoder_layer, decoder_layer_backward
 from .decoder_lm import decoder_lm, decoder_lm_backward
 from .decoding import decoding, sampled
+from .distillation import distillation, kl_divergence
 from .dropout import dropout, dropout_backward
 from .embedding import embedding, embedding_backward
 from .encoder_classifier import encoder_classifier, encoder_classifier_backward
@@ -90,6 +91,7 @@ from .general import general, general_backward
 from .glu import glu, glu_backward
 from .group_norm import group_norm, group_norm_backward
 from .gru import gru, gru_backward
+from .info_nce import info_nce, nt_xent
 from .int8_attention import int8_attention, int8_attention_backward
 from .kernel import kernel, kernel_backward
 from .kv_cache import kv_cache
@@ -114,6 +116,7 @@ from .multi_head import (
     multi_head_layer_backward,
     split_heads,
 )
+from .multi_task import uncertain_tasks, uncertain_tasks_backward, weighted_tasks
 from .negative_sampling import negative_sampling, negative_sampling_backward
 from .nystrom import nystrom, nystrom_backward
 from .optimizers import (
@@ -130,6 +133,7 @@ from .optimizers import (
 )
 from .packed import packed, packed_backward
 from .performer import performer, performer_backward
+from .pointwise_losses import binary_cross_entropy, huber, mean_absolute_error, mean_squared_error
 from .pooled import pooled, pooled_backward
 from .positional_encoding import (
     positional_encoding,
@@ -203,6 +207,7 @@ from .transformer_xl_attention import (
     transformer_xl_layer,
     transformer_xl_layer_backward,
 )
+from .triplet import triplet
 from .vision_transformer import vision_transformer, vision_transformer_backward
 from .weight_average import weight_average
 
@@ -244,6 +249,7 @@ __all__ = [
     "batch_norm_backward",
     "batch_norm_running",
     "beam_search",
+    "binary_cross_entropy",
     "causal_mask",
     "clip_grad_norm",
     "clip_grad_value",
@@ -274,6 +280,7 @@ __all__ = [
     "decoder_lm_backward",
     "decoding",
     "dequantize_int8",
+    "distillation",
     "divide",
     "divide_backward",
     "dropout",
@@ -304,11 +311,14 @@ __all__ = [
     "group_norm_backward",
     "gru",
     "gru_backward",
+    "huber",
+    "info_nce",
     "int8_attention",
     "int8_attention_backward",
     "inverse_frequencies",
     "kernel",
     "kernel_backward",
+    "kl_divergence",
     "kv_cache",
     "l2_normalize",
     "l2_normalize_backward",
@@ -352,7 +362,9 @@ __all__ = [
     "max_pool2d",
     "max_pool2d_backward",
     "mean",
+    "mean_absolute_error",
     "mean_backward",
+    "mean_squared_error",
     "merge_heads",
     "multi_head",
     "multi_head_backward",
@@ -363,6 +375,7 @@ __all__ = [
     "negative_sampling",
     "negative_sampling_backward",
     "noam_schedule",
+    "nt_xent",
     "nystrom",
     "nystrom_backward",
     "one_cycle_schedule",
@@ -461,7 +474,11 @@ __all__ = [
     "transformer_xl_layer_backward",
     "transpose",
     "transpose_backward",
+    "triplet",
+    "uncertain_tasks",
+    "uncertain_tasks_backward",
     "vision_transformer",
     "vision_transformer_backward",
     "weight_average",
+    "weighted_tasks",
 ]
