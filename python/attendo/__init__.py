@@ -20,6 +20,7 @@ array([[1.  , 0.  , 0.  ],
 :mod:`models`             whole networks: the Transformer
 :mod:`train`              the Trainer, with :mod:`losses`, :mod:`optim`, :mod:`schedules` and :mod:`callbacks`
 :mod:`data`               sequences of unequal lengths as samples
+:mod:`metrics`            accuracy, F1, BLEU, perplexity, time and memory
 :mod:`text`               words and subwords as numbers, padding
 :mod:`interop`            checkpoints of other programs
 :mod:`viz`                pictures of attention and training
@@ -73,6 +74,7 @@ __all__ = [
     "losses",
     "masks",
     "memory_stats",
+    "metrics",
     "models",
     "nn",
     "no_grad",
@@ -89,9 +91,11 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from . import data, interop, reference, score_mods, text, viz
+    from . import data, interop, metrics, reference, score_mods, text, viz
 else:  # read on first use: nothing in them is needed to compute
-    __getattr__ = lazy_modules(__name__, ("data", "interop", "reference", "score_mods", "text", "viz"))
+    __getattr__ = lazy_modules(
+        __name__, ("data", "interop", "metrics", "reference", "score_mods", "text", "viz")
+    )
 
 
 def __dir__() -> list[str]:
