@@ -21,6 +21,8 @@ array([[1.  , 0.  , 0.  ],
 :mod:`train`              the Trainer, with :mod:`losses`, :mod:`optim`, :mod:`schedules` and :mod:`callbacks`
 :mod:`data`               sequences of unequal lengths as samples
 :mod:`metrics`            accuracy, F1, BLEU, perplexity, time and memory
+:mod:`fairness`           the same by group, and weights and samples that narrow the gaps
+:mod:`calibration`        whether probabilities mean what they say
 :mod:`text`               words and subwords as numbers, padding
 :mod:`interop`            checkpoints of other programs
 :mod:`viz`                pictures of attention and training
@@ -61,9 +63,11 @@ __all__ = [
     "attention_packed",
     "attention_row_weights",
     "attention_stats",
+    "calibration",
     "callbacks",
     "data",
     "enable_grad",
+    "fairness",
     "functional",
     "get_num_threads",
     "grad",
@@ -91,10 +95,11 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from . import data, interop, metrics, reference, score_mods, text, viz
+    from . import calibration, data, fairness, interop, metrics, reference, score_mods, text, viz
 else:  # read on first use: nothing in them is needed to compute
     __getattr__ = lazy_modules(
-        __name__, ("data", "interop", "metrics", "reference", "score_mods", "text", "viz")
+        __name__,
+        ("calibration", "data", "fairness", "interop", "metrics", "reference", "score_mods", "text", "viz"),
     )
 
 

@@ -29,6 +29,7 @@ class Pairs:
     target: NDArray[Any]  #: labels (n,)
     weight: NDArray[np.float64] | None  #: (n,)
     scores: NDArray[Any] | None  #: (n, V), where prediction was scores
+    keep: NDArray[np.bool_]  #: which of all targets these are
 
 
 def array(call: str, name: str, values: Any) -> NDArray[Any]:
@@ -96,7 +97,7 @@ def pairs(
         raise TypeError(f"{call}: prediction has dtype {labels.dtype} but target has {truth.dtype}")
     if not truth.size:
         raise ValueError(f"{call}: no target counts")
-    return Pairs(labels, truth, _weights(call, sample_weight, keep), scores)
+    return Pairs(labels, truth, _weights(call, sample_weight, keep), scores, keep)
 
 
 def _labels(call: str, given: NDArray[Any], threshold: float | None) -> NDArray[Any]:

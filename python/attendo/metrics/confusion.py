@@ -42,7 +42,8 @@ class ConfusionMatrix:
             raise ValueError(f"normalized: over is {over!r} but must be one of {tuple(axis)}")
         total = self.counts.sum(axis=axis[over], keepdims=True)
         out: NDArray[np.float64] = np.zeros(self.counts.shape)
-        return np.divide(self.counts, total, out=out, where=total > 0)
+        np.divide(self.counts, total, out=out, where=total > 0)
+        return out
 
     def _rows(self) -> tuple[list[str], list[list[str]]]:
         names = [str(c) for c in self.classes]
