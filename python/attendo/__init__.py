@@ -23,6 +23,7 @@ array([[1.  , 0.  , 0.  ],
 :mod:`metrics`            accuracy, F1, BLEU, perplexity, time and memory
 :mod:`fairness`           the same by group, and weights and samples that narrow the gaps
 :mod:`calibration`        whether probabilities mean what they say
+:mod:`augment`            training data varied at random: text, images, mixtures
 :mod:`text`               words and subwords as numbers, padding
 :mod:`interop`            checkpoints of other programs
 :mod:`viz`                pictures of attention and training
@@ -64,6 +65,7 @@ __all__ = [
     "attention_row_weights",
     "attention_stats",
     "calibration",
+    "augment",
     "callbacks",
     "data",
     "enable_grad",
@@ -100,6 +102,10 @@ else:  # read on first use: nothing in them is needed to compute
     __getattr__ = lazy_modules(
         __name__,
         ("calibration", "data", "fairness", "interop", "metrics", "reference", "score_mods", "text", "viz"),
+    from . import augment, data, interop, reference, score_mods, text, viz
+else:  # read on first use: nothing in them is needed to compute
+    __getattr__ = lazy_modules(
+        __name__, ("augment", "data", "interop", "reference", "score_mods", "text", "viz")
     )
 
 
