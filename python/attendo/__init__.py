@@ -24,6 +24,7 @@ array([[1.  , 0.  , 0.  ],
 :mod:`fairness`           the same by group, and weights and samples that narrow the gaps
 :mod:`calibration`        whether probabilities mean what they say
 :mod:`augment`            training data varied at random: text, images, mixtures
+:mod:`robust`             adversarial attacks and training, accuracy under noise
 :mod:`text`               words and subwords as numbers, padding
 :mod:`interop`            checkpoints of other programs
 :mod:`viz`                pictures of attention and training
@@ -87,6 +88,7 @@ __all__ = [
     "optim",
     "reference",
     "release_cached_memory",
+    "robust",
     "schedules",
     "score_mods",
     "set_num_threads",
@@ -103,9 +105,10 @@ else:  # read on first use: nothing in them is needed to compute
         __name__,
         ("calibration", "data", "fairness", "interop", "metrics", "reference", "score_mods", "text", "viz"),
     from . import augment, data, interop, reference, score_mods, text, viz
+    from . import augment, data, interop, reference, robust, score_mods, text, viz
 else:  # read on first use: nothing in them is needed to compute
     __getattr__ = lazy_modules(
-        __name__, ("augment", "data", "interop", "reference", "score_mods", "text", "viz")
+        __name__, ("augment", "data", "interop", "reference", "robust", "score_mods", "text", "viz")
     )
 
 
