@@ -279,3 +279,14 @@ def test_bad_calls():
         at.robust.pgd(at.nn.Embedding(3, 2), LOSS, np.array([1, 2]), y, 0.1)
     with pytest.raises(TypeError, match="dtype <U1"):
         at.robust.pgd(model, LOSS, np.array(["a"]), y, 0.1)
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_a_few_samples_at_a_time(norm):
+    model, x, y = made(samples=10)
+    whole = at.robust.pgd(model, LOSS, x, y, 0.1, steps=3, norm=norm)
+    for batch_size in (1, 3, 10, 99):
+        pieces = at.robust.pgd(model, LOSS, x, y, 0.1, steps=3, norm=norm, batch_size=batch_size)
+        np.testing.assert_allclose(pieces, whole, rtol=0, atol=1e-9)
+    with pytest.raises(ValueError, match="batch_size is 0"):
+        at.robust.fgsm(model, LOSS, x, y, 0.1, batch_size=0)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, replace
+from functools import partial
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
@@ -17,7 +18,7 @@ import numpy as np
 
 from .. import _core
 from .._grad import enable_grad, grad
-from ._evaluation import as_evaluated
+from ._evaluation import as_evaluated, parts, sliced
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -64,21 +65,28 @@ class Attack:
         inputs: TensorLike | tuple[TensorLike, ...],
         target: TensorLike | tuple[TensorLike, ...],
         rng: np.random.Generator | None = None,
+        *,
+        batch_size: int | None = None,
     ) -> Any:
         """The inputs with the one under attack perturbed: an array, or a tuple where one was given."""
         several = isinstance(inputs, tuple)
         given = tuple(inputs) if isinstance(inputs, tuple) else (inputs,)
         x = self.checked(given)
+        start = self.start(x, rng)
+        out = start.copy()
 
-        def height(point: Tensor) -> Tensor:
-            out = model(*given[: self.input], point, *given[self.input + 1 :])
-            if isinstance(out, tuple) and not isinstance(target, tuple):
-                out = out[0]
-            return loss(out, target)
+        def height(point: Tensor, part: slice) -> Tensor:
+            others = sliced(given, part)
+            answer = model(*others[: self.input], point, *others[self.input + 1 :])
+            wanted = sliced(target, part) if isinstance(target, tuple) else sliced((target,), part)[0]
+            if isinstance(answer, tuple) and not isinstance(target, tuple):
+                answer = answer[0]
+            return loss(answer, wanted)
 
         with as_evaluated(model):
-            perturbed = self.perturb(height, x, rng)
-        return (*given[: self.input], perturbed, *given[self.input + 1 :]) if several else perturbed
+            for part in parts(len(x), batch_size):
+                out[part] = self.climb(partial(height, part=part), x[part], start[part])
+        return (*given[: self.input], out, *given[self.input + 1 :]) if several else out
 
     def checked(self, inputs: tuple[Any, ...]) -> NDArray[Any]:
         """The input under attack as an array of floats."""
@@ -97,8 +105,17 @@ class Attack:
         out: NDArray[Any] = x
         return out
 
-    def perturb(self, height: Height, x: NDArray[Any], rng: np.random.Generator | None) -> NDArray[Any]:
-        """Climb from x: `height` gives the loss of a Tensor of x's shape."""
+    @property
+    def random(self) -> bool:
+        """Whether a Generator decides anything."""
+        return False
+
+    def start(self, x: NDArray[Any], rng: np.random.Generator | None) -> NDArray[Any]:
+        """Where it begins: x itself."""
+        return x
+
+    def climb(self, height: Height, x: NDArray[Any], start: NDArray[Any]) -> NDArray[Any]:
+        """From the start upwards: `height` gives the loss of a Tensor of x's shape."""
         raise NotImplementedError
 
     def at(self: _Attack, eps: float) -> _Attack:

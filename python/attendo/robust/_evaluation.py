@@ -1,10 +1,14 @@
-"""A model looked at without leaving a trace: in evaluation mode, and back."""
+"""A model looked at without leaving a trace: in evaluation mode, and back; a batch at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import _core
 
 if TYPE_CHECKING:
     from .._core import Module
@@ -28,3 +32,28 @@ def as_evaluated(model: Module | Any) -> Iterator[None]:
             for one, training in modules:
                 if one.training != training:
                     one.train(training)
+
+
+def parts(samples: int, batch_size: int | None) -> Iterator[slice]:
+    """Slices of batch_size samples; one for all where it is None."""
+    if batch_size is None:
+        yield slice(0, samples)
+        return
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size} but must be 1 or more")
+    for first in range(0, samples, batch_size):
+        yield slice(first, min(first + batch_size, samples))
+
+
+def sliced(arrays: tuple[Any, ...], part: slice) -> tuple[Any, ...]:
+    """Some of the samples of each array; None stays."""
+
+    def one(array: Any) -> Any:
+        if array is None:
+            return None
+        if isinstance(array, _core.Tensor):
+            array = array.detach().numpy()
+        values = np.asarray(array)
+        return values if part == slice(0, len(values)) else values[part]
+
+    return tuple(map(one, arrays))

@@ -73,11 +73,9 @@ class FGSM(Attack):
     Source: python/attendo/robust/attacks.py
     """
 
-    def perturb(
-        self, height: Height, x: NDArray[Any], rng: np.random.Generator | None = None
-    ) -> NDArray[Any]:
+    def climb(self, height: Height, x: NDArray[Any], start: NDArray[Any]) -> NDArray[Any]:
         """One step of size eps."""
-        return self.climbed(height, x, x, self.eps) if x.size else x.copy()
+        return self.climbed(height, start, x, self.eps) if x.size else x.copy()
 
 
 @dataclass(frozen=True)
@@ -152,17 +150,24 @@ class PGD(Attack):
             return replace(self, eps=eps)
         return replace(self, eps=eps, step_size=self.step_size * eps / self.eps)
 
-    def perturb(self, height: Height, x: NDArray[Any], rng: np.random.Generator | None) -> NDArray[Any]:
+    @property
+    def random(self) -> bool:
+        """Whether a Generator decides anything."""
+        return self.random_start
+
+    def start(self, x: NDArray[Any], rng: np.random.Generator | None) -> NDArray[Any]:
+        """Where it begins: x itself, or a random place around it."""
+        if not self.random_start:
+            return x
+        if rng is None:
+            raise ValueError("PGD: rng is missing: random_start needs a numpy.random.Generator")
+        return self.bounded(x, self._anywhere(x, rng)) if x.size else x
+
+    def climb(self, height: Height, x: NDArray[Any], start: NDArray[Any]) -> NDArray[Any]:
         """`steps` steps and projections."""
-        out = x.copy()
-        if not x.size:
-            return out
-        if self.random_start:
-            if rng is None:
-                raise ValueError("PGD: rng is missing: random_start needs a numpy.random.Generator")
-            out = self.bounded(x, self._anywhere(x, rng))
+        out = start.copy()
         size = 2.5 * self.eps / self.steps if self.step_size is None else self.step_size
-        for _ in range(self.steps):
+        for _ in range(self.steps if x.size else 0):
             out = self.climbed(height, out, x, size)
         return out
 
@@ -188,6 +193,7 @@ def fgsm(
     targeted: bool = False,
     clip: tuple[float, float] | None = None,
     input: int = 0,
+    batch_size: int | None = None,
 ) -> Any:
     """Inputs perturbed by one step along the sign of their gradient.
 
@@ -203,6 +209,8 @@ def fgsm(
         The right answer; with ``targeted``, the wrong one to move to.
     eps, norm, targeted, clip, input
         As of :class:`FGSM`.
+    batch_size : int, optional
+        Samples at a time, all where it is not given; changes nothing but memory, speed and rounding.
 
     Returns
     -------
@@ -226,7 +234,9 @@ def fgsm(
 
     Source: python/attendo/robust/attacks.py
     """
-    return FGSM(eps, norm=norm, targeted=targeted, clip=clip, input=input)(model, loss, inputs, target)
+    return FGSM(eps, norm=norm, targeted=targeted, clip=clip, input=input)(
+        model, loss, inputs, target, batch_size=batch_size
+    )
 
 
 def pgd(
@@ -243,6 +253,7 @@ def pgd(
     targeted: bool = False,
     clip: tuple[float, float] | None = None,
     input: int = 0,
+    batch_size: int | None = None,
     seed: int | np.random.Generator | None = 0,
 ) -> Any:
     """Inputs perturbed by many steps along their gradient, each projected back to within eps.
@@ -253,6 +264,8 @@ def pgd(
         As of :func:`fgsm`.
     eps, steps, step_size, norm, random_start, targeted, clip, input
         As of :class:`PGD`.
+    batch_size : int, optional
+        As of :func:`fgsm`.
     seed : int, numpy.random.Generator or None
         Decides the random start; None is another one each time.
 
@@ -287,4 +300,4 @@ def pgd(
         clip=clip,
         input=input,
     )
-    return attack(model, loss, inputs, target, np.random.default_rng(seed))
+    return attack(model, loss, inputs, target, np.random.default_rng(seed), batch_size=batch_size)
