@@ -87,7 +87,7 @@ def test_a_random_start_as_in_pytorch(torch):
     model, x, y = made()
     start = x + np.random.default_rng(7).uniform(-0.1, 0.1, x.shape)
     want = torch_pgd(torch, torch_net(torch, model), x, y, 0.1, 3, 0.05, "linf", False, None, start)
-    got = at.robust.pgd(model, LOSS, x, y, 0.1, steps=3, step_size=0.05, seed=7)
+    got = at.robust.pgd(model, LOSS, x, y, 0.1, steps=3, step_size=0.05, seed=np.random.default_rng(7))
     np.testing.assert_allclose(got, want, rtol=0, atol=1e-9)
 
 

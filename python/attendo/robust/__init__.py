@@ -14,8 +14,21 @@ True
 """
 
 from .attacks import FGSM, PGD, fgsm, pgd
+from .curve import EvaluationCurve, evaluation_curve
+from .picture import curves
+from .sensitivity import AttentionSensitivity, attention_sensitivity
 
-__all__ = ["FGSM", "PGD", "fgsm", "pgd"]
+__all__ = [
+    "FGSM",
+    "PGD",
+    "AttentionSensitivity",
+    "EvaluationCurve",
+    "attention_sensitivity",
+    "curves",
+    "evaluation_curve",
+    "fgsm",
+    "pgd",
+]
 
 
 def __dir__() -> list[str]:

@@ -57,3 +57,14 @@ def sliced(arrays: tuple[Any, ...], part: slice) -> tuple[Any, ...]:
         return values if part == slice(0, len(values)) else values[part]
 
     return tuple(map(one, arrays))
+
+
+def generator(seed: int | np.random.Generator | None, trial: int = 0) -> np.random.Generator:
+    """A Generator for a trial, which draws other numbers than ``default_rng(seed)``: data are often made with
+    that one, and noise must not be a copy of them."""
+    if isinstance(seed, np.random.Generator):
+        return seed
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_OWN, trial)))
+
+
+_OWN = 2026  # any number that nobody else is likely to take

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ._attack import Attack, Height, Norm, check_size, unit
+from ._evaluation import generator
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -300,4 +301,4 @@ def pgd(
         clip=clip,
         input=input,
     )
-    return attack(model, loss, inputs, target, np.random.default_rng(seed), batch_size=batch_size)
+    return attack(model, loss, inputs, target, generator(seed), batch_size=batch_size)
