@@ -15,14 +15,20 @@ True
 
 from .attacks import FGSM, PGD, fgsm, pgd
 from .curve import EvaluationCurve, evaluation_curve
+from .embeddings import FGM, EmbeddingPGD
 from .picture import curves
 from .sensitivity import AttentionSensitivity, attention_sensitivity
+from .training import AdversarialTraining, FreeAdversarialTraining
 
 __all__ = [
+    "FGM",
     "FGSM",
     "PGD",
+    "AdversarialTraining",
     "AttentionSensitivity",
+    "EmbeddingPGD",
     "EvaluationCurve",
+    "FreeAdversarialTraining",
     "attention_sensitivity",
     "curves",
     "evaluation_curve",
