@@ -14,12 +14,27 @@ epoch 2 of 2: 4 steps
 
 from __future__ import annotations
 
-from .base import Callback, Info
+from .base import Callback, Info, numbers
 from .checkpoint import Checkpoint
+from .logs import CSVLogger, JSONLines
 from .monitor import BestModel, EarlyStopping
 from .progress import ProgressBar
+from .tensorboard import TensorBoard
+from .wandb import WandB
 
-__all__ = ["BestModel", "Callback", "Checkpoint", "EarlyStopping", "Info", "ProgressBar"]
+__all__ = [
+    "BestModel",
+    "CSVLogger",
+    "Callback",
+    "Checkpoint",
+    "EarlyStopping",
+    "Info",
+    "JSONLines",
+    "ProgressBar",
+    "TensorBoard",
+    "WandB",
+    "numbers",
+]
 
 
 def __dir__() -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, TypedDict
 
 if TYPE_CHECKING:
@@ -51,3 +53,17 @@ class Callback:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what :meth:`state_dict` gave, before ``on_train_begin``."""
+
+
+#: What tells how far the call to ``fit`` is, not how training goes.
+_ABOUT_THE_CALL = frozenset({"step", "steps", "epochs", "seconds"})
+
+
+def numbers(info: Mapping[str, Any]) -> dict[str, float | int]:
+    """The numbers in an info that say how training goes: ``epoch``, ``loss``, ``lr``, ``val_loss``, …"""
+    found: dict[str, float | int] = {}
+    for name, value in info.items():
+        if name in _ABOUT_THE_CALL or isinstance(value, bool) or not isinstance(value, Real):
+            continue
+        found[name] = int(value) if isinstance(value, Integral) else float(value)
+    return found

@@ -5,14 +5,36 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from .base import Callback, Info
+from .base import Callback, Info, numbers
 
 if TYPE_CHECKING:
     from ..train import Trainer
 
 
+def _in_notebook() -> bool:
+    return "ipykernel" in sys.modules
+
+
+def _bar_class() -> Any:
+    """tqdm's widget where a notebook can show it, its line of text anywhere else."""
+    # tqdm.auto says so with a warning where ipywidgets is missing; here that is nobody's mistake.
+    if _in_notebook():
+        try:
+            import ipywidgets  # noqa: F401
+            from tqdm.notebook import tqdm as widget
+        except ImportError:
+            pass
+        else:
+            return widget
+    from tqdm.std import tqdm
+
+    return tqdm
+
+
 class ProgressBar(Callback):
-    """Loss, speed and remaining time, by tqdm: in a notebook, or in a terminal; quiet where there is none.
+    """Loss, validation, speed and remaining time, by tqdm: in a notebook or a terminal; quiet where is none.
+
+    ``fit`` has one unless it is told ``progress=False``.
 
     Parameters
     ----------
@@ -23,25 +45,40 @@ class ProgressBar(Callback):
     def __init__(self, always: bool = False) -> None:
         self._always = always
         self._bar: Any = None
+        self._validation: dict[str, str] = {}
 
     def on_train_begin(self, trainer: Trainer) -> None:
         """Nothing is shown before the number of steps is known."""
-        self._bar = None
+        self._bar, self._validation = None, {}
 
     def on_step(self, trainer: Trainer, info: Info) -> None:
         """Move the bar."""
         if self._bar is None:
-            from tqdm.auto import tqdm
-
-            in_notebook = "ipykernel" in sys.modules
-            quiet = not (self._always or in_notebook or sys.stderr.isatty())
-            self._bar = tqdm(total=info["steps"], unit="step", disable=quiet, dynamic_ncols=True)
+            quiet = not (self._always or _in_notebook() or sys.stderr.isatty())
+            # Steps that were made before this process took over are not part of its speed.
+            before = info["step"] - round(info["steps_per_second"] * info["seconds"])
+            options = {"unit": "step", "disable": quiet, "dynamic_ncols": True}
+            self._bar = _bar_class()(total=info["steps"], initial=max(0, before), **options)
+        if self._bar.disable:
+            return
+        self._show(info)
         self._bar.update(info["step"] - self._bar.n)
-        shown = {"loss": f"{info['loss']:.4f}", "lr": f"{info['lr']:.2e}", "epoch": info["epoch"] + 1}
-        self._bar.set_postfix(shown, refresh=False)
+
+    def on_epoch_end(self, trainer: Trainer, info: Info) -> None:
+        """Show the validation; it stays until the next."""
+        self._validation = {
+            name: f"{value:.4g}" for name, value in numbers(info).items() if name.startswith("val_")
+        }
+        if self._bar is not None and self._validation and not self._bar.disable:
+            self._show(info)
+            self._bar.refresh()
 
     def on_train_end(self, trainer: Trainer) -> None:
         """Leave the bar as it stands."""
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+    def _show(self, info: Info) -> None:
+        shown = {"loss": f"{info['loss']:.4f}", "lr": f"{info['lr']:.2e}", "epoch": info["epoch"] + 1}
+        self._bar.set_postfix({**shown, **self._validation}, refresh=False)

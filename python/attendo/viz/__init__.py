@@ -8,5 +8,6 @@ from .curve import curve
 from .heatmap import alignment, heatmap
 from .mask import mask
 from .picture import Picture
+from .png import png
 
-__all__ = ["Picture", "alignment", "curve", "heatmap", "mask"]
+__all__ = ["Picture", "alignment", "curve", "heatmap", "mask", "png"]

@@ -1,0 +1,149 @@
+"""Curves, histograms, pictures and text for TensorBoard, written by tensorboardX."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .._lazy import require
+from .base import Callback, Info, numbers
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    from ..train import Trainer
+
+    Pictures = Callable[[Trainer], Mapping[str, ArrayLike]]
+
+
+class TensorBoard(Callback):
+    r"""Writes what TensorBoard shows: ``tensorboard --logdir folder``.
+
+    Parameters
+    ----------
+    folder : path
+        Where the event files go; each training its own, so that TensorBoard shows them side by side.
+    histograms_every : int
+        Histograms of every parameter and its gradient after so many epochs; 0 for none.
+    pictures : callable, optional
+        ``pictures(trainer)`` gives, after each epoch, arrays by name: attention weights of shape (L, S), or
+        (H, L, S) for heads side by side, of real numbers; or (height, width, 3) of uint8 for any picture.
+    text : dict of str to str, optional
+        Further text by name. The model and what trains it are there anyway, as ``model`` and ``settings``.
+
+    Raises
+    ------
+    ImportError
+        When tensorboardX is not installed: ``pip install "attendo[tracking]"``.
+    ValueError
+        When histograms_every is negative.
+
+    Notes
+    -----
+    ``train/loss`` and ``train/lr`` are written about every 50 ms, the validation as ``val/loss`` and so on
+    after each epoch, all over the optimizer's steps. Training that goes on writes a file of its own that
+    takes the place of the steps that are made again.
+
+    Examples
+    --------
+    >>> import attendo as at
+    >>> def attention(trainer):
+    ...     _, weights = trainer.model(sentence, return_weights=True)
+    ...     return {"attention/first": weights[0]}
+    >>> board = at.callbacks.TensorBoard("runs/1", pictures=attention)  # doctest: +SKIP
+
+    Source: python/attendo/callbacks/tensorboard.py
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        histograms_every: int = 1,
+        pictures: Pictures | None = None,
+        text: Mapping[str, str] | None = None,
+    ) -> None:
+        if histograms_every < 0:
+            raise ValueError(f"TensorBoard: histograms_every is {histograms_every} but must be 0 or more")
+        self._tensorboard = require("tensorboardX", "tracking")
+        self.folder = Path(folder)
+        self._every, self._pictures, self._text = histograms_every, pictures, dict(text or {})
+        self._writer: Any = None
+
+    def on_train_begin(self, trainer: Trainer) -> None:
+        """A new event file, with the text."""
+        done = trainer.optimizer.steps
+        again = {"purge_step": done + 1} if done else {}
+        self._writer = self._tensorboard.SummaryWriter(str(self.folder), **again)
+        about = {"model": _code(repr(trainer.model)), "settings": _code(settings(trainer)), **self._text}
+        for name, text in about.items():
+            self._writer.add_text(name, text, done)
+
+    def on_step(self, trainer: Trainer, info: Info) -> None:
+        """Loss, learning rate and speed."""
+        step = trainer.optimizer.steps
+        for name in ("loss", "lr", "steps_per_second"):
+            self._writer.add_scalar(f"train/{name}", info[name], step)
+
+    def on_epoch_end(self, trainer: Trainer, info: Info) -> None:
+        """Validation, histograms and pictures; then all of it is on disk."""
+        step = trainer.optimizer.steps
+        for name, value in numbers(info).items():
+            if name == "epoch":
+                self._writer.add_scalar("train/epoch", value + 1, step)
+            elif name not in ("loss", "lr", "steps_per_second"):
+                group, known = ("val", name[4:]) if name.startswith("val_") else ("train", name)
+                self._writer.add_scalar(f"{group}/{known}", value, step)
+        if self._every and (info["epoch"] + 1) % self._every == 0:
+            for name, parameter in trainer.model.named_parameters():
+                self._histogram(f"weights/{name}", parameter.numpy(), step)
+                if parameter.grad is not None:
+                    self._histogram(f"gradients/{name}", np.asarray(parameter.grad), step)
+        for name, image in (self._pictures(trainer) if self._pictures else {}).items():
+            self._picture(name, image, step)
+        self._writer.flush()
+
+    def on_train_end(self, trainer: Trainer) -> None:
+        """Close the file."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def _histogram(self, name: str, values: NDArray[Any], step: int) -> None:
+        finite = values[np.isfinite(values)]
+        if finite.size:
+            self._writer.add_histogram(name, finite, step)
+
+    def _picture(self, name: str, image: ArrayLike, step: int) -> None:
+        from ..viz.png import png
+
+        array = np.asarray(image)
+        if array.ndim == 3 and array.dtype != np.uint8:  # heads, a column of nothing between them
+            heads = array.astype(np.float64)
+            gap = np.full((*heads.shape[:2], 1), np.nan)
+            array = np.concatenate(np.concatenate([heads, gap], axis=2), axis=1)[:, :-1]
+        height, width = (*array.shape, 0, 0)[:2]  # png says what is wrong with it
+        pixel = max(1, min(16, 512 // max(1, height, width))) if array.dtype != np.uint8 else 1
+        proto = self._tensorboard.proto.summary_pb2
+        drawn = proto.Summary.Image(
+            height=height * pixel,
+            width=width * pixel,
+            colorspace=3,
+            encoded_image_string=png(array, pixel=pixel),
+        )
+        summary = proto.Summary(value=[proto.Summary.Value(tag=name, image=drawn)])
+        self._writer.file_writer.add_summary(summary, step)
+
+
+def settings(trainer: Trainer) -> str:
+    """What trains the model, a line each."""
+    return f"loss: {trainer.loss!r}\noptimizer: {trainer.optimizer!r}"
+
+
+def _code(text: str) -> str:
+    """As it stands: TensorBoard reads text as Markdown."""
+    return "\n".join("    " + line for line in text.splitlines())
