@@ -11,6 +11,7 @@
 
 #include <cmath>
 
+#include "core/cost.h"
 #include "core/parallel.h"
 #include "ops/linear.h"
 #include "ops/shape.h"
@@ -60,6 +61,7 @@ void pair_scores_forward(T* scores, const Pairs& p) {
   Scratch<T> prepared(static_cast<size_t>(p.pairs() * size));
   prepare_keys(prepared.get(), p);
   const Index rows = p.batch * p.heads * p.length;
+  count_multiply_adds(rows * p.keys * p.features);
   parallel_ranges(rows, rows_per_task(kPairCost * p.keys * p.features), [&](Index begin, Index end) {
     Scratch<T> scratch(static_cast<size_t>(kernel.scratch_size(p.features)));
     for (Index row = begin; row < end;) {
@@ -81,6 +83,7 @@ void pair_scores_backward(T* d_q, T* d_k, T* d_w, const T* d_scores, const Pairs
   const Index parts = std::clamp<Index>(kBackwardTasks / std::max<Index>(1, p.pairs()), 1, (p.length + 15) / 16);
   const Index part_rows = (p.length + parts - 1) / parts;
   const Index units = p.pairs() * parts;
+  count_multiply_adds(2 * p.batch * p.heads * p.length * p.keys * a);
   Scratch<T> prepared(static_cast<size_t>(p.pairs() * size));
   prepare_keys(prepared.get(), p);
   Scratch<T> d_keys(static_cast<size_t>(units * d_size));

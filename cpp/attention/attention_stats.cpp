@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/cost.h"
 #include "core/parallel.h"
 #include "kernels/attention_stats.h"
 
@@ -63,6 +64,7 @@ AttentionStats attention_stats(const Tensor& q, const Tensor& k, const Attention
       const auto& kernel = kernels::attention_stats_kernels<T>();
       for_score_blocks<T>(q, k, options, [&](const auto& head, Index bh, Index begin, Index end) {
         Scratch<T> scratch(static_cast<size_t>(kernel.scratch(head.d)));
+        count_multiply_adds((end - begin) * k.dim(-2) * head.d);
         const Index at = bh * length;
         const kernels::AttentionRowStats<T> rows{stats.lse.data<T>() + at,
                                                  stats.maximum.data<T>() + at,
@@ -100,6 +102,7 @@ Tensor attention_row_weights(const Tensor& q, const Tensor& k, const std::vector
     dispatch_float("attention", "q", q, [&](auto zero) {
       using T = decltype(zero);
       const auto& kernel = kernels::attention_kernels<T>();
+      count_multiply_adds(out.size() * q.dim(-1));
       for_score_blocks<T>(q, k, options, [&](const auto& head, Index bh, Index begin, Index end) {
         auto next = std::lower_bound(wanted.begin(), wanted.end(), std::pair(begin, Index{0}));
         if (next == wanted.end() || next->first >= end) return;

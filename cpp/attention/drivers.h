@@ -3,6 +3,7 @@
 #pragma once
 
 #include "attention/problem.h"
+#include "core/cost.h"
 
 namespace attendo::blocked {
 
@@ -18,6 +19,7 @@ struct RowStatistics {
 // weights: (B, H, L, S), or null.
 template <typename T>
 void attention_forward(T* out, const RowStatistics<T>& rows, T* weights, const Problem& p) {
+  count_multiply_adds(p.batch * p.heads * p.work());
   std::uint64_t out_of_bounds = 0;
   const Index weight_keys = weights == nullptr ? 0 : p.keys;
   for_query_blocks<T>(p, weight_keys, [&](Index b, Index h, Index begin, Index end, T* scratch, T* registers) {
@@ -164,6 +166,7 @@ void attention_backward(const Gradients<T>& g, const Problem& p) {
     std::fill_n(g.d_v, p.v.size(), T(0));
     return;
   }
+  count_multiply_adds(p.batch * p.heads * p.length * p.keys * (3 * p.d + 2 * p.d_v));
   Scratch<T> delta(static_cast<size_t>(p.batch * p.heads * p.length));
   row_delta(delta.get(), g, p);
   if (g.d_sinks != nullptr) sink_gradient(g.d_sinks, delta.get(), g.rows, p);

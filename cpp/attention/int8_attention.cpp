@@ -12,6 +12,7 @@
 #include "attention/int8_attention.h"
 
 #include "attention/heads.h"
+#include "core/cost.h"
 #include "core/parallel.h"
 #include "kernels/int8_scores.h"
 #include "kernels/rows.h"
@@ -117,6 +118,7 @@ void int8_attention_forward(T* out, const Int8Problem& p) {
       const Index first = p.causal ? begin + p.q_offset + 1 : keys;  // keys of the block's first query
       if (p.causal) keys = std::clamp<Index>(first + count - 1, 0, keys);
       if (keys == 0) continue;
+      count_multiply_adds(count * keys * s.d);
       int8.quantize(queries.get(), features, factor.get(), p.q.data<T>() + (bh * s.length + begin) * s.d, s.d, count,
                     s.d);
       for (Index i = 0; i < count; ++i) factor.get()[i] *= static_cast<T>(p.scale);

@@ -21,6 +21,7 @@
 #include <string>
 
 #include "attention/linear_attention_chunks.h"
+#include "core/cost.h"
 #include "core/parallel.h"
 #include "ops/activations.h"
 #include "ops/arithmetic.h"
@@ -155,6 +156,8 @@ struct Scan {
     return std::max(kColumns, (even + kColumns - 1) / kColumns * kColumns);
   }
   Index blocks() const { return (s.d_v + columns() - 1) / columns(); }
+  // Of the recurrence: each position writes to the state (the delta rule reads there first), and each query reads it.
+  Index multiply_adds() const { return pairs() * s.keys * s.d * s.d_v * ((beta ? 2 : 1) + group()); }
   Index work() const { return s.keys * s.d * columns() * (2 + 2 * group()); }  // of one pair and block
 };
 
@@ -177,6 +180,7 @@ LinearHead<T> head_of(const Scan& p, Index pair, Index column) {
 
 template <typename T>
 void scan_forward(T* out, T* state, const Scan& p) {
+  count_multiply_adds(p.multiply_adds());
   const Heads& s = p.s;
   const Index grain = std::max<Index>(1, kTaskWork / std::max<Index>(1, p.work()));
   parallel_ranges(p.pairs() * p.blocks(), grain, [&](Index begin, Index end) {
@@ -193,6 +197,7 @@ void scan_forward(T* out, T* state, const Scan& p) {
 // Gradients of everything: `d` is (q, k, v, decay, beta, state), null where there is no such input but for the state.
 template <typename T>
 void scan_backward(const std::array<T*, 6>& d, const T* d_out, const T* d_state, const Scan& p) {
+  count_multiply_adds(2 * p.multiply_adds());
   const Heads& s = p.s;
   // Blocks of columns each have their part of these four, which are added in order.
   const std::array<Index, 4> sizes{p.pairs() * p.group() * s.length * s.d, p.pairs() * s.keys * s.d,

@@ -11,6 +11,7 @@
 
 #include <cmath>
 
+#include "core/cost.h"
 #include "core/parallel.h"
 #include "ops/shape.h"
 
@@ -28,6 +29,7 @@ void row_dots_forward(T* s, const RowDots& p) {
   const T *q = p.q.data<T>(), *k = p.k.data<T>(), *w = data_or_null<T>(p.w);
   const T scale = static_cast<T>(p.scale);
   const Index n = p.n;
+  count_multiply_adds(p.rows * n);
   parallel_ranges(p.rows, rows_per_task(n), [=](Index begin, Index end) {
     for (Index r = begin; r < end; ++r) {
       T sum = T(0);
@@ -43,6 +45,7 @@ void row_dots_backward(T* d_q, T* d_k, T* d_w, const T* d_s, const RowDots& p) {
   const T *q = p.q.data<T>(), *k = p.k.data<T>(), *w = data_or_null<T>(p.w);
   const T scale = static_cast<T>(p.scale);
   const Index n = p.n;
+  count_multiply_adds(2 * p.rows * n);
   const Shards shards(p.rows, rows_per_task(3 * n));
   Scratch<T> sums(static_cast<size_t>(shards.count * n));
   std::fill_n(sums.get(), shards.count * n, T(0));

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "attention/heads.h"
+#include "core/cost.h"
 #include "core/parallel.h"
 #include "ops/gemm.h"
 
@@ -141,6 +142,7 @@ template <typename T>
 void top_k_forward(T* out, std::int64_t* keys, T* weights, T* dense, const TopKProblem& p) {
   const Heads& s = p.heads;
   const Index blocks = (s.length + kBlockRows - 1) / kBlockRows;
+  count_multiply_adds(s.batch * s.heads * s.length * p.keep * s.d_v);
   parallel_for(s.batch * s.heads * blocks, [&](Index unit) {
     const Index bh = unit / blocks, b = bh / s.heads, begin = unit % blocks * kBlockRows;
     const Index rows = std::min(kBlockRows, s.length - begin), columns = p.limit(b, begin + rows - 1);
@@ -179,6 +181,7 @@ template <typename T>
 void top_k_backward(T* d_q, T* d_k, T* d_v, const T* d_out, const T* d_dense, const std::int64_t* keys,
                     const T* weights, const TopKProblem& p) {
   const Heads& s = p.heads;
+  count_multiply_adds(s.batch * s.heads * s.length * p.keep * 2 * (s.d + s.d_v));
   parallel_for(s.batch * s.kv_heads, [&](Index kv) {  // every key and value has one owner
     const T *k = p.k.data<T>() + kv * s.keys * s.d, *v = p.v.data<T>() + kv * s.keys * s.d_v;
     T *dk = d_k + kv * s.keys * s.d, *dv = d_v + kv * s.keys * s.d_v;

@@ -1,4 +1,5 @@
 #include "bindings/convert.h"
+#include "core/cost.h"
 #include "ops/linear_int8.h"
 
 namespace attendo::bindings {
@@ -16,7 +17,10 @@ class PyModule : public Module, public py::trampoline_self_life_support {
     if (!override) type_error(type_name(), ": define forward(self, ...) to call it");
     py::tuple args(inputs.size());
     for (size_t i = 0; i < inputs.size(); ++i) args[i] = py::cast(inputs[i]);
-    return tensors_of(override(*args), type_name());
+    CostScope scope(static_cast<const Module*>(this));
+    Tensors out = tensors_of(override(*args), type_name());
+    if (!out.empty()) scope.gives(out[0]);
+    return out;
   }
   std::string type_name() const override {
     const py::gil_scoped_acquire gil;
@@ -28,7 +32,13 @@ class PyModule : public Module, public py::trampoline_self_life_support {
 py::object call_module(const py::object& self, const py::args& args, const py::kwargs& kwargs) {
   py::tuple inputs(args.size());
   for (size_t i = 0; i < args.size(); ++i) inputs[i] = input_of(args[i], "Module");
-  return self.attr("forward")(*inputs, **kwargs);
+  CostScope scope(is_constructed(self) ? static_cast<const Module*>(self.cast<Module*>()) : nullptr);
+  py::object out = self.attr("forward")(*inputs, **kwargs);
+  const bool several = py::isinstance<py::tuple>(out) && py::len(out) > 0;
+  const py::object first =
+      several ? py::reinterpret_borrow<py::object>(py::reinterpret_borrow<py::tuple>(out)[0]) : out;
+  if (is_tensor(first)) scope.gives(py::cast<Tensor>(first));
+  return out;
 }
 
 // Null before super().__init__() has run.

@@ -3,6 +3,7 @@
 #include "bindings/schedules.h"
 
 namespace attendo::bindings {
+void bind_cost(py::module_& m);
 void bind_losses(py::module_& m);
 void bind_sequence_models(py::module_& m);
 void bind_trainer(py::module_& m);
@@ -38,6 +39,7 @@ PYBIND11_MODULE(_core, m) {
   bind_attention_scores(m);
   bind_attention_layers(m);
   bind_convolution(m);
+  bind_cost(m);
   bind_norms(m);
   bind_recurrent(m);
   bind_decoding(m);

@@ -13,6 +13,7 @@
 #include <memory>
 #include <mutex>
 
+#include "core/cost.h"
 #include "core/memory.h"
 
 namespace attendo {
@@ -88,11 +89,13 @@ void run_tasks(Index tasks, void (*fn)(void* context, Index task), void* context
     for (Index i = 0; i < tasks; ++i) fn(context, i);
     return;
   }
+  CostCounter* const counter = cost_counter;
   const auto loop = [&] {
     tbb::parallel_for(
         tbb::blocked_range<Index>(0, tasks, 1),
         [&](const tbb::blocked_range<Index>& range) {
           const TaskScope scope(width, held);
+          const CostShare share(counter);
           for (Index i = range.begin(); i < range.end(); ++i) fn(context, i);
         },
         tbb::simple_partitioner());

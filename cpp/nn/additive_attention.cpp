@@ -8,6 +8,7 @@
 
 #include <algorithm>
 
+#include "core/cost.h"
 #include "ops/shape.h"
 
 namespace attendo::nn {
@@ -56,13 +57,17 @@ void AdditiveAttention::reset_own(Generator& generator) {
 
 AttentionResult AdditiveAttention::operator()(const Tensor& query, const Tensor& memory,
                                               const AttentionOptions& options, bool return_weights) {
+  CostScope scope(this);
   Score score;
   score.kind = Score::kAdditive;
   for (const auto& [name, value] : own_parameters()) score.params.push_back(value);
-  return attend_memory("AdditiveAttention", query, query_dim_, memory, memory_dim_, score.params[0].dtype(), options,
-                       [&](const Tensor& q, const AttentionOptions& o) {
-                         return attend_one_head(q, memory, memory, score, o, return_weights);
-                       });
+  AttentionResult result =
+      attend_memory("AdditiveAttention", query, query_dim_, memory, memory_dim_, score.params[0].dtype(), options,
+                    [&](const Tensor& q, const AttentionOptions& o) {
+                      return attend_one_head(q, memory, memory, score, o, return_weights);
+                    });
+  scope.gives(result.out);
+  return result;
 }
 
 Tensors AdditiveAttention::forward(const Tensors& inputs) {

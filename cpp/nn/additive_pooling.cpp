@@ -6,6 +6,7 @@
 // one query, whose projection is 0; the gradient is that of its parts.     Yang et al. 2016, eq. 5-7; Lin et al. 2017, eq. 5.
 #include "nn/additive_pooling.h"
 
+#include "core/cost.h"
 #include "attention/scored.h"
 #include "ops/shape.h"
 
@@ -27,6 +28,7 @@ void AdditivePooling::reset_own(Generator& generator) {
 }
 
 AttentionResult AdditivePooling::operator()(const Tensor& x, const AttentionOptions& options, bool return_weights) {
+  CostScope scope(this);
   const Tensor& context = own_parameters()[0].second;
   const Index d_model = hidden_->weight().dim(1);
   check_input("AdditivePooling", "x", x, 3, d_model, context.dtype());
@@ -37,6 +39,7 @@ AttentionResult AdditivePooling::operator()(const Tensor& x, const AttentionOpti
   AttentionResult result = attend_one_head(query, (*hidden_)(x), x, score, options, return_weights);
   result.out = reshape(result.out, {x.dim(0), d_model});
   if (result.weights) result.weights = reshape(result.weights, {x.dim(0), x.dim(1)});
+  scope.gives(result.out);
   return result;
 }
 

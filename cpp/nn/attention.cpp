@@ -7,6 +7,7 @@
 //                                                                                         Article 000 §5.2, corrected.
 #include "nn/attention.h"
 
+#include "core/cost.h"
 #include "ops/shape.h"
 
 namespace attendo::nn {
@@ -23,6 +24,7 @@ Attention::Attention(Index in_features, Index out_features, DType dtype)
 }
 
 AttentionResult Attention::operator()(const Tensor& x, AttentionOptions options, bool return_weights) {
+  CostScope scope(this);
   check_float("Attention", "x", x);
   check_rank("Attention", "x", x, 3, "(batch, length, features)");
   if (options.mask && options.mask.rank() == 3) {
@@ -32,6 +34,7 @@ AttentionResult Attention::operator()(const Tensor& x, AttentionOptions options,
   AttentionResult result = attend_heads({q, 0}, {k, 0}, {v, 0}, {1, 1, q.dim(2), v.dim(2)}, options, return_weights);
   result.out = (*fc_)(result.out);
   if (return_weights) result.weights = reshape(result.weights, {x.dim(0), x.dim(1), x.dim(1)});
+  scope.gives(result.out);
   return result;
 }
 

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 
+#include "core/cost.h"
 #include "attention/pooled.h"
 #include "ops/arithmetic.h"
 #include "ops/shape.h"
@@ -50,6 +51,7 @@ void AttentionLayer::reset_own(Generator& generator) {
 AttentionResult AttentionLayer::operator()(const Tensor& query, const Tensor& value, const Tensor& key,
                                            const Tensor& query_mask, const Tensor& value_mask, AttentionOptions options,
                                            bool return_weights) {
+  CostScope scope(this);
   const char* op = "AttentionLayer";
   check_input(op, "query", query, 3, features_, dtype_);
   check_input(op, "key", key, 3, features_, dtype_);
@@ -89,7 +91,9 @@ AttentionResult AttentionLayer::operator()(const Tensor& query, const Tensor& va
   const Tensor w = use_scale_ ? own_parameters()[0].second : Tensor();
   if (is_pooled) {
     options.mask = value_mask;
-    return pooled(query, key, value, w, options, return_weights);
+    AttentionResult result = pooled(query, key, value, w, options, return_weights);
+    scope.gives(result.out);
+    return result;
   }
   if (query_mask) {
     const Tensor both = Tensor::empty({b, length, keys}, DType::kBool);
@@ -107,7 +111,9 @@ AttentionResult AttentionLayer::operator()(const Tensor& query, const Tensor& va
   score.kind = mode_ == Mode::kDot ? Score::kDot : Score::kAdditive;
   if (mode_ == Mode::kConcat) score.params = {w ? w : Tensor::full({features_}, dtype_, 1)};
   const Tensor q = mode_ == Mode::kDot && w ? multiply(query, w) : query;
-  return attend_one_head(q, key, value, score, options, return_weights);
+  AttentionResult result = attend_one_head(q, key, value, score, options, return_weights);
+  scope.gives(result.out);
+  return result;
 }
 
 Tensors AttentionLayer::forward(const Tensors& inputs) {

@@ -6,6 +6,7 @@
 //                                                          Lee et al. 2019, eq. 11 (without its layers); Zhai et al. 2022, §3.2.
 #include "nn/attention_pooling.h"
 
+#include "core/cost.h"
 #include "ops/arithmetic.h"
 #include "ops/shape.h"
 
@@ -27,6 +28,7 @@ void AttentionPooling::reset_own(Generator& generator) {
 }
 
 AttentionResult AttentionPooling::operator()(const Tensor& x, AttentionOptions options, bool return_weights) {
+  CostScope scope(this);
   const Tensor& query = own_parameters()[0].second;
   check_input("AttentionPooling", "x", x, 3, query.dim(1), query.dtype());
   const Index batch = x.dim(0), queries = query.dim(0), d_model = query.dim(1);
@@ -36,6 +38,7 @@ AttentionResult AttentionPooling::operator()(const Tensor& x, AttentionOptions o
     result.out = reshape(result.out, {batch, d_model});
     if (result.weights) result.weights = reshape(result.weights, {batch, attention_->num_heads(), x.dim(1)});
   }
+  scope.gives(result.out);
   return result;
 }
 

@@ -1,5 +1,6 @@
 #include "nn/convolution.h"
 
+#include "core/cost.h"
 #include "ops/conv1d.h"
 #include "ops/conv2d.h"
 
@@ -39,7 +40,8 @@ Conv1d::Conv1d(Index in_channels, Index out_channels, const Window& window, Inde
 }
 
 Tensor Conv1d::operator()(const Tensor& x) {
-  return conv1d(x, own_parameters()[0].second, bias_of(*this), window_, groups_);
+  CostScope scope(this);
+  return scope.gives(conv1d(x, own_parameters()[0].second, bias_of(*this), window_, groups_));
 }
 
 std::string Conv1d::extra_repr() const {
@@ -63,7 +65,8 @@ Conv2d::Conv2d(Index in_channels, Index out_channels, const Window& height, cons
 }
 
 Tensor Conv2d::operator()(const Tensor& x) {
-  return conv2d(x, own_parameters()[0].second, bias_of(*this), height_, width_, groups_);
+  CostScope scope(this);
+  return scope.gives(conv2d(x, own_parameters()[0].second, bias_of(*this), height_, width_, groups_));
 }
 
 std::string Conv2d::extra_repr() const {

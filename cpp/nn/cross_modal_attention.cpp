@@ -7,6 +7,8 @@
 // the other was before. The gradient is that of its parts.   Lu et al. 2019, §2.2; articles 000 §8.2, 003 §8.2, 004 §7.
 #include "nn/cross_modal_attention.h"
 
+#include "core/cost.h"
+
 namespace attendo::nn {
 
 CrossModalAttention::CrossModalAttention(const CrossModalOptions& o) : o_(o) {
@@ -40,6 +42,7 @@ CrossModalAttention::CrossModalAttention(const CrossModalOptions& o) : o_(o) {
 CrossModalResult CrossModalAttention::operator()(const Tensor& text, const Tensor& image,
                                                  const AttentionOptions& to_image, const AttentionOptions& to_text,
                                                  bool return_weights) {
+  CostScope scope(this);
   check_input("CrossModalAttention", "text", text, 3, o_.text_dim, o_.dtype);
   check_input("CrossModalAttention", "image", image, 3, o_.image_dim, o_.dtype);
   if (text.dim(0) != image.dim(0)) {
@@ -48,7 +51,7 @@ CrossModalResult CrossModalAttention::operator()(const Tensor& text, const Tenso
   const Tensor t = (*text_proj_)(text), i = (*image_proj_)(image);
   const AttentionResult a = (*text_attn_)(t, i, i, to_image, return_weights);
   const AttentionResult b = (*image_attn_)(i, t, t, to_text, return_weights);
-  return {residual_norm(t, a.out, *text_norm_, *text_dropout_).out,
+  return {scope.gives(residual_norm(t, a.out, *text_norm_, *text_dropout_).out),
           residual_norm(i, b.out, *image_norm_, *image_dropout_).out, a.weights, b.weights};
 }
 

@@ -6,6 +6,7 @@
 // x, y: (B, T, d_model).  memory: (B, S, d_model).   Vaswani et al. 2017, §3.1; article 003 §5.2.
 #include "nn/decoder_layer.h"
 
+#include "core/cost.h"
 #include "ops/arithmetic.h"
 
 namespace attendo::nn {
@@ -45,6 +46,7 @@ DecoderLayer::DecoderLayer(const LayerOptions& o)
 DecoderLayer::Result DecoderLayer::operator()(const Tensor& x, const Tensor& memory,
                                               const AttentionOptions& self_options,
                                               const AttentionOptions& cross_options, bool return_weights) {
+  CostScope scope(this);
   const DType dtype = self_attn_->dtype();
   check_input("DecoderLayer", "x", x, 3, self_attn_->d_model(), dtype);
   check_input("DecoderLayer", "memory", memory, 3, self_attn_->d_model(), dtype);
@@ -64,7 +66,7 @@ DecoderLayer::Result DecoderLayer::operator()(const Tensor& x, const Tensor& mem
     const Tensor b = norm2_(a, cross.out, *dropout2_).out;
     y = norm3_(b, (*feed_forward_)(b), *dropout3_).out;
   }
-  return {y, self.weights, cross.weights};
+  return {scope.gives(y), self.weights, cross.weights};
 }
 
 LayerCache DecoderLayer::start(const Tensor& memory, Index capacity) const {
@@ -106,6 +108,7 @@ Decoder::Decoder(Index num_layers, const LayerOptions& o) {
 
 StackResult Decoder::operator()(const Tensor& x, const Tensor& memory, const AttentionOptions& self_options,
                                 const AttentionOptions& cross_options, Wanted wanted) {
+  CostScope scope(this);
   StackResult result;
   result.out = x;
   for (const auto& layer : layers_) {
@@ -119,6 +122,7 @@ StackResult Decoder::operator()(const Tensor& x, const Tensor& memory, const Att
   }
   if (wanted.hidden) result.hidden.push_back(result.out);
   if (norm_) result.out = norm_(result.out);
+  scope.gives(result.out);
   return result;
 }
 

@@ -7,6 +7,7 @@
 // options: BERT and ViT are such layers as well as GPT-2 and Llama.                                    Vaswani et al. 2017, §3.1; Xiong et al. 2020; 003 §5.2.
 #include "nn/encoder_layer.h"
 
+#include "core/cost.h"
 #include "attention/mask_rule.h"
 #include "ops/arithmetic.h"
 #include "ops/embedding.h"
@@ -44,6 +45,7 @@ AttentionOptions EncoderLayer::with_window(AttentionOptions options) const {
 }
 
 AttentionResult EncoderLayer::operator()(const Tensor& x, const AttentionOptions& options, bool return_weights) {
+  CostScope scope(this);
   check_input("EncoderLayer", "x", x, 3, self_attn_->d_model(), self_attn_->dtype());
   AttentionResult result;
   if (norm_first_) {
@@ -56,6 +58,7 @@ AttentionResult EncoderLayer::operator()(const Tensor& x, const AttentionOptions
     const Tensor a = norm1_(x, result.out, *dropout1_).out;
     result.out = norm2_(a, (*feed_forward_)(a), *dropout2_).out;
   }
+  scope.gives(result.out);
   return result;
 }
 
@@ -91,6 +94,7 @@ Encoder::Encoder(Index num_layers, const LayerOptions& o, const std::vector<Inde
 }
 
 StackResult Encoder::operator()(const Tensor& x, const AttentionOptions& options, Wanted wanted) {
+  CostScope scope(this);
   StackResult result;
   result.out = x;
   for (const auto& layer : layers_) {
@@ -101,6 +105,7 @@ StackResult Encoder::operator()(const Tensor& x, const AttentionOptions& options
   }
   if (wanted.hidden) result.hidden.push_back(result.out);
   if (norm_) result.out = norm_(result.out);
+  scope.gives(result.out);
   return result;
 }
 

@@ -7,6 +7,7 @@
 //                                                                              Vaswani et al. 2017, eq. 2; Shazeer 2020.
 #include "nn/feed_forward.h"
 
+#include "core/cost.h"
 #include "ops/feed_forward.h"
 
 namespace attendo::nn {
@@ -44,11 +45,13 @@ FeedForward::FeedForward(Index d_model, Index dff, double dropout, const std::st
 }
 
 Tensor FeedForward::operator()(const Tensor& x) {
+  CostScope scope(this);
   check_input("FeedForward", "x", x, 0, linear1_->weight().dim(1), float_dtype(linear1_->weight()));
-  if (kind_.gate) return (*linear2_)((*dropout_)(glu((*linear1_)(x), *kind_.gate)));
+  if (kind_.gate) return scope.gives((*linear2_)((*dropout_)(glu((*linear1_)(x), *kind_.gate))));
   const bool drop = dropout_->training() && dropout_->p() > 0;
-  return feed_forward(x, linear1_->weight(), linear1_->bias(), linear2_->weight(), linear2_->bias(), kind_.activation,
-                      drop ? dropout_->p() : 0.0, drop ? &dropout_->generator() : nullptr);
+  return scope.gives(feed_forward(x, linear1_->weight(), linear1_->bias(), linear2_->weight(), linear2_->bias(),
+                                  kind_.activation, drop ? dropout_->p() : 0.0,
+                                  drop ? &dropout_->generator() : nullptr));
 }
 
 std::string FeedForward::extra_repr() const { return "activation='" + activation_ + "'"; }

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "core/cost.h"
 #include "ops/batch_norm.h"
 #include "ops/dropout.h"
 #include "ops/layer_norm.h"
@@ -36,8 +37,9 @@ Linear::Linear(Index in_features, Index out_features, bool bias, DType dtype) {
 }
 
 Tensor Linear::operator()(const Tensor& x, Activation activation) {
+  CostScope scope(this);
   check_input("Linear", "x", x, 0, weight().dim(1), float_dtype(weight()));
-  return linear(x, weight(), bias(), activation);
+  return scope.gives(linear(x, weight(), bias(), activation));
 }
 
 std::string Linear::extra_repr() const {
@@ -85,9 +87,10 @@ LayerNorm::LayerNorm(const Shape& normalized_shape, double eps, bool elementwise
 }
 
 Tensor LayerNorm::operator()(const Tensor& x) {
+  CostScope scope(this);
   if (shape_.rank() == 1) {
     check_input("LayerNorm", "x", x, 0, shape_[0], dtype_);
-    return layer_norm(x, weight(), bias(), eps_);
+    return scope.gives(layer_norm(x, weight(), bias(), eps_));
   }
   const int lead = x.rank() - shape_.rank();
   if (lead < 0 || !(x.shape().slice(lead, x.rank()) == shape_)) {
@@ -99,7 +102,7 @@ Tensor LayerNorm::operator()(const Tensor& x) {
   const auto flat = [n](const Tensor& p) { return p ? reshape(p, {n}) : p; };
   Shape rows = x.shape().slice(0, lead);
   rows.push_back(n);
-  return reshape(layer_norm(reshape(x, rows), flat(weight()), flat(bias()), eps_), x.shape());
+  return scope.gives(reshape(layer_norm(reshape(x, rows), flat(weight()), flat(bias()), eps_), x.shape()));
 }
 
 std::string LayerNorm::extra_repr() const {
@@ -123,14 +126,15 @@ BatchNorm::BatchNorm(Index num_features, int spatial, double eps, double momentu
 }
 
 Tensor BatchNorm::operator()(const Tensor& x) {
+  CostScope scope(this);
   check_float(type_name().c_str(), "x", x);
   if (spatial_ == 2) {
     check_rank("BatchNorm2d", "x", x, 4, "(B, C, H, W)");
   } else if (x.rank() != 2 && x.rank() != 3) {
     value_error("BatchNorm1d: x has shape ", x.shape(), " but must be (B, C) or (B, C, L)");
   }
-  return batch_norm(x, own_parameters()[0].second, own_parameters()[1].second, own_buffers()[0].second,
-                    own_buffers()[1].second, training(), momentum_, eps_);
+  return scope.gives(batch_norm(x, own_parameters()[0].second, own_parameters()[1].second, own_buffers()[0].second,
+                                own_buffers()[1].second, training(), momentum_, eps_));
 }
 
 std::string BatchNorm::extra_repr() const {
@@ -151,16 +155,23 @@ Dropout::Dropout(double p) : p_(p) {
   if (!(p >= 0 && p < 1)) value_error("Dropout: p is ", p, " but must be 0 or more and below 1");
 }
 
-Tensor Dropout::operator()(const Tensor& x) { return training() && p_ > 0 ? dropout(x, p_, generator()) : x; }
+Tensor Dropout::operator()(const Tensor& x) {
+  CostScope scope(this);
+  return scope.gives(training() && p_ > 0 ? dropout(x, p_, generator()) : x);
+}
 
 ResidualNorm residual_norm(const Tensor& x, const Tensor& r, const LayerNorm& norm, Dropout& dropout, bool want_sum) {
+  CostScope scope(&norm);
   const double p = dropout.training() ? dropout.p() : 0;
-  return residual_norm(x, r, norm.weight(), norm.bias(), p, &dropout.generator(), norm.eps(), want_sum);
+  ResidualNorm y = residual_norm(x, r, norm.weight(), norm.bias(), p, &dropout.generator(), norm.eps(), want_sum);
+  scope.gives(y.out);
+  return y;
 }
 
 Tensor Flatten::operator()(const Tensor& x) {
+  CostScope scope(this);
   check_min_rank("Flatten", "x", x, 1, "(batch, ...)");
-  return reshape(x, {x.dim(0), x.shape().product(1, x.rank())});
+  return scope.gives(reshape(x, {x.dim(0), x.shape().product(1, x.rank())}));
 }
 
 Sequential::Sequential(const std::vector<std::shared_ptr<Module>>& modules) {
@@ -168,9 +179,11 @@ Sequential::Sequential(const std::vector<std::shared_ptr<Module>>& modules) {
 }
 
 Tensors Sequential::forward(const Tensors& inputs) {
+  CostScope scope(this);
   Tensors x = inputs;
   const auto modules = children();  // a copy: a module may add to them
   for (const auto& [name, module] : modules) x = module->forward(x);
+  if (!x.empty()) scope.gives(x[0]);
   return x;
 }
 

@@ -6,6 +6,7 @@
 // h: (B, D) or (B, L, D).  m: (B, S, Ds).  The paper's W_a [h; m] of concat is [W_q W_k] [h; m].   Luong et al. 2015, eq. 5, 8.
 #include "nn/luong_attention.h"
 
+#include "core/cost.h"
 #include "attention/luong.h"
 
 namespace attendo::nn {
@@ -45,13 +46,17 @@ void LuongAttention::reset_own(Generator& generator) {
 
 AttentionResult LuongAttention::operator()(const Tensor& query, const Tensor& memory, const AttentionOptions& options,
                                            bool return_weights) {
+  CostScope scope(this);
   Score score;
   score.kind = o_.score == "dot" ? Score::kDot : o_.score == "general" ? Score::kGeneral : Score::kAdditive;
   for (size_t i = 0; i + 1 < own_parameters().size(); ++i) score.params.push_back(own_parameters()[i].second);
-  return attend_memory("LuongAttention", query, o_.query_dim, memory, o_.memory_dim, o_.dtype, options,
-                       [&](const Tensor& q, const AttentionOptions& o) {
-                         return luong(q, memory, own_parameters().back().second, score, o, return_weights);
-                       });
+  AttentionResult result =
+      attend_memory("LuongAttention", query, o_.query_dim, memory, o_.memory_dim, o_.dtype, options,
+                    [&](const Tensor& q, const AttentionOptions& o) {
+                      return luong(q, memory, own_parameters().back().second, score, o, return_weights);
+                    });
+  scope.gives(result.out);
+  return result;
 }
 
 Tensors LuongAttention::forward(const Tensors& inputs) {

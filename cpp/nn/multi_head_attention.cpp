@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "core/cost.h"
 #include "ops/linear.h"
 
 namespace attendo::nn {
@@ -164,6 +165,7 @@ HeadShape MultiHeadAttention::shape() const {
 
 AttentionResult MultiHeadAttention::operator()(const Tensor& query, const Tensor& key, const Tensor& value,
                                                AttentionOptions options, bool return_weights) {
+  CostScope scope(this);
   if (training()) {
     options.dropout = options_.dropout;
     options.generator = &generator();
@@ -176,10 +178,14 @@ AttentionResult MultiHeadAttention::operator()(const Tensor& query, const Tensor
   } else {
     q_positions.offset = options.q_offset;
   }
-  return multi_head(query, key, value, weights(), shape(), options, return_weights, transforms(q_positions, {}));
+  AttentionResult result =
+      multi_head(query, key, value, weights(), shape(), options, return_weights, transforms(q_positions, {}));
+  scope.gives(result.out);
+  return result;
 }
 
 Tensor MultiHeadAttention::step(const Tensor& x, KVCache& cache, AttentionOptions options, const Tensor& counts) const {
+  CostScope scope(this);
   const MultiHeadWeights w = weights();
   const HeadShape s = shape();
   const Index batch = x.dim(0), count = x.dim(1);
@@ -192,10 +198,11 @@ Tensor MultiHeadAttention::step(const Tensor& x, KVCache& cache, AttentionOption
   const ProjectedHeads p = project_heads(x, x, x, w, s, transforms(rotary, rotary));
   cache.append(p.k, p.v, s, counts);
   if (!options.scale) options.scale = options_.scale;
-  return linear(cache.attend(p.q, s, options, counts), w.out_weight, w.out_bias);
+  return scope.gives(linear(cache.attend(p.q, s, options, counts), w.out_weight, w.out_bias));
 }
 
 Tensor MultiHeadAttention::project_memory(const Tensor& memory) const {
+  CostScope scope(this);
   const MultiHeadWeights w = weights();
   const HeadShape s = shape();
   const Index q_end = s.heads * s.head_dim, v_end = q_end + s.kv_heads * (s.head_dim + s.value_dim);
@@ -203,6 +210,7 @@ Tensor MultiHeadAttention::project_memory(const Tensor& memory) const {
 }
 
 Tensor MultiHeadAttention::attend_memory(const Tensor& x, const Tensor& projected, AttentionOptions options) const {
+  CostScope scope(this);
   const MultiHeadWeights w = weights();
   const HeadShape s = shape();
   const Index q_end = s.heads * s.head_dim;
@@ -210,7 +218,7 @@ Tensor MultiHeadAttention::attend_memory(const Tensor& x, const Tensor& projecte
   if (!options.scale) options.scale = options_.scale;
   const AttentionResult r =
       attend_heads({q, 0}, {projected, 0}, {projected, s.kv_heads * s.head_dim}, s, options, false);
-  return linear(r.out, w.out_weight, w.out_bias);
+  return scope.gives(linear(r.out, w.out_weight, w.out_bias));
 }
 
 Tensors MultiHeadAttention::forward(const Tensors& inputs) {

@@ -1,5 +1,6 @@
 #include "nn/norms.h"
 
+#include "core/cost.h"
 #include "ops/group_norm.h"
 #include "ops/rms_norm.h"
 
@@ -24,7 +25,8 @@ RMSNorm::RMSNorm(Index normalized_shape, double eps, DType dtype) : eps_(eps) {
 
 Tensor RMSNorm::operator()(const Tensor& x) {
   check_input("RMSNorm", "x", x, 0, weight().size(), weight().dtype());
-  return rms_norm(x, weight(), eps_);
+  CostScope scope(this);
+  return scope.gives(rms_norm(x, weight(), eps_));
 }
 
 std::string RMSNorm::extra_repr() const { return concat(weight().size(), ", eps=", eps_); }
@@ -54,8 +56,9 @@ Tensor GroupNorm::operator()(const Tensor& x) {
   if (x.dtype() != dtype_) {
     type_error("GroupNorm: x has dtype ", dtype_name(x.dtype()), " but the layer is of dtype ", dtype_name(dtype_));
   }
+  CostScope scope(this);
   const auto& p = own_parameters();
-  return group_norm(x, groups_, affine_ ? p[0].second : Tensor(), affine_ ? p[1].second : Tensor(), eps_);
+  return scope.gives(group_norm(x, groups_, affine_ ? p[0].second : Tensor(), affine_ ? p[1].second : Tensor(), eps_));
 }
 
 std::string GroupNorm::extra_repr() const {

@@ -11,6 +11,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "core/cost.h"
 #include "ops/arithmetic.h"
 
 namespace attendo::nn {
@@ -42,7 +43,8 @@ Tensor PositionalEncoding::operator()(const Tensor& x, Index offset) {
   if (offset > max_len() - length) {
     value_error(name, ": x has ", length, " positions from ", offset, " on but max_len is ", max_len());
   }
-  return add(x, table(offset + length).rows(offset, offset + length));
+  CostScope scope(this);
+  return scope.gives(add(x, table(offset + length).rows(offset, offset + length)));
 }
 
 Tensor PositionalEncoding::operator()(const Tensor& x, const std::vector<Index>& offsets) {
@@ -55,7 +57,8 @@ Tensor PositionalEncoding::operator()(const Tensor& x, const std::vector<Index>&
     std::memcpy(positions.raw() + static_cast<size_t>(r) * size,
                 all.rows(offsets[static_cast<size_t>(r)], offsets[static_cast<size_t>(r)] + length).raw(), size);
   }
-  return add(x, positions);
+  CostScope scope(this);
+  return scope.gives(add(x, positions));
 }
 
 std::string PositionalEncoding::extra_repr() const { return concat(d_model(), ", max_len=", max_len()); }

@@ -1,5 +1,6 @@
 #include "nn/recurrent.h"
 
+#include "core/cost.h"
 #include "ops/dropout.h"
 #include "ops/gru.h"
 #include "ops/lstm.h"
@@ -49,6 +50,7 @@ Tensor Recurrent::state_of(const char* name, const Tensor& states, Index batch, 
 }
 
 RecurrentResult Recurrent::operator()(const Tensor& x, const Tensor& h_0, const Tensor& c_0, const Tensor& lengths) {
+  CostScope scope(this);
   check_input(name_, "x", x, 3, o_.input_size, o_.dtype);
   const Index batch = x.dim(0);
   const Index per_direction = o_.bias ? 4 : 2;
@@ -82,6 +84,7 @@ RecurrentResult Recurrent::operator()(const Tensor& x, const Tensor& h_0, const 
   }
   result.h_n = h_n.size() == 1 ? h_n[0] : concatenate(h_n, 0);
   if (!c_n.empty()) result.c_n = c_n.size() == 1 ? c_n[0] : concatenate(c_n, 0);
+  scope.gives(result.out);
   return result;
 }
 

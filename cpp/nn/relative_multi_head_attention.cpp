@@ -1,5 +1,6 @@
 #include "nn/relative_multi_head_attention.h"
 
+#include "core/cost.h"
 #include "attention/segment_recurrence.h"
 #include "attention/transformer_xl_attention.h"
 #include "ops/linear.h"
@@ -53,6 +54,7 @@ AttentionResult RelativeMultiHeadAttention::operator()(const Tensor& x, const Te
 
 AttentionResult RelativeMultiHeadAttention::attend(const Tensor& extended, Index length, AttentionOptions options,
                                                    bool return_weights) {
+  CostScope scope(this);
   const Index keys = extended.dim(1);
   const Tensor x = keys == length ? extended : take(extended, 1, keys - length, keys);
   if (training()) {
@@ -68,6 +70,7 @@ AttentionResult RelativeMultiHeadAttention::attend(const Tensor& extended, Index
       transformer_xl_attention(project(x, 0), project(extended, 1), project(extended, 2), swap_axes(r, 0, 1),
                                own_parameters()[1].second, own_parameters()[2].second, options, return_weights);
   result.out = (*out_proj_)(reshape(swap_axes(result.out, 1, 2), x.shape()));
+  scope.gives(result.out);
   return result;
 }
 

@@ -10,6 +10,7 @@
 // s: stride.  p: padding with zeros.  d: dilation.   LeCun et al. 1989; Yu and Koltun 2016 (dilation); article 000 §5.2.
 #include "ops/conv2d.h"
 
+#include "core/cost.h"
 #include "core/grad.h"
 #include "core/parallel.h"
 #include "ops/arithmetic.h"
@@ -85,6 +86,7 @@ template <typename T>
 void conv2d_forward(T* y, const T* x, const T* weight, const T* bias, const ConvShape& s) {
   if (is_depthwise(s)) {
     const Depthwise<T> depthwise(s);
+    count_multiply_adds(s.batch * s.groups * depthwise.work());
     parallel_ranges(s.batch * s.groups, rows_per_task(depthwise.work()), [&](Index begin, Index end) {
       for (Index n = begin; n < end; ++n) depthwise.forward(y, x, weight, bias, n / s.groups, n % s.groups);
     });
@@ -160,12 +162,15 @@ template <typename T>
 void depthwise_backward(T* d_x, T* d_weight, const T* d_y, const T* x, const T* weight, const ConvShape& s) {
   const Depthwise<T> depthwise(s);
   const Index weights = s.outputs * s.patch(), rows = s.group_outputs() * s.patch();
+  const Index work = s.batch * s.groups * depthwise.work();
   if (d_x != nullptr) {
+    count_multiply_adds(work);
     parallel_ranges(s.batch * s.groups, rows_per_task(depthwise.work()), [&](Index begin, Index end) {
       for (Index n = begin; n < end; ++n) depthwise.backward_x(d_x, d_y, weight, n / s.groups, n % s.groups);
     });
   }
   if (d_weight == nullptr) return;
+  count_multiply_adds(work);
   // Each group is summed over the images in order.
   std::vector<double> sums(static_cast<size_t>(weights), 0.0);
   parallel_ranges(s.groups, rows_per_task(depthwise.work() * s.batch), [&](Index begin, Index end) {

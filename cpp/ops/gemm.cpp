@@ -1,5 +1,6 @@
 #include "ops/gemm.h"
 
+#include "core/cost.h"
 #include "core/memory.h"
 #include "core/parallel.h"
 #include "kernels/gemm.h"
@@ -108,6 +109,7 @@ void run_shards(const Gemm<T>& g, const Shards& shards) {
 template <typename T>
 void gemm(const Gemm<T>& g) {
   if (g.m == 0 || g.n == 0) return;
+  count_multiply_adds(g.m * g.n * g.k);
   if (g.m <= std::clamp<Index>(g.k / 8, 4, kDotRows) && g.b_row == 1 && g.a_col == 1 && g.k > 0) {
     parallel_ranges(g.n, gemv_columns(g.m, g.k), [&](Index begin, Index end) {
       kernels::GemvTask<T> task;

@@ -12,6 +12,7 @@
 
 #include <cmath>
 
+#include "core/cost.h"
 #include "core/grad.h"
 #include "core/parallel.h"
 #include "kernels/gemv.h"
@@ -45,6 +46,7 @@ void linear_int8_forward(T* y, const T* x, const Tensor& weight, const T* bias, 
   const auto* q = weight.data<std::int8_t>();
   const T* scale = weight.scales().data<T>();
   if (rows <= kFewRows) {
+    count_multiply_adds(rows * in * out);
     kernels::GemvTask<T> all;
     all.m = rows, all.k = in;
     all.x = x, all.x_row = in;

@@ -15,6 +15,7 @@
 
 #include <algorithm>
 
+#include "core/cost.h"
 #include "core/grad.h"
 #include "core/parallel.h"
 #include "kernels/tables.h"
@@ -77,6 +78,7 @@ template <typename T>
 void negative_sampling_forward(T* loss, T* h, T* slope, const Batch& b, const T* w, const T* u) {
   const Index k = b.outputs, d = b.d;
   const auto& kernels = kernels::table_kernels<T>();
+  count_multiply_adds(b.size * k * d);
   parallel_ranges(b.size, rows_per_task(2 * k * d), [&](Index begin, Index end) {
     const Index n = end - begin;
     kernels.sum_rows(h + begin * d, nullptr, w, b.word_ids.data<std::int64_t>(), b.share ? b.share.data<T>() : nullptr,
@@ -98,6 +100,7 @@ void negative_sampling_forward(T* loss, T* h, T* slope, const Batch& b, const T*
 template <typename T>
 void negative_sampling_backward(T* d_x, T* d_h, const T* d_loss, const T* slope, const Batch& b, const T* u) {
   const Index k = b.outputs, d = b.d;
+  count_multiply_adds((d_h == nullptr ? 1 : 2) * b.size * k * d);  // dU, dh
   parallel_ranges(b.size, rows_per_task(2 * k * d), [&](Index begin, Index end) {
     Scratch<Index> start(static_cast<size_t>(end - begin + 1));
     for (Index i = begin; i < end; ++i) {

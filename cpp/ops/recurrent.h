@@ -11,6 +11,7 @@
 #include <algorithm>
 
 #include "core/autograd.h"
+#include "core/cost.h"
 #include "core/memory.h"
 #include "core/parallel.h"
 #include "kernels/gemm.h"
@@ -29,6 +30,12 @@ struct RecurrentSizes {
   bool reverse = false;
   Tensor lengths;  // (B,) int64, or undefined
 
+  // Of all samples.
+  Index steps() const {
+    Index sum = lengths ? 0 : batch * length;
+    for (Index i = 0; lengths && i < batch; ++i) sum += *length_of(i);
+    return sum;
+  }
   const std::int64_t* length_of(Index sample) const {
     return lengths ? lengths.data<std::int64_t>() + sample : nullptr;
   }
@@ -182,6 +189,7 @@ void store_state(T* to, const T* state, const RecurrentSizes& s, const Recurrent
 template <typename T, typename Body>
 void recurrent_forward(const RecurrentSizes& s, const RecurrentForward<T>& f, const Packed<T>& weight_ih,
                        const Body& body) {
+  count_multiply_adds(s.steps() * s.gates * s.units * (s.in + s.units));
   parallel_for(RecurrentSlice::count(s.batch), [&](Index task) {
     const RecurrentSlice slice(s, task);
     const Index chunk = recurrent_chunk(s, sizeof(T));
@@ -244,6 +252,7 @@ template <typename T, typename Body>
 void recurrent_backward(const RecurrentSizes& s, const RecurrentBackward<T>& b, const Packed<T>* weight_ih,
                         const Body& body) {
   const Index tasks = RecurrentSlice::count(s.batch);
+  count_multiply_adds(s.steps() * s.gates * s.units * ((b.d_x == nullptr ? 0 : s.in) + s.units));
   const Scratch<T> sums(static_cast<size_t>(2 * tasks * b.d_width));
   std::fill_n(sums.get(), 2 * tasks * b.d_width, T(0));
   parallel_for(tasks, [&](Index task) {
@@ -337,6 +346,7 @@ void recurrent_weight_gradient(const RecurrentSizes& s, T* d_weight, bool add, c
   constexpr Index kShardWork = 12000000;
   constexpr Index kRows = 96;  // of the result a task; a multiple of the micro-tile's
   const auto& kernel = kernels::gemm_kernels<T>();
+  count_multiply_adds(s.steps() * gates * s.units * n);
   const Index depth = s.batch * s.length, rows = gates * s.padded, size = rows * n;
   const Shards shards(depth, std::max<Index>(256, kShardWork / std::max<Index>(1, size)));
   const bool direct = n % kernel.lanes == 0 && n <= 256;
