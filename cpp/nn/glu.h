@@ -1,5 +1,6 @@
 #pragma once
 
+#include "core/cost.h"
 #include "nn/module.h"
 #include "ops/glu.h"
 
@@ -12,7 +13,10 @@ GateActivation gate_activation_of(const char* op, const std::string& name);
 class GLU : public Module {
  public:
   explicit GLU(GateActivation activation) : activation_(activation) {}
-  Tensor operator()(const Tensor& x) { return glu(x, activation_); }
+  Tensor operator()(const Tensor& x) {
+    CostScope scope(this);
+    return scope.gives(glu(x, activation_));
+  }
   Tensors forward(const Tensors& inputs) override { return {(*this)(only_input("GLU", inputs))}; }
   std::string type_name() const override { return "GLU"; }
   std::string extra_repr() const override;

@@ -63,6 +63,11 @@ Embedding::Embedding(Index num_embeddings, Index embedding_dim, Index padding_id
   reset_own(generator());
 }
 
+Tensor Embedding::operator()(const Tensor& ids) {
+  CostScope scope(this);
+  return scope.gives(embedding(ids, weight(), padding_idx_, sparse_));
+}
+
 std::string Embedding::extra_repr() const {
   return concat(weight().dim(0), ", ", weight().dim(1),
                 padding_idx_ == kNoPadding ? "" : concat(", padding_idx=", padding_idx_),
@@ -172,6 +177,11 @@ Tensor Flatten::operator()(const Tensor& x) {
   CostScope scope(this);
   check_min_rank("Flatten", "x", x, 1, "(batch, ...)");
   return scope.gives(reshape(x, {x.dim(0), x.shape().product(1, x.rank())}));
+}
+
+Tensor ActivationLayer::operator()(const Tensor& x) {
+  CostScope scope(this);
+  return scope.gives(function_(x));
 }
 
 Sequential::Sequential(const std::vector<std::shared_ptr<Module>>& modules) {

@@ -26,7 +26,7 @@ class Embedding : public Module {
   // Drawn from N(0, deviation²). sparse: the gradient is one of the rows used.
   Embedding(Index num_embeddings, Index embedding_dim, Index padding_idx, DType dtype, double deviation = 1,
             bool sparse = false);
-  Tensor operator()(const Tensor& ids) { return embedding(ids, own_parameters()[0].second, padding_idx_, sparse_); }
+  Tensor operator()(const Tensor& ids);
   Tensors forward(const Tensors& inputs) override { return {(*this)(only_input("Embedding", inputs))}; }
   std::string type_name() const override { return "Embedding"; }
   std::string extra_repr() const override;
@@ -106,8 +106,8 @@ class ActivationLayer : public Module {
  public:
   using Function = Tensor (*)(const Tensor&);
   ActivationLayer(std::string name, Function function) : name_(std::move(name)), function_(function) {}
-  Tensor operator()(const Tensor& x) { return function_(x); }
-  Tensors forward(const Tensors& inputs) override { return {function_(only_input(name_.c_str(), inputs))}; }
+  Tensor operator()(const Tensor& x);
+  Tensors forward(const Tensors& inputs) override { return {(*this)(only_input(name_.c_str(), inputs))}; }
   std::string type_name() const override { return name_; }
 
  private:

@@ -3,6 +3,7 @@
 
 #include <functional>
 
+#include "core/cost.h"
 #include "nn/module.h"
 #include "ops/adaptive_pool.h"
 #include "ops/window.h"
@@ -11,8 +12,11 @@ namespace attendo::nn {
 
 class PoolLayer : public Module {
  public:
-  Tensor operator()(const Tensor& x) { return function_(x); }
-  Tensors forward(const Tensors& inputs) override { return {function_(only_input(name_, inputs))}; }
+  Tensor operator()(const Tensor& x) {
+    CostScope scope(this);
+    return scope.gives(function_(x));
+  }
+  Tensors forward(const Tensors& inputs) override { return {(*this)(only_input(name_, inputs))}; }
   std::string type_name() const override { return name_; }
   std::string extra_repr() const override { return options_; }
 
