@@ -30,6 +30,7 @@ array([[1.  , 0.  , 0.  ],
 :mod:`viz`                pictures of attention and training
 :mod:`reference`          every formula in plain NumPy
 :func:`load`              a model that ``model.save`` wrote
+:func:`summary`           layers, shapes, parameters, FLOPs and memory of a model
 ========================  ==========================================================================
 """
 
@@ -52,6 +53,7 @@ from ._info import (
 )
 from ._lazy import lazy_modules
 from ._state import load, load_state_dict
+from ._summary import count_flops, summary
 from ._tensor import Generator, Tensor, tensor
 from .attention import attention
 
@@ -68,6 +70,7 @@ __all__ = [
     "calibration",
     "augment",
     "callbacks",
+    "count_flops",
     "data",
     "enable_grad",
     "fairness",
@@ -92,6 +95,7 @@ __all__ = [
     "schedules",
     "score_mods",
     "set_num_threads",
+    "summary",
     "tensor",
     "text",
     "train",
