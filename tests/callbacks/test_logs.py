@@ -53,9 +53,10 @@ def test_a_row_an_epoch_exact_to_the_bit(kind, tmp_path):
     read = rows(path)
     assert [row["epoch"] for row in read] == [0, 1, 2] and [row["step"] for row in read] == [3, 6, 9]
     for row, info in zip(read, told.infos, strict=True):
-        for name in ("loss", "lr", "seconds", "steps_per_second"):
+        for name in ("lr", "seconds", "steps_per_second", "val_loss", "val_accuracy"):
             assert row[name] == info[name], name
-    assert read[-1]["loss"] == history["step_loss"][-1]
+    for name in ("loss", "val_loss", "val_accuracy"):
+        assert [row[name] for row in read] == list(history[name]), name
     values = [value for row in read for value in row.values()]
     assert all(isinstance(value, int | float) and math.isfinite(value) for value in values)
 

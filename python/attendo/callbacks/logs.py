@@ -40,6 +40,8 @@ class _RowLogger(Callback):
         assert self._file is not None
         row = numbers(info)
         rate = row.pop("steps_per_second", None)
+        if "epoch_loss" in row:
+            row["loss"] = row.pop("epoch_loss")
         first: Row = {"epoch": row.pop("epoch"), "step": trainer.optimizer.steps, "seconds": info["seconds"]}
         self._append({**first, **row, **({} if rate is None else {"steps_per_second": rate})})
         if self._file is not None:
@@ -69,7 +71,7 @@ class _RowLogger(Callback):
 
 
 class CSVLogger(_RowLogger):
-    """The numbers of each epoch as a row of a CSV file: epoch, step, seconds, loss, lr, ``val_loss``, …
+    """The numbers of each epoch as a row of a CSV file: epoch, step, seconds, mean loss, lr, ``val_loss``, …
 
     Parameters
     ----------

@@ -9,5 +9,6 @@ from .heatmap import alignment, heatmap
 from .mask import mask
 from .picture import Picture
 from .png import png
+from .training_curves import training_curves
 
-__all__ = ["Picture", "alignment", "curve", "heatmap", "mask", "png"]
+__all__ = ["Picture", "alignment", "curve", "heatmap", "mask", "png", "training_curves"]
