@@ -43,6 +43,7 @@ struct Gradients {
   const T *weights, *d_weights;  // (B, H, L, S), or null
   T* d_sinks = nullptr;          // (H,), or null
   Tensors d_tables{};            // of the score program's tables that want one, zeroed
+  const T* delta = nullptr;      // (B, H, L): D where it is known already
 };
 
 // D_i = Σ_c do_ic o_ic + Σ_j dP_ij P_ij
@@ -167,9 +168,10 @@ void attention_backward(const Gradients<T>& g, const Problem& p) {
     return;
   }
   count_multiply_adds(p.batch * p.heads * p.length * p.keys * (3 * p.d + 2 * p.d_v));
-  Scratch<T> delta(static_cast<size_t>(p.batch * p.heads * p.length));
-  row_delta(delta.get(), g, p);
-  if (g.d_sinks != nullptr) sink_gradient(g.d_sinks, delta.get(), g.rows, p);
+  Scratch<T> own_delta(static_cast<size_t>(g.delta != nullptr ? 0 : p.batch * p.heads * p.length));
+  if (g.delta == nullptr) row_delta(own_delta.get(), g, p);
+  const T* delta = g.delta != nullptr ? g.delta : own_delta.get();
+  if (g.d_sinks != nullptr) sink_gradient(g.d_sinks, delta, g.rows, p);
 
   // One unit: the query heads of one (batch, kv head) against one range of keys.
   const Index pairs = p.batch * p.kv_heads;
@@ -195,7 +197,7 @@ void attention_backward(const Gradients<T>& g, const Problem& p) {
       one.d_out_row = p.out_layout.row;
       one.row_max = g.rows.max + bh * p.length;
       one.row_inverse = g.rows.inverse + bh * p.length;
-      one.delta = delta.get() + bh * p.length;
+      one.delta = delta + bh * p.length;
       if (g.d_weights != nullptr) one.d_weights = g.d_weights + bh * p.length * p.keys, one.d_weights_row = p.keys;
       one.d_q = chunks > 1 ? partial.get() + (unit * p.group() + member) * d_q_size : own;
       one.d_k = g.d_k + p.k_layout.at + b * p.k_layout.batch + kv * p.k_layout.head;

@@ -214,7 +214,7 @@ void KVCache::check_rows(Index length) const {
 }
 
 void KVCache::run(const HeadRows& q, const HeadRows& out, Index heads, Index length, const Shape& weights_shape,
-                  const AttentionOptions& given, const Tensor& fresh) const {
+                  const AttentionOptions& given, const Tensor& fresh, const PrefixRows& prefix) const {
   const Index batch = k_.dim(0), d = k_.dim(3), d_v = v_.dim(3);
   AttentionOptions options = given;
   options.causal = true;
@@ -229,7 +229,7 @@ void KVCache::run(const HeadRows& q, const HeadRows& out, Index heads, Index len
     Shape shape = weights_shape;
     shape[-2] = count, shape[-1] = to - from;
     attend_rows(rows, cached(k_, from), cached(v_, from), result, {batch, heads, k_.dim(1), count, to - from, d, d_v},
-                shape, options);
+                shape, options, prefix);
   };
   if (ragged() || fresh) {
     const Tensor lengths = Tensor::empty({batch}, DType::kInt64), offsets = Tensor::empty({batch}, DType::kInt64);
@@ -314,18 +314,18 @@ Tensor KVCache::attend(const Tensor& q, const AttentionOptions& options, const T
   const Tensor out = Tensor::empty(out_shape, q.dtype());
   if (heads == 0) return out;
   renaming_errors("attention", kName, [&] {
-    run(dense_rows(q, heads), dense_rows(out, heads), heads, q.dim(-2), weights_shape, options, fresh);
+    run(dense_rows(q, heads), dense_rows(out, heads), heads, q.dim(-2), weights_shape, options, fresh, {});
   });
   return out;
 }
 
-Tensor KVCache::attend(const HeadColumns& q, const HeadShape& s, const AttentionOptions& options,
-                       const Tensor& fresh) const {
+Tensor KVCache::attend(const HeadColumns& q, const HeadShape& s, const AttentionOptions& options, const Tensor& fresh,
+                       const PrefixRows& prefix) const {
   const Index batch = q.source.dim(0), length = q.source.dim(1);
   check_rows(fresh ? 0 : length);
   const Tensor out = Tensor::empty({batch, length, s.heads * s.value_dim}, q.source.dtype());
   run(column_rows(q, s.head_dim), column_rows({out, 0}, s.value_dim), s.heads, length,
-      {batch, s.heads, length, longest_}, options, fresh);
+      {batch, s.heads, length, longest_}, options, fresh, prefix);
   return out;
 }
 

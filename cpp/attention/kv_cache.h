@@ -22,8 +22,8 @@ class KVCache {
   // are the last ones, where entries differ; the rows behind them give zeros.
   Tensor attend(const Tensor& q, const AttentionOptions& options, const Tensor& fresh = {}) const;
   // q: columns of (B, L, ·) -> (B, L, H·value_dim)
-  Tensor attend(const HeadColumns& q, const HeadShape& shape, const AttentionOptions& options,
-                const Tensor& fresh = {}) const;
+  Tensor attend(const HeadColumns& q, const HeadShape& shape, const AttentionOptions& options, const Tensor& fresh = {},
+                const PrefixRows& prefix = {}) const;
 
   // Batch entries in another order, some more than once, some not at all: copies, with room for as much.
   KVCache fork(const std::vector<Index>& entries) const;
@@ -53,7 +53,7 @@ class KVCache {
   void append(const Rows& rows, const Shape& lead, const Tensor& counts);
   void make_room(Index positions);
   void run(const HeadRows& q, const HeadRows& out, Index heads, Index length, const Shape& weights_shape,
-           const AttentionOptions& options, const Tensor& fresh) const;
+           const AttentionOptions& options, const Tensor& fresh, const PrefixRows& prefix) const;
   void check_rows(Index length) const;
   void check_entries(const char* op, const std::vector<Index>& entries) const;
   void copy_entry(const Tensor& from, Index source, const Tensor& to, Index target, Index length) const;

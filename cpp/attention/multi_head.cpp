@@ -89,9 +89,9 @@ ProjectedHeads project_heads(const Tensor& query, const Tensor& key, const Tenso
 
 AttentionResult multi_head(const Tensor& query, const Tensor& key, const Tensor& value, const MultiHeadWeights& w,
                            const HeadShape& shape, const AttentionOptions& options, bool return_weights,
-                           const HeadTransforms& transforms) {
+                           const HeadTransforms& transforms, const PrefixRows& prefix) {
   const ProjectedHeads p = project_heads(query, key, value, w, shape, transforms);
-  AttentionResult result = attend_heads(p.q, p.k, p.v, shape, options, return_weights);
+  AttentionResult result = attend_heads(p.q, p.k, p.v, shape, options, return_weights, prefix);
   result.out = linear(result.out, w.out_weight, w.out_bias);
   return result;
 }

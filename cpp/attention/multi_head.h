@@ -34,6 +34,6 @@ ProjectedHeads project_heads(const Tensor& query, const Tensor& key, const Tenso
 // query (B, L, E), key (B, S, Ek), value (B, S, Ev) -> out (B, L, E), weights (B, H, L, S)
 AttentionResult multi_head(const Tensor& query, const Tensor& key, const Tensor& value, const MultiHeadWeights& w,
                            const HeadShape& shape, const AttentionOptions& options, bool return_weights,
-                           const HeadTransforms& transforms = {});
+                           const HeadTransforms& transforms = {}, const PrefixRows& prefix = {});
 
 }  // namespace attendo

@@ -17,6 +17,7 @@
 
 #include "attention/drivers.h"
 #include "attention/expanded.h"
+#include "attention/kv_prefix.h"
 #include "core/grad.h"
 #include "ops/arithmetic.h"
 
@@ -27,7 +28,8 @@ using namespace blocked;
 namespace {
 
 // Runs the problem; `shared` says that q, k and v may be parts of one tensor, whose gradient is then one as well.
-AttentionResult attend(const Problem& p, const Shape& out_shape, bool return_weights, bool shared) {
+AttentionResult attend(const Problem& p, const Shape& out_shape, bool return_weights, bool shared,
+                       const KVPrefix& prefix = {}) {
   AttentionResult result;
   const DType dtype = p.q.dtype();
   result.out = Tensor::empty(out_shape, dtype);
@@ -35,15 +37,21 @@ AttentionResult attend(const Problem& p, const Shape& out_shape, bool return_wei
   if (return_weights) result.weights = Tensor::empty(p.weights_shape, dtype);
   dispatch_float("attention", "q", p.q, [&](auto zero) {
     using T = decltype(zero);
-    attention_forward<T>(result.out.data<T>(), rows, return_weights ? result.weights.data<T>() : nullptr, p);
+    T* weights = return_weights ? result.weights.data<T>() : nullptr;
+    attention_forward<T>(result.out.data<T>(), rows, weights, p);
+    if (prefix) prefix.join<T>(result.out.data<T>(), rows, weights, p);
   });
   Tensors inputs{p.q, p.k, p.v, p.bias, p.sinks};
+  if (prefix) inputs.insert(inputs.end(), {prefix.k(), prefix.v()});
   if (p.scores) inputs.insert(inputs.end(), p.scores->trained().begin(), p.scores->trained().end());
   if (!needs_grad(inputs)) return result;
   Tensors outputs{result.out};
   if (return_weights) outputs.push_back(result.weights);
-  record(p.scores ? "attention with score_mod" : "attention", std::move(inputs), outputs, p.twice,
-         [p, shared, rows, out = result.out.detach(),
+  record(p.scores ? "attention with score_mod"
+         : prefix ? "attention with a prefix"
+                  : "attention",
+         std::move(inputs), outputs, prefix ? Twice::kNo : p.twice,
+         [p, shared, rows, prefix, out = result.out.detach(),
           weights = return_weights ? result.weights.detach() : Tensor()](const Tensors& d) {
            if (grad_enabled()) {
              return accumulate_through({p.q, p.k, p.v, p.bias, p.sinks}, d,
@@ -77,7 +85,11 @@ AttentionResult attend(const Problem& p, const Shape& out_shape, bool return_wei
                             d_weights ? d_weights.data<T>() : nullptr,
                             d_sinks ? d_sinks.data<T>() : nullptr,
                             d_tables};
-             attention_backward<T>(g, p);
+             if (prefix) {
+               prefix.backward<T>(g, p, d_q);
+             } else {
+               attention_backward<T>(g, p);
+             }
            });
            accumulate(p.q, d_q);
            if (!d_k.same_as(d_q)) accumulate(p.k, d_k);
@@ -100,7 +112,7 @@ AttentionResult scaled_dot_product(const Tensor& q, const Tensor& k, const Tenso
 }
 
 AttentionResult attend_heads(const HeadColumns& q, const HeadColumns& k, const HeadColumns& v, const HeadShape& shape,
-                             const AttentionOptions& options, bool return_weights) {
+                             const AttentionOptions& options, bool return_weights, const PrefixRows& prefix) {
   Problem p;
   p.q = q.source, p.k = k.source, p.v = v.source;
   p.batch = p.q.dim(0), p.heads = shape.heads, p.kv_heads = shape.kv_heads;
@@ -113,11 +125,12 @@ AttentionResult attend_heads(const HeadColumns& q, const HeadColumns& k, const H
   p.out_layout = {0, p.length * width, p.d_v, width};
   p.weights_shape = {p.batch, p.heads, p.length, p.keys};
   apply_options(p, options, p.heads);
-  return attend(p, {p.batch, p.length, width}, return_weights, true);
+  return attend(p, {p.batch, p.length, width}, return_weights, true, KVPrefix(p, options, prefix));
 }
 
 void attend_rows(const HeadRows& q, const HeadRows& k, const HeadRows& v, const HeadRows& out,
-                 const AttentionSizes& sizes, const Shape& weights_shape, const AttentionOptions& options) {
+                 const AttentionSizes& sizes, const Shape& weights_shape, const AttentionOptions& options,
+                 const PrefixRows& prefix) {
   auto layout = [](const HeadRows& x) { return Layout{x.at, x.batch, x.head, x.row}; };
   Problem p;
   p.batch = sizes.batch, p.heads = sizes.heads, p.kv_heads = sizes.kv_heads;
@@ -130,6 +143,7 @@ void attend_rows(const HeadRows& q, const HeadRows& k, const HeadRows& v, const 
     using T = decltype(zero);
     const Tensor rows = Tensor::empty({2, p.batch * p.heads * p.length}, p.q.dtype());
     attention_forward<T>(out.source.data<T>() + out.at, rows, nullptr, p);
+    if (const KVPrefix both(p, options, prefix); both) both.join<T>(out.source.data<T>() + out.at, rows, nullptr, p);
   });
 }
 

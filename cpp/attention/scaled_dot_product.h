@@ -57,8 +57,13 @@ struct HeadColumns {
   Tensor source;
   Index at = 0;
 };
+// Keys and values before all others, (P, Hkv·D) and (P, Hkv·Dv), or none: every query attends to them whatever the mask, and no
+// position counts them. The weights of the others then add up to less than 1.
+struct PrefixRows {
+  Tensor k, v;
+};
 AttentionResult attend_heads(const HeadColumns& q, const HeadColumns& k, const HeadColumns& v, const HeadShape& shape,
-                             const AttentionOptions& options, bool return_weights);
+                             const AttentionOptions& options, bool return_weights, const PrefixRows& prefix = {});
 
 // ---- for the other files of this folder -----------------------------------------------------------------------------
 
@@ -73,7 +78,8 @@ struct AttentionSizes {
 // Attention between rows wherever they lie, off the tape. Nothing is checked but the options; mask and bias broadcast to
 // weights_shape.
 void attend_rows(const HeadRows& q, const HeadRows& k, const HeadRows& v, const HeadRows& out,
-                 const AttentionSizes& sizes, const Shape& weights_shape, const AttentionOptions& options);
+                 const AttentionSizes& sizes, const Shape& weights_shape, const AttentionOptions& options,
+                 const PrefixRows& prefix = {});
 
 // pass(head, b·H + h, first query, end) over blocks of queries of every head, from several threads: for what is read off the
 // scores of q (…, H, L, D) and k (…, Hkv, S, D) without attending. The head has no values.

@@ -233,6 +233,7 @@ void bind_attention_packed(py::module_& m);
 void bind_attention_stats(py::module_& m);
 void bind_convolution(py::module_& m);
 void bind_norms(py::module_& m);
+void bind_peft(py::module_& m);
 void bind_recurrent(py::module_& m);
 void bind_models(py::module_& m);
 void bind_transformer_xl(py::module_& m);

@@ -55,4 +55,6 @@ PYBIND11_MODULE(_core, m) {
   bind_optim(m);
   bind_losses(m);
   bind_trainer(m);
+  bind_train(m);
+  bind_peft(m);
 }

@@ -131,6 +131,9 @@ void Tensor::zero_grad() const {
 Tensor Tensor::scales() const { return impl_->scales; }
 void Tensor::set_scales(const Tensor& scales) const { impl_->scales = scales; }
 
+const std::shared_ptr<const LowRanks>& Tensor::low_rank() const { return impl_->low_rank; }
+void Tensor::set_low_rank(std::shared_ptr<const LowRanks> updates) const { impl_->low_rank = std::move(updates); }
+
 DType float_dtype(const Tensor& x) { return x.dtype() == DType::kInt8 && x.scales() ? x.scales().dtype() : x.dtype(); }
 
 Tensor Tensor::detach() const {
@@ -153,6 +156,20 @@ Tensor Tensor::view(const Shape& shape) const {
   return borrow(impl_->data, shape, dtype());
 }
 
+namespace {
+std::shared_ptr<const LowRanks> rows_of(const LowRanks& updates, Index begin, Index end) {
+  LowRanks out;
+  for (const LowRank& u : updates) {
+    const Index first = std::max(begin, u.begin), last = std::min(end, u.end);
+    if (first >= last) continue;
+    out.push_back(u);
+    out.back().begin = first - begin, out.back().end = last - begin;
+    if (last - first < u.end - u.begin) out.back().b = u.b.rows(first - u.begin, last - u.begin);
+  }
+  return out.empty() ? nullptr : std::make_shared<const LowRanks>(std::move(out));
+}
+}  // namespace
+
 Tensor Tensor::rows(Index begin, Index end) const {
   Shape part = shape();
   const Index row = part.product(1, part.rank());
@@ -160,6 +177,7 @@ Tensor Tensor::rows(Index begin, Index end) const {
   std::byte* first = raw() + static_cast<size_t>(begin * row) * dtype_size(dtype());
   Tensor out = borrow({impl_->data, first}, part, dtype());
   if (impl_->scales) out.impl_->scales = impl_->scales.rows(begin, end);
+  if (impl_->low_rank) out.impl_->low_rank = rows_of(*impl_->low_rank, begin, end);
   if (requires_grad()) {
     out.impl_->requires_grad = true;
     out.impl_->view_of = *this;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -45,6 +46,9 @@ constexpr DType dtype_of<std::int8_t>() {
 struct Node;
 struct TensorImpl;
 
+struct LowRank;
+using LowRanks = std::vector<LowRank>;
+
 class Tensor {
  public:
   Tensor() = default;
@@ -69,6 +73,10 @@ class Tensor {
   // Of int8: (rows, groups), the numbers stand for scale · number. Undefined for all others.
   Tensor scales() const;
   void set_scales(const Tensor& scales) const;
+
+  // Of a view by rows: those of its rows. Null for most tensors, and for what detach, clone, view and to give.
+  const std::shared_ptr<const LowRanks>& low_rank() const;
+  void set_low_rank(std::shared_ptr<const LowRanks> updates) const;
 
   template <typename T>
   T* data() const {
@@ -107,6 +115,14 @@ struct RowGrad {
   Tensor rows;  // (n, d)
 };
 
+// Rows begin … end of a matrix that is only ever given to linear count as W + scale · B A there (ops/lora.h).
+struct LowRank {
+  Tensor a, b;  // (rank, in), (end - begin, rank)
+  double scale = 1;
+  Index begin = 0, end = 0;
+  std::function<Tensor(const Tensor& x)> drop;  // what A gets of x; empty: all of it
+};
+
 struct TensorImpl {
   std::shared_ptr<std::byte> data;
   Shape shape;
@@ -123,6 +139,7 @@ struct TensorImpl {
   Tensor view_of;                     // for rows(): gradients are added to this tensor's,
   Index view_offset = 0;              // from this element on
   Tensor scales;                      // of int8
+  std::shared_ptr<const LowRanks> low_rank;
 
   ~TensorImpl();
 };

@@ -8,6 +8,7 @@
 #include "nn/feed_forward.h"
 
 #include "core/cost.h"
+#include "nn/adapter.h"
 #include "ops/feed_forward.h"
 
 namespace attendo::nn {
@@ -47,11 +48,11 @@ FeedForward::FeedForward(Index d_model, Index dff, double dropout, const std::st
 Tensor FeedForward::operator()(const Tensor& x) {
   CostScope scope(this);
   check_input("FeedForward", "x", x, 0, linear1_->weight().dim(1), float_dtype(linear1_->weight()));
-  if (kind_.gate) return scope.gives((*linear2_)((*dropout_)(glu((*linear1_)(x), *kind_.gate))));
+  if (kind_.gate) return scope.gives(adapted(*this, (*linear2_)((*dropout_)(glu((*linear1_)(x), *kind_.gate)))));
   const bool drop = dropout_->training() && dropout_->p() > 0;
-  return scope.gives(feed_forward(x, linear1_->weight(), linear1_->bias(), linear2_->weight(), linear2_->bias(),
-                                  kind_.activation, drop ? dropout_->p() : 0.0,
-                                  drop ? &dropout_->generator() : nullptr));
+  const Tensor y = feed_forward(x, linear1_->weight(), linear1_->bias(), linear2_->weight(), linear2_->bias(),
+                                kind_.activation, drop ? dropout_->p() : 0.0, drop ? &dropout_->generator() : nullptr);
+  return scope.gives(adapted(*this, y));
 }
 
 std::string FeedForward::extra_repr() const { return "activation='" + activation_ + "'"; }

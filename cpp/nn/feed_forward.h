@@ -22,6 +22,8 @@ class FeedForward : public Module {
   Tensors forward(const Tensors& inputs) override { return {(*this)(only_input("FeedForward", inputs))}; }
   std::string type_name() const override { return "FeedForward"; }
   std::string extra_repr() const override;
+  Index d_model() const { return linear1_->weight().dim(1); }
+  DType dtype() const { return float_dtype(linear1_->weight()); }
 
  private:
   std::string activation_;

@@ -74,6 +74,7 @@ void Module::register_parameter(const std::string& name, const Tensor& value) {
   if (is_sealed(name) && old != parameters_.end()) {
     check_shape(type_name().c_str(), name.c_str(), value, old->second.shape());
     check_same_dtype(type_name().c_str(), name.c_str(), value, "the layer", old->second);
+    value.set_low_rank(old->second.low_rank());
   } else {
     check_name("register_parameter", name);
   }
@@ -105,6 +106,17 @@ void Module::unregister(const std::string& name) {
   forget(children_, name);
   forget(parameters_, name);
   forget(buffers_, name);
+}
+
+void Module::attach_module(const std::string& name, std::shared_ptr<Module> module) {
+  for (auto& [path, inner] : module->named_modules()) inner->training_ = training_;
+  register_module(name, std::move(module));
+  sealed_.push_back(name);
+}
+
+void Module::detach_module(const std::string& name) {
+  std::erase(sealed_, name);
+  unregister(name);
 }
 
 Tensor Module::make_parameter(const std::string& name, const Shape& shape, DType dtype) {
@@ -192,6 +204,7 @@ void Module::to_int8() {
       }
       Tensor& matrix = rounded[value.impl().get()];
       if (!matrix) matrix = quantize_int8(value);
+      matrix.set_low_rank(value.low_rank());
       kept.push_back(value);
       value = matrix;
     }

@@ -44,6 +44,17 @@ class Module {
   void register_buffer(const std::string& name, const Tensor& value);
   void register_module(const std::string& name, std::shared_ptr<Module> module);
   void unregister(const std::string& name);
+  // A child that what this module computes depends on: nobody else removes or replaces it.
+  void attach_module(const std::string& name, std::shared_ptr<Module> module);
+  void detach_module(const std::string& name);
+  // The child of that name and type, or null.
+  template <typename T>
+  std::shared_ptr<T> child(const char* name) const {
+    for (const auto& [own, module] : children_) {
+      if (own == name) return std::dynamic_pointer_cast<T>(module);
+    }
+    return nullptr;
+  }
 
   std::vector<NamedTensor> named_parameters() const;  // each tensor once, parents first
   std::vector<NamedTensor> named_buffers() const;

@@ -3,6 +3,8 @@
 #include <cmath>
 
 #include "core/cost.h"
+#include "nn/adapter.h"
+#include "nn/kv_prefix.h"
 #include "ops/linear.h"
 
 namespace attendo::nn {
@@ -34,6 +36,11 @@ Tensor positions_from(const Int* first, Index batch, Index count) {
   const Tensor positions = Tensor::empty({batch, count}, DType::kInt64);
   for (Index i = 0; i < batch * count; ++i) positions.data<std::int64_t>()[i] = first[i / count] + i % count;
   return positions;
+}
+
+PrefixRows prefix_of(const Module& layer) {
+  const auto prefix = layer.child<KVPrefix>("prefix");
+  return prefix ? PrefixRows{prefix->key(), prefix->value()} : PrefixRows();
 }
 
 MultiHeadOptions filled_in(MultiHeadOptions o) {
@@ -178,8 +185,9 @@ AttentionResult MultiHeadAttention::operator()(const Tensor& query, const Tensor
   } else {
     q_positions.offset = options.q_offset;
   }
-  AttentionResult result =
-      multi_head(query, key, value, weights(), shape(), options, return_weights, transforms(q_positions, {}));
+  AttentionResult result = multi_head(query, key, value, weights(), shape(), options, return_weights,
+                                      transforms(q_positions, {}), prefix_of(*this));
+  result.out = adapted(*this, result.out);
   scope.gives(result.out);
   return result;
 }
@@ -198,7 +206,8 @@ Tensor MultiHeadAttention::step(const Tensor& x, KVCache& cache, AttentionOption
   const ProjectedHeads p = project_heads(x, x, x, w, s, transforms(rotary, rotary));
   cache.append(p.k, p.v, s, counts);
   if (!options.scale) options.scale = options_.scale;
-  return scope.gives(linear(cache.attend(p.q, s, options, counts), w.out_weight, w.out_bias));
+  const Tensor heads = cache.attend(p.q, s, options, counts, prefix_of(*this));
+  return scope.gives(adapted(*this, linear(heads, w.out_weight, w.out_bias)));
 }
 
 Tensor MultiHeadAttention::project_memory(const Tensor& memory) const {
@@ -217,8 +226,8 @@ Tensor MultiHeadAttention::attend_memory(const Tensor& x, const Tensor& projecte
   const Tensor q = linear(x, w.in_weight.rows(0, q_end), w.in_bias ? w.in_bias.rows(0, q_end) : Tensor());
   if (!options.scale) options.scale = options_.scale;
   const AttentionResult r =
-      attend_heads({q, 0}, {projected, 0}, {projected, s.kv_heads * s.head_dim}, s, options, false);
-  return scope.gives(linear(r.out, w.out_weight, w.out_bias));
+      attend_heads({q, 0}, {projected, 0}, {projected, s.kv_heads * s.head_dim}, s, options, false, prefix_of(*this));
+  return scope.gives(adapted(*this, linear(r.out, w.out_weight, w.out_bias)));
 }
 
 Tensors MultiHeadAttention::forward(const Tensors& inputs) {

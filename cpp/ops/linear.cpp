@@ -13,6 +13,7 @@
 #include "kernels/rows.h"
 #include "ops/activations.h"
 #include "ops/linear_int8.h"
+#include "ops/lora.h"
 #include "ops/matmul.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
@@ -121,6 +122,7 @@ void check_linear(const char* op, const char* x_name, const Tensor& x, const cha
 }
 
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Activation activation) {
+  if (weight && weight.low_rank()) return lora(x, weight, bias, *weight.low_rank(), activation);
   if (weight && weight.dtype() == DType::kInt8) return linear_int8(x, weight, bias, activation);
   check_linear("linear", "x", x, "weight", weight, "bias", bias);
   const Index in = weight.dim(1), out = weight.dim(0);

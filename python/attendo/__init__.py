@@ -26,6 +26,7 @@ array([[1.  , 0.  , 0.  ],
 :mod:`augment`            training data varied at random: text, images, mixtures
 :mod:`robust`             adversarial attacks and training, accuracy under noise
 :mod:`text`               words and subwords as numbers, padding
+:mod:`peft`               fine-tuning of few parameters: LoRA, prefixes, adapters
 :mod:`interop`            checkpoints of other programs
 :mod:`viz`                pictures of attention and training
 :mod:`reference`          every formula in plain NumPy
@@ -89,6 +90,7 @@ __all__ = [
     "nn",
     "no_grad",
     "optim",
+    "peft",
     "reference",
     "release_cached_memory",
     "robust",
@@ -114,6 +116,9 @@ else:  # read on first use: nothing in them is needed to compute
     __getattr__ = lazy_modules(
         __name__, ("augment", "data", "interop", "reference", "robust", "score_mods", "text", "viz")
     )
+    from . import interop, peft, reference, score_mods, text, viz
+else:  # read on first use: nothing in them is needed to compute
+    __getattr__ = lazy_modules(__name__, ("interop", "peft", "reference", "score_mods", "text", "viz"))
 
 
 def __dir__() -> list[str]:

@@ -2016,6 +2016,64 @@ class Word2Vec(Module):
     __call__ = forward
 
 # -- bind_losses.cpp
+# -- bind_peft.cpp
+
+class LoRA(Module):
+    @property
+    def matrix(self) -> str: ...
+    @property
+    def rank(self) -> int: ...
+    @property
+    def alpha(self) -> float: ...
+    @property
+    def dropout(self) -> float: ...
+    def forward(self, x: TensorLike) -> Tensor: ...
+    def __call__(self, x: TensorLike) -> Tensor: ...
+
+class KVPrefix(Module):
+    @property
+    def length(self) -> int: ...
+
+class Adapter(Module):
+    @property
+    def bottleneck(self) -> int: ...
+    @property
+    def activation(self) -> str: ...
+    def forward(self, x: TensorLike) -> Tensor: ...
+    def __call__(self, x: TensorLike) -> Tensor: ...
+
+def lora(
+    x: TensorLike,
+    weight: TensorLike,
+    a: TensorLike,
+    b: TensorLike,
+    bias: TensorLike | None = None,
+    scale: SupportsFloat = 1.0,
+) -> Tensor | FloatArray: ...
+def _low_rank_places(model: Module) -> list[tuple[str, str, tuple[int, int]]]: ...
+def _attach_lora(
+    owner: Module,
+    matrix: str,
+    rank: SupportsIndex,
+    alpha: SupportsFloat,
+    dropout: SupportsFloat,
+    seed: SupportsIndex | None = None,
+    place: int = 0,
+) -> LoRA: ...
+def _detach_lora(owner: Module, matrix: str, merge: bool) -> None: ...
+def _attach_prefix(
+    owner: MultiHeadAttention, length: SupportsIndex, seed: SupportsIndex | None = None, place: int = 0
+) -> KVPrefix: ...
+def _attach_adapter(
+    owner: Module,
+    bottleneck: SupportsIndex,
+    activation: str,
+    seed: SupportsIndex | None = None,
+    place: int = 0,
+) -> Adapter: ...
+def _detach(owner: Module, name: str) -> None: ...
+
+# -- bind_train.cpp
 
 class Loss:
     def __init__(self) -> None: ...

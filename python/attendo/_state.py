@@ -73,7 +73,12 @@ def metadata_of(model: Module) -> dict[str, str]:
     """What the header of a file says of the model in it."""
     import json
 
+    from .peft._pieces import described
+
     config = {"format": _FORMAT, "class": type(model).__name__, "config": getattr(model, "config", None)}
+    attached = described(model)
+    if attached is not None:
+        config["peft"] = attached
     if any(parameter.dtype == "int8" for parameter in model.parameters()):
         config["weights"] = "int8"
     return {_KEY: json.dumps(config)}
@@ -145,6 +150,10 @@ def load(path: PathLike) -> Module:
             model: Module = _MODELS[name](**arguments)
         if config.get("weights") == "int8":
             model.to_int8()
+        if "peft" in config:
+            from .peft._pieces import restore
+
+            restore("load", model, config["peft"], state)
         model.load_state_dict(dict(state))
     except (TypeError, ValueError) as error:
         raise ValueError(f"load: {str(path)!r} does not fit its own description: {error}") from None

@@ -48,6 +48,7 @@ from ._functional.linear import linear
 from ._functional.linear_attention import linear_attention
 from ._functional.linear_int8 import linear_int8, quantize_int8
 from ._functional.linformer import linformer, linformer_projection
+from ._functional.lora import lora
 from ._functional.low_rank import low_rank, low_rank_basis
 from ._functional.lstm import lstm
 from ._functional.luong import luong
@@ -105,6 +106,7 @@ __all__ = [
     "linformer_projection",
     "log",
     "log_softmax",
+    "lora",
     "low_rank",
     "low_rank_basis",
     "lstm",

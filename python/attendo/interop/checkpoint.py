@@ -277,7 +277,14 @@ def save_pretrained(self: Module, folder: PathLike, *, max_shard_size: int | str
     """See :meth:`attendo.models.DecoderLM.save_pretrained`."""
     import json
 
+    from ..peft._pieces import pieces_of
+
     room = _size(max_shard_size)
+    if pieces_of(self):
+        raise ValueError(
+            "save_pretrained: the model has low-rank updates, prefixes or adapters, for which a checkpoint "
+            "has no place: attendo.peft.merge or remove them, or use model.save"
+        )
     family, described = _described(self)
     config = Config(described, "save_pretrained: the config")
     parameters = {name: value.numpy() for name, value in (*self.named_parameters(), *self.named_buffers())}

@@ -34,6 +34,7 @@ from .activations import (
     tanh,
     tanh_backward,
 )
+from .adapter import adapter, adapter_backward
 from .adaptive_pool import (
     adaptive_avg_pool1d,
     adaptive_avg_pool1d_backward,
@@ -95,12 +96,14 @@ from .info_nce import info_nce, nt_xent
 from .int8_attention import int8_attention, int8_attention_backward
 from .kernel import kernel, kernel_backward
 from .kv_cache import kv_cache
+from .kv_prefix import kv_prefix, kv_prefix_backward
 from .layer_norm import layer_norm, layer_norm_backward
 from .linear import linear, linear_backward
 from .linear_attention import linear_attention, linear_attention_backward
 from .linear_int8 import dequantize_int8, linear_int8, linear_int8_backward, quantize_int8
 from .linformer import linformer, linformer_backward
 from .logits_processors import logits_processors
+from .lora import lora, lora_backward
 from .low_rank import low_rank, low_rank_backward, low_rank_basis
 from .lstm import lstm, lstm_backward
 from .lstm_attention import lstm_attention, lstm_attention_backward, lstm_attention_steps
@@ -216,6 +219,8 @@ __all__ = [
     "adagrad_step",
     "adam_step",
     "adamw_step",
+    "adapter",
+    "adapter_backward",
     "adaptive_avg_pool1d",
     "adaptive_avg_pool1d_backward",
     "adaptive_avg_pool2d",
@@ -320,6 +325,8 @@ __all__ = [
     "kernel_backward",
     "kl_divergence",
     "kv_cache",
+    "kv_prefix",
+    "kv_prefix_backward",
     "l2_normalize",
     "l2_normalize_backward",
     "lamb_step",
@@ -341,6 +348,8 @@ __all__ = [
     "log_softmax",
     "log_softmax_backward",
     "logits_processors",
+    "lora",
+    "lora_backward",
     "low_rank",
     "low_rank_backward",
     "low_rank_basis",
