@@ -17,7 +17,8 @@ IMAGES = np.random.default_rng(0).standard_normal((2, 3, 8, 8))
 MODELS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "gpt2": (
         lambda **o: at.models.DecoderLM(
-            V, 16, 4, 2, 32, norm_first=True, positions="learned", tie_weights=True, activation="gelu", **o
+            V, 16, 4, 2, 32, norm_first=True, positions="learned", tie_weights=True, activation="gelu",
+            scale_embeddings=False, **o
         ),
         (IDS,),
     ),

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 _CLASS = "peft"
 
 
+def _statistics(model: Module) -> set[str]:
+    return {name for name, _ in model.named_buffers() if name.endswith(("running_mean", "running_var"))}
+
+
 def save(model: Module, path: PathLike) -> None:
     """Write what is attached, and whatever else trains, to one file.
 
@@ -58,7 +62,7 @@ def save(model: Module, path: PathLike) -> None:
     if description is None:
         raise ValueError("save: nothing is attached to the model; model.save writes all of it")
     names = {*own_parameters(model, description["pieces"]), *description["trainable"]}
-    names |= {name for name, _ in model.named_buffers() if name.endswith(("running_mean", "running_var"))}
+    names |= _statistics(model)
     state = {name: value for name, value in model.state_dict().items() if name in names}
     config = {"format": _FORMAT, "class": _CLASS, "peft": description}
     with written_whole(path) as file:
@@ -106,10 +110,9 @@ def load(model: Module, path: PathLike) -> Module:
         missing = sorted(wanted - set(state))
         if missing:
             raise ValueError(f"it lacks {missing[0]!r}")
-        known = {name for name, _ in (*model.named_parameters(), *model.named_buffers())}
-        unexpected = sorted(set(state) - known)
+        unexpected = sorted(set(state) - wanted - _statistics(model))
         if unexpected:
-            raise ValueError(f"the model has no {unexpected[0]!r}")
+            raise ValueError(f"{unexpected[0]!r} is nothing that was trained")
         model.load_state_dict(dict(state), strict=False)
     except (TypeError, ValueError) as error:
         detach(model, pieces_of(model))
