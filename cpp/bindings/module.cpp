@@ -55,6 +55,5 @@ PYBIND11_MODULE(_core, m) {
   bind_optim(m);
   bind_losses(m);
   bind_trainer(m);
-  bind_train(m);
   bind_peft(m);
 }

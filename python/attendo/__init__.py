@@ -105,20 +105,36 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from . import calibration, data, fairness, interop, metrics, reference, score_mods, text, viz
-else:  # read on first use: nothing in them is needed to compute
-    __getattr__ = lazy_modules(
-        __name__,
-        ("calibration", "data", "fairness", "interop", "metrics", "reference", "score_mods", "text", "viz"),
-    from . import augment, data, interop, reference, score_mods, text, viz
-    from . import augment, data, interop, reference, robust, score_mods, text, viz
-else:  # read on first use: nothing in them is needed to compute
-    __getattr__ = lazy_modules(
-        __name__, ("augment", "data", "interop", "reference", "robust", "score_mods", "text", "viz")
+    from . import (
+        augment,
+        calibration,
+        data,
+        fairness,
+        interop,
+        metrics,
+        peft,
+        reference,
+        robust,
+        score_mods,
+        text,
+        viz,
     )
-    from . import interop, peft, reference, score_mods, text, viz
 else:  # read on first use: nothing in them is needed to compute
-    __getattr__ = lazy_modules(__name__, ("interop", "peft", "reference", "score_mods", "text", "viz"))
+    _LAZY = (
+        "augment",
+        "calibration",
+        "data",
+        "fairness",
+        "interop",
+        "metrics",
+        "peft",
+        "reference",
+        "robust",
+        "score_mods",
+        "text",
+        "viz",
+    )
+    __getattr__ = lazy_modules(__name__, _LAZY)
 
 
 def __dir__() -> list[str]:
