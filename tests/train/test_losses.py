@@ -89,8 +89,8 @@ def test_a_sample_of_weight_zero_is_selected_away():
 
 
 def test_weights_of_classes_move_the_guess_to_the_rare_one():
-    """One sample in 20 is of class 1, and the classes overlap: with weights over 70 % of them are found, without
-    under 20 %."""
+    """One sample in 20 is of class 1, and the classes overlap: with weights over 70 % of them are found,
+    without under 20 %."""
     for seed in range(3):
         draw = np.random.default_rng(seed)
         y = (draw.random(2000) < 0.05).astype(int)
@@ -118,7 +118,7 @@ def test_from_config_refuses():
         at.losses.from_config({"type": "Magic"})
     with pytest.raises(ValueError, match="from_config: type is None"):
         at.losses.from_config({})
-    with pytest.raises(TypeError, match="unexpected keyword|Huber"):
+    with pytest.raises(TypeError, match=r"unexpected keyword"):
         at.losses.from_config({"type": "Huber", "gamma": 1})
 
 
