@@ -78,7 +78,7 @@ def find_lr(
     if steps < 5:
         raise ValueError(f"find_lr: steps is {steps} but must be 5 or more")
     model, optimizer = trainer.model, trainer.optimizer
-    learned = [*model.named_parameters(), *model.named_buffers(), *trainer.loss.parameters.items()]
+    learned = [*model.named_parameters(), *model.named_buffers(), *trainer.loss.parameters().items()]
     before = [(tensor, tensor.numpy().copy()) for _, tensor in learned]
     state, schedule = optimizer.state, optimizer.schedule
     sweep = _Sweep(np.geomspace(lowest, highest, steps))

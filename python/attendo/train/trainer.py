@@ -511,7 +511,7 @@ class Trainer:
         self.optimizer.load_state(within(tensors, "optimizer."))
         if self.average is not None:
             self.average.load_state(within(tensors, "average."))
-        for name, parameter in self.loss.parameters.items():
+        for name, parameter in self.loss.parameters().items():
             parameter.assign(tensors[f"loss.{name}"])
         if self.objective is not None:
             self.objective.load_state_dict(state["objective"]["state"])
