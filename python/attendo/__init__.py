@@ -68,8 +68,8 @@ __all__ = [
     "attention_packed",
     "attention_row_weights",
     "attention_stats",
-    "calibration",
     "augment",
+    "calibration",
     "callbacks",
     "count_flops",
     "data",
@@ -135,6 +135,25 @@ else:  # read on first use: nothing in them is needed to compute
         "viz",
     )
     __getattr__ = lazy_modules(__name__, _LAZY)
+    )
+else:  # read on first use: nothing in them is needed to compute
+    __getattr__ = lazy_modules(
+        __name__,
+        (
+            "augment",
+            "calibration",
+            "data",
+            "fairness",
+            "interop",
+            "metrics",
+            "peft",
+            "reference",
+            "robust",
+            "score_mods",
+            "text",
+            "viz",
+        ),
+    )
 
 
 def __dir__() -> list[str]:
