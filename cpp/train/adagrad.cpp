@@ -30,9 +30,7 @@ void adagrad(T* __restrict w, T* __restrict v, const T* __restrict g, const Rate
   for (Index i = 0; i < n; ++i) {
     const T d = g[i] * r.grad_scale + r.decay * w[i];
     v[i] += d * d;
-    // 0/0 where nothing has ever pulled and ε is 0.
-    const T root = std::sqrt(v[i]) + r.eps;
-    w[i] -= r.rate * (d == 0 ? d : d / root);
+    w[i] -= r.rate * (d / (std::sqrt(v[i]) + r.eps));
   }
 }
 

@@ -7,6 +7,7 @@
 #include "train/clipping.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "core/parallel.h"
 
@@ -26,11 +27,16 @@ double sum_of_squares(const Tensor& grad) {
     const Index n = grad.size(), parts = (n + kGrain - 1) / kGrain;
     Scratch<double> partial(static_cast<size_t>(parts));
     parallel_for(parts, [&](Index part) {
-      double total = 0;
-      for (Index i = part * kGrain; i < std::min(n, (part + 1) * kGrain); ++i) {
-        total += static_cast<double>(g[i]) * static_cast<double>(g[i]);
+      // Sums of their own for each of a few neighbours: one sum alone would wait for itself.
+      constexpr Index kLanes = 8;
+      double total[kLanes] = {};
+      Index i = part * kGrain;
+      const Index end = std::min(n, i + kGrain);
+      for (; i + kLanes <= end; i += kLanes) {
+        for (Index k = 0; k < kLanes; ++k) total[k] += static_cast<double>(g[i + k]) * static_cast<double>(g[i + k]);
       }
-      partial.get()[part] = total;
+      for (; i < end; ++i) total[0] += static_cast<double>(g[i]) * static_cast<double>(g[i]);
+      partial.get()[part] = std::accumulate(total, total + kLanes, 0.0);
     });
     for (Index part = 0; part < parts; ++part) square += partial.get()[part];
   });

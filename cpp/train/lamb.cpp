@@ -34,35 +34,28 @@ T direction(T w, T m, T v, const Rates<T>& r) {
 }
 
 template <typename T>
-void moments(T* __restrict m, T* __restrict v, const T* __restrict g, const Rates<T>& r, Index n) {
+void moments(T* __restrict m, T* __restrict v, T* __restrict r, const T* __restrict w, const T* __restrict g,
+             const Rates<T>& rates, Index n) {
   for (Index i = 0; i < n; ++i) {
-    const T d = g[i] * r.grad_scale;
-    m[i] = r.beta1 * m[i] + (1 - r.beta1) * d;
-    v[i] = r.beta2 * v[i] + (1 - r.beta2) * (d * d);
+    const T d = g[i] * rates.grad_scale;
+    m[i] = rates.beta1 * m[i] + (1 - rates.beta1) * d;
+    v[i] = rates.beta2 * v[i] + (1 - rates.beta2) * (d * d);
+    r[i] = direction(w[i], m[i], v[i], rates);
   }
 }
 
-// ‖w‖² and ‖r‖² of a piece, in doubles, by lanes: the order of the sums is that of the piece.
+// Σ x² in doubles, by lanes: the order of the sum is the same whatever is computed beside it.
 template <typename T>
-void squares(double* of_w, double* of_r, const T* __restrict w, const T* __restrict m, const T* __restrict v,
-             const Rates<T>& rates, Index n) {
-  double ww[kLanes] = {}, rr[kLanes] = {};
+double square(const T* x, Index n) {
+  double sums[kLanes] = {};
   Index i = 0;
   for (; i + kLanes <= n; i += kLanes) {
-    T r[kLanes];
-    for (Index k = 0; k < kLanes; ++k) r[k] = direction(w[i + k], m[i + k], v[i + k], rates);
-    for (Index k = 0; k < kLanes; ++k) {
-      ww[k] += static_cast<double>(w[i + k]) * static_cast<double>(w[i + k]);
-      rr[k] += static_cast<double>(r[k]) * static_cast<double>(r[k]);
-    }
+    for (Index k = 0; k < kLanes; ++k) sums[k] += static_cast<double>(x[i + k]) * static_cast<double>(x[i + k]);
   }
-  for (; i < n; ++i) {
-    const double r = static_cast<double>(direction(w[i], m[i], v[i], rates));
-    ww[0] += static_cast<double>(w[i]) * static_cast<double>(w[i]);
-    rr[0] += r * r;
-  }
-  *of_w = *of_r = 0;
-  for (Index k = 0; k < kLanes; ++k) *of_w += ww[k], *of_r += rr[k];
+  for (; i < n; ++i) sums[0] += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+  double total = 0;
+  for (const double sum : sums) total += sum;
+  return total;
 }
 
 template <typename T>
@@ -131,14 +124,14 @@ void Lamb::update(const Flat& flat, const Options& o, const Step& step) {
     const Pieces all(flat.parameters);
     std::vector<double> of_w(all.pieces.size()), of_r(all.pieces.size());
     all.each([&](size_t i, const Piece& piece) {
-      // By parts that stay in the first cache between the two loops.
+      // By parts that stay in the first cache between the loops.
       constexpr Index kPart = 1024;
+      T r[kPart];
       for (Index begin = piece.begin; begin < piece.end; begin += kPart) {
         const Index n = std::min(piece.end - begin, kPart);
-        moments(m + begin, v + begin, g + begin, rates, n);
-        double ww, rr;
-        squares(&ww, &rr, w + begin, m + begin, v + begin, rates, n);
-        of_w[i] += ww, of_r[i] += rr;
+        moments(m + begin, v + begin, r, w + begin, g + begin, rates, n);
+        of_w[i] += square(w + begin, n);
+        of_r[i] += square(r, n);
       }
     });
     std::vector<double> ww(flat.parameters.size()), rr(flat.parameters.size());

@@ -19,7 +19,8 @@ template <typename T>
 void lion(T* __restrict w, T* __restrict m, const T* __restrict g, const Rates<T>& r, Index n) {
   for (Index i = 0; i < n; ++i) {
     const T d = g[i] * r.grad_scale, c = r.beta1 * m[i] + (1 - r.beta1) * d;
-    const T sign = c > 0 ? T(1) : c < 0 ? T(-1) : c;  // of NaN: NaN
+    const T positive = c > 0 ? T(1) : c;
+    const T sign = c < 0 ? T(-1) : positive;  // of NaN: NaN
     w[i] = w[i] - r.decay * w[i] - r.lr * sign;
     m[i] = r.beta2 * m[i] + (1 - r.beta2) * d;
   }
