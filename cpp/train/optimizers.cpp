@@ -219,6 +219,7 @@ void Optimizer::check_left_out() const {
 void Optimizer::step(double clip_norm, double clip_value) {
   if (!attached()) value_error("optimizer: it steps no parameters yet; call attach(model) first");
   if (!*owner_) value_error("optimizer: another optimizer has taken over its parameters; step that one");
+  if (guest_ != nullptr) value_error("optimizer: the model holds an average of its weights now; swap() it back first");
   check_left_out();
   Step step{steps_ + 1, 0, clip(clip_norm, clip_value)};
   for (const Flat& flat : flats_) {

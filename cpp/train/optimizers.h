@@ -39,6 +39,10 @@ class Optimizer {
   const Options& options() const { return options_; }
   const std::vector<ParameterGroup>& groups() const { return groups_; }
 
+  // Who has put other values into the weights for a while (an average of them): no step may be made on those.
+  const void* guest() const { return guest_; }
+  void set_guest(const void* guest) { guest_ = guest; }
+
   // What lies in one piece of memory: weights, their gradients, and the parameters that are in it with their first elements.
   struct Block {
     std::string name;       // "float32", "group0.float64"
@@ -106,6 +110,7 @@ class Optimizer {
   std::vector<ParameterGroup> groups_;
   std::vector<Plateau> plateaus_;  // of each group, and of the rest
   std::int64_t steps_ = 0;
+  const void* guest_ = nullptr;
 };
 
 // Elements of a flat buffer that are one task.

@@ -43,6 +43,10 @@ WeightAverage::WeightAverage(std::shared_ptr<Optimizer> optimizer, std::optional
   for (size_t i = 0; i < tables.size(); ++i) add(concat("table", i), tables[i]);
 }
 
+WeightAverage::~WeightAverage() {
+  if (swapped_) optimizer_->set_guest(nullptr);
+}
+
 void WeightAverage::check(const char* call) const {
   if (!optimizer_->attached()) value_error(call, ": the optimizer steps no parameters yet; call attach(model) first");
   if (!optimizer_->owns_parameters())
@@ -51,7 +55,7 @@ void WeightAverage::check(const char* call) const {
 
 void WeightAverage::update() {
   check("update");
-  if (swapped_) value_error("update: the model holds the average now; swap() it back first");
+  if (optimizer_->guest() != nullptr) value_error("update: the model holds the average now; swap() it back first");
   const double n = static_cast<double>(updates_);
   double share = 1 / (n + 1);
   if (decay_ && updates_ > 0) share = 1 - (warmup_ ? std::min(*decay_, (1 + n) / (10 + n)) : *decay_);
@@ -74,6 +78,8 @@ void WeightAverage::update() {
 
 void WeightAverage::swap() {
   check("swap");
+  if (!swapped_ && optimizer_->guest() != nullptr)
+    value_error("swap: the model holds another average now; swap() that one back first");
   for (const Part& part : parts_) {
     std::byte* a = part.average.raw();
     std::byte* w = part.weights.raw();
@@ -81,6 +87,7 @@ void WeightAverage::swap() {
                     [=](Index begin, Index end) { std::swap_ranges(a + begin, a + end, w + begin); });
   }
   swapped_ = !swapped_;
+  optimizer_->set_guest(swapped_ ? this : nullptr);
 }
 
 NamedTensors WeightAverage::state() const {

@@ -12,6 +12,9 @@ class WeightAverage {
   // Of an optimizer that is attached. `decay`: of the exponential average; none: all weights count the same. `warmup`: a
   // smaller decay in the first updates.
   WeightAverage(std::shared_ptr<Optimizer> optimizer, std::optional<double> decay, bool warmup);
+  ~WeightAverage();  // while swapped: the model keeps the average
+  WeightAverage(const WeightAverage&) = delete;
+  WeightAverage& operator=(const WeightAverage&) = delete;
 
   void update();  // after a step: takes the weights into the average
   void swap();    // exchanges weights and average; twice: nothing has happened, to the bit

@@ -90,11 +90,27 @@ def test_swapping_twice_is_nothing(options):
             call()
     with pytest.raises(ValueError, match="holds the average already"), average.applied():
         pass
+    with pytest.raises(ValueError, match="optimizer: the model holds an average of its weights now"):
+        optimizer.step()
+    other = at.optim.WeightAverage(optimizer)
+    for call in (other.swap, other.update):
+        with pytest.raises(ValueError, match="the model holds"):
+            call()
     average.swap()
     for a, b in zip(values(parameters), weights, strict=True):
         assert_same_bits(a, b)
     for name, value in average.state.items():
         assert_same_bits(value, state[name])
+
+
+def test_the_model_may_keep_the_average():
+    parameters, optimizer, step = walk()
+    average = at.optim.WeightAverage(optimizer, decay=None)
+    expected = np.mean([(step(), average.update())[0][0] for _ in range(3)], axis=0)
+    average.swap()
+    del average
+    assert_close(parameters[0].numpy(), expected, scale=10.0)
+    step()
 
 
 def test_the_weights_come_back_after_an_error():
@@ -110,7 +126,7 @@ def test_the_weights_come_back_after_an_error():
 
 @EACH
 def test_going_on_from_a_state(options):
-    parameters, optimizer, step = walk()
+    _, optimizer, step = walk()
     average = at.optim.WeightAverage(optimizer, **options)
     step()
     average.update()

@@ -21,10 +21,11 @@ class _WeightAverage:
     optimizer : Optimizer
         Attached to a model.
     decay : float or None
-        :math:`d`, 0 or more and below 1: of an exponential average (EMA). None: all weights count the same (SWA).
+        :math:`d`, 0 or more and below 1: of an exponential average (EMA). None: all weights count the same
+        (SWA).
     warmup : bool
-        A smaller decay in the first updates, :math:`\min\bigl(d, (1 + n) / (10 + n)\bigr)` after n of them, so that
-        the first weights are forgotten sooner.
+        A smaller decay in the first updates, :math:`\min\bigl(d, (1 + n) / (10 + n)\bigr)` after n of them,
+        so that the first weights are forgotten sooner.
 
     Attributes
     ----------
@@ -44,11 +45,13 @@ class _WeightAverage:
     -----
     The first update copies the weights; then, after n = 1, 2, ... of them,
 
-    .. math:: a \leftarrow d\, a + (1 - d)\, \theta, \qquad \text{equal: } a \leftarrow a + (\theta - a) / (n + 1)
+    .. math::
+
+        a \leftarrow d\, a + (1 - d)\, \theta, \qquad \text{equal: } a \leftarrow a + (\theta - a) / (n + 1)
 
     What the optimizer does not step is not averaged. Buffers are not: the running statistics of a batch norm
-    are those of the weights that were trained. For the average, reset them and pass some batches through the model
-    in training mode within ``with average.applied():``.
+    are those of the weights that were trained. For the average, reset them and pass some batches through the
+    model in training mode within ``with average.applied():``.
 
     Cost of an update: one pass over the parameters, of all rows of a table with sparse gradients too.
 
@@ -105,10 +108,12 @@ class _WeightAverage:
     def swap(self) -> None:
         """Exchange the model's weights and the average. Twice: nothing has happened, to the bit.
 
+        Between the two the optimizer makes no steps. A model that is to keep the average is swapped once.
+
         Raises
         ------
         ValueError
-            When another optimizer has taken the parameters over.
+            When another optimizer has taken the parameters over, or the model holds another average.
         """
 
     def applied(self) -> AbstractContextManager[WeightAverage]:
@@ -125,6 +130,6 @@ class _WeightAverage:
         Raises
         ------
         ValueError, TypeError
-            When a name is missing or unknown, a shape or dtype another, or the model holds the average. Nothing is
-            changed then.
+            When a name is missing or unknown, a shape or dtype another, or the model holds the average.
+            Nothing is changed then.
         """
