@@ -57,8 +57,8 @@ def from_config(config: Mapping[str, Any]) -> Optimizer:
     Parameters
     ----------
     config : dict
-        As ``optimizer.config`` gives it: ``{"type": "AdamW", "lr": ..., "weight_decay": ...}``. Options that are
-        missing have their defaults; ``lr`` is a number or the config of a schedule. Also from JSON.
+        As ``optimizer.config`` gives it: ``{"type": "AdamW", "lr": ..., "weight_decay": ...}``. Options that
+        are missing have their defaults; ``lr`` is a number or the config of a schedule. Also from JSON.
 
     Returns
     -------

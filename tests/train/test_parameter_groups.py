@@ -177,7 +177,7 @@ def test_a_shared_parameter_is_in_one_group():
 
 def test_sparse_tables_in_groups():
     target = at.nn.Sequential(at.nn.Embedding(9, 4, sparse=True, seed=0), at.nn.Linear(4, 2, seed=1))
-    with pytest.raises(ValueError, match="weight_decay is 0.01 but must be 0"):
+    with pytest.raises(ValueError, match=r"weight_decay is 0\.01 but must be 0"):
         at.optim.AdamW(0.1).attach(target)
     optimizer = at.optim.AdamW(0.1, groups=[{"params": "0.*", "weight_decay": 0.0, "lr": 0.5}])
     optimizer.attach(target)
@@ -301,7 +301,7 @@ def test_wrong_configs(config, error, says):
         at.optim.from_config(config)
 
 
-# --------------------------------------------------------------------------------------------- frozen parameters
+# ------------------------------------------------------------------------------------------ frozen parameters
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -333,7 +333,7 @@ def test_unfrozen_later_is_an_error_that_names_it():
     target[0].requires_grad_(True)
     before = target.state_dict()
     for call in (optimizer.step, lambda: optimizer.attach(target)):
-        with pytest.raises(ValueError, match="'0.weight' requires a gradient but did not when"):
+        with pytest.raises(ValueError, match=r"'0\.weight' requires a gradient but did not when"):
             call()
     for key, value in target.state_dict().items():
         assert_same_bits(value, before[key])

@@ -45,8 +45,8 @@ class _Adam:
     with x = v, or :math:`x \leftarrow \max(x, v)` for AMSGrad.
 
     Cost: one pass over the parameters, and two moments (AMSGrad: three) for each. Of a table with a sparse
-    gradient (``sparse=True``) the rows used are stepped, and their moments change, in that step alone; t counts
-    all steps, as in PyTorch's SparseAdam.
+    gradient (``sparse=True``) the rows used are stepped, and their moments change, in that step alone; t
+    counts all steps, as in PyTorch's SparseAdam.
 
     References
     ----------

@@ -89,7 +89,8 @@ class _RMSprop:
     Raises
     ------
     ValueError
-        When one is out of range, or a group has an unknown key; on attaching, when a layer has ``sparse=True``.
+        When one is out of range, or a group has an unknown key; on attaching, when a layer has
+        ``sparse=True``.
 
     Notes
     -----
@@ -101,8 +102,8 @@ class _RMSprop:
 
     .. math:: u \leftarrow \mu u + g' / s, \quad \theta \leftarrow \theta - lr\, u
 
-    Rounding may bring :math:`v - a^2` below 0; it counts as 0 then. Cost: one pass over the parameters, and one
-    to three numbers for each.
+    Rounding may bring :math:`v - a^2` below 0; it counts as 0 then. Cost: one pass over the parameters, and
+    one to three numbers for each.
 
     References
     ----------

@@ -38,8 +38,9 @@ class _Optimizer:
 
     ``"params"``
         A pattern of names (``"embedding.*"``; ``*``, ``?``, ``[abc]`` and ``[!abc]`` as in :mod:`fnmatch`), a
-        list of patterns, or Tensors. A parameter belongs to the first group that has it; all others are stepped
-        with the optimizer's own options. A parameter that two layers share has the first of its names.
+        list of patterns, or Tensors. A parameter belongs to the first group that has it; all others are
+        stepped with the optimizer's own options. A parameter that two layers share has the first of its
+        names.
     ``"lr"``
         A number or a Schedule in place of the optimizer's.
     ``"lr_scale"``
@@ -47,9 +48,10 @@ class _Optimizer:
     any option of the optimizer
         ``"weight_decay"``, ``"betas"``, ... in place of the optimizer's.
 
-    A parameter that requires no gradient is left alone. One that is frozen later, when the optimizer is attached,
-    stays where it is until it is unfrozen; its place among the parameters is kept. One that was frozen when the
-    optimizer was attached and is unfrozen later would never move: the next step is an error that names it.
+    A parameter that requires no gradient is left alone. One that is frozen later, when the optimizer is
+    attached, stays where it is until it is unfrozen; its place among the parameters is kept. One that was
+    frozen when the optimizer was attached and is unfrozen later would never move: the next step is an error
+    that names it.
 
     Examples
     --------
@@ -96,8 +98,8 @@ class _Optimizer:
     def attach(self, target: "Module | Iterable[Tensor | tuple[str, Tensor]]") -> None:
         """Take over the parameters of a Module, or those of a list, that require a gradient.
 
-        They and their gradients move into one block of memory each (one for each group), so that a step is one
-        loop. The tables of layers with ``sparse=True`` stay where they are.
+        They and their gradients move into one block of memory each (one for each group), so that a step is
+        one loop. The tables of layers with ``sparse=True`` stay where they are.
 
         Parameters
         ----------
@@ -108,8 +110,9 @@ class _Optimizer:
         ------
         ValueError
             When no parameter requires a gradient, another optimizer has them, or this one has others; when a
-            pattern of a group is no parameter's name, or a Tensor of a group is not among the parameters; when a
-            layer has ``sparse=True`` and the step would move all rows of its table (momentum, weight decay).
+            pattern of a group is no parameter's name, or a Tensor of a group is not among the parameters;
+            when a layer has ``sparse=True`` and the step would move all rows of its table (momentum, weight
+            decay).
         """
 
     def step(self, clip_norm: float | None = None, clip_value: float | None = None) -> None:
@@ -126,9 +129,9 @@ class _Optimizer:
         Raises
         ------
         ValueError
-            When nothing is attached, a parameter was unfrozen since, or a bound is not above 0. With one of the
-            bounds, when a gradient is NaN or the norm infinite: then nothing is changed. (``clip_value`` makes
-            an infinite entry a finite one.) Without, such gradients go into the parameters as they are.
+            When nothing is attached, a parameter was unfrozen since, or a bound is not above 0. With one of
+            the bounds, when a gradient is NaN or the norm infinite: then nothing is changed. (``clip_value``
+            makes an infinite entry a finite one.) Without, such gradients go into the parameters as they are.
         """
 
     def zero_grad(self) -> None:

@@ -24,14 +24,15 @@ class _Lion:
     Raises
     ------
     ValueError
-        When one is out of range, or a group has an unknown key; on attaching, when a layer has ``sparse=True``.
+        When one is out of range, or a group has an unknown key; on attaching, when a layer has
+        ``sparse=True``.
 
     Notes
     -----
     .. math::
 
-        c = \beta_1 m + (1 - \beta_1) g, \quad \theta \leftarrow \theta - lr\,(\mathrm{sign}(c) + \lambda\theta),
-        \quad m \leftarrow \beta_2 m + (1 - \beta_2) g
+        c = \beta_1 m + (1 - \beta_1) g, \quad \theta \leftarrow \theta - lr\,(\mathrm{sign}(c) +
+        \lambda\theta), \quad m \leftarrow \beta_2 m + (1 - \beta_2) g
 
     Cost: one pass over the parameters, and one moment for each.
 
@@ -78,7 +79,8 @@ class _LAMB:
     Raises
     ------
     ValueError
-        When one is out of range, or a group has an unknown key; on attaching, when a layer has ``sparse=True``.
+        When one is out of range, or a group has an unknown key; on attaching, when a layer has
+        ``sparse=True``.
 
     Notes
     -----

@@ -130,8 +130,8 @@ def plateau(
     mode : str
         "min": lower is better, as of a loss; "max": higher, as of an accuracy.
     threshold_mode : str
-        "rel": better is below :math:`(1 - \tau)` times the best (above :math:`(1 + \tau)`); "abs": below it by
-        :math:`\tau`.
+        "rel": better is below :math:`(1 - \tau)` times the best (above :math:`(1 + \tau)`); "abs": below it
+        by :math:`\tau`.
 
     Raises
     ------
@@ -141,8 +141,9 @@ def plateau(
     Notes
     -----
     The optimizer remembers what was observed: ``optimizer.observe(value)`` after each validation, which a
-    Trainer with a validation does. ``optimizer.lr`` is the rate it has come to; the schedule itself, called with a
-    step, gives the first. A change of less than :math:`10^{-8}` is not made. PyTorch's ReduceLROnPlateau.
+    Trainer with a validation does. ``optimizer.lr`` is the rate it has come to; the schedule itself, called
+    with a step, gives the first. A change of less than :math:`10^{-8}` is not made. PyTorch's
+    ReduceLROnPlateau.
 
     Examples
     --------

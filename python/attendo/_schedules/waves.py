@@ -207,8 +207,9 @@ def one_cycle(
 
     Notes
     -----
-    The peak is reached at step :math:`p = \text{pct\_start} \cdot \text{total}`. With r from 0 to 1 along each way,
-    from rate a to rate b: :math:`b + \tfrac12 (a - b)(1 + \cos \pi r)` or :math:`a + (b - a)\, r`. PyTorch's OneCycleLR.
+    The peak is reached at step :math:`p = \text{pct\_start} \cdot \text{total}`. With r from 0 to 1 along
+    each way, from rate a to rate b: :math:`b + \tfrac12 (a - b)(1 + \cos \pi r)` or :math:`a + (b - a)\, r`.
+    PyTorch's OneCycleLR.
 
     References
     ----------

@@ -13,15 +13,16 @@
   lamb    m, v, m̂, v̂ as adam with λ = 0        r = m̂ / (√v̂ + ε) + λ θ        θ ← θ - lr ‖θ‖ / ‖r‖ r
           the ratio is 1 where one of the norms is 0
 
-  clip    by norm:   norm = √(Σ over all gradients of all squared entries)   g ← g min(1, max_norm / (norm + 1e-6))
+  clip    by norm:   norm = √(Σ over all gradients of all squared entries)
+                     g ← g min(1, max_norm / (norm + 1e-6))
           by value:  g ← max(-bound, min(bound, g))
 
 θ, g, u, m, v, x, a: one shape; u, m, v, x, a start at zero; t = step counts from 1.
 PyTorch's rules.  The functions change nothing: they return the new parameter and the new state.
 Sutskever et al. 2013 (momentum); Kingma and Ba 2015, algorithm 1; Loshchilov and Hutter 2019, algorithm 2;
-Reddi et al. 2018, algorithm 2 (amsgrad); Duchi et al. 2011 (adagrad); Tieleman and Hinton 2012 and Graves 2013,
-eq. 38-41 (rmsprop); Chen et al. 2023, algorithm 2 (lion); You et al. 2020, algorithm 2 (lamb); Pascanu et al. 2013,
-algorithm 1 (clipping); articles 000 §5.2, 002 §5.2.
+Reddi et al. 2018, algorithm 2 (amsgrad); Duchi et al. 2011 (adagrad); Tieleman and Hinton 2012 and Graves
+2013, eq. 38-41 (rmsprop); Chen et al. 2023, algorithm 2 (lion); You et al. 2020, algorithm 2 (lamb); Pascanu
+et al. 2013, algorithm 1 (clipping); articles 000 §5.2, 002 §5.2.
 """
 
 from collections.abc import Sequence

@@ -3,21 +3,22 @@
   constant     lr
   step         lr γ^⌊(t - 1) / step_size⌋
   exponential  lr γ^(t - 1)
-  cosine       lr t / warmup                                   while t <= warmup
-               final + (lr - final) (1 + cos(π r)) / 2         after,  r = (t - warmup) / (total_steps - warmup)
-               final                                           from t = total_steps on
+  cosine       lr t / warmup                                 while t <= warmup
+               final + (lr - final) (1 + cos(π r)) / 2       after,  r = (t - warmup) / (total_steps - warmup)
+               final                                         from t = total_steps on
   linear       the same with 1 - r in place of (1 + cos(π r)) / 2
-  restarts     the cosine with r = c / T;  c = 0, 1, ..., T - 1 in each period, T = period, then mult times as much
+  restarts     the cosine with r = c / T;  c = 0, 1, ..., T - 1 in each period of T = period steps, then
+               mult times as many
   noam         factor d_model^-½ min(t^-½, t warmup^-3/2)      a straight rise to t = warmup, then 1 / √t
-  one cycle    from max / div to max at t = p = pct_start total_steps, to max / (div final_div) at t = total_steps;
-               each way along half a cosine, or straight
-  plateau      after each observation: better than the best so far -> the new best; else one more bad one.  More
-               than patience bad ones: lr ← max(factor lr, min_lr), unless that is within 1e-8, and the next `cooldown`
-               observations are not counted as bad
+  one cycle    from max / div to max at t = p = pct_start total_steps, to max / (div final_div) at
+               t = total_steps; each way along half a cosine, or straight
+  plateau      after each observation: better than the best so far -> the new best; else one more bad one.
+               More than patience bad ones: lr ← max(factor lr, min_lr), unless that is within 1e-8, and the
+               next `cooldown` observations are not counted as bad
 
 lr, γ = gamma, step_size, total_steps, warmup, final, factor, ...: numbers; t is an int, the result a float.
-Loshchilov and Hutter 2017, eq. 5 (cosine, restarts); Vaswani et al. 2017, eq. 3 (noam); Smith and Topin 2018 (one
-cycle); article 004 §9 Q9.
+Loshchilov and Hutter 2017, eq. 5 (cosine, restarts); Vaswani et al. 2017, eq. 3 (noam); Smith and Topin 2018
+(one cycle); article 004 §9 Q9.
 """
 
 import math

@@ -1,7 +1,7 @@
 """weight_average: the average a of the weights w after n = 0, 1, 2, ... updates
 
   n = 0                  a ← w
-  exponential (EMA)      a ← d a + (1 - d) w        d = decay;  with warm-up  d = min(decay, (1 + n) / (10 + n))
+  exponential (EMA)      a ← d a + (1 - d) w        d = decay; with warm-up d = min(decay, (1 + n) / (10 + n))
   equal (SWA)            a ← a + (w - a) / (n + 1)
 
 a, w: one shape.  Polyak and Juditsky 1992; Izmailov et al. 2018 (equal weights).
