@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 from .base import Callback, Info, numbers
 
 if TYPE_CHECKING:
     from ..train import Trainer
+
+_SECONDS = 0.1  # between two drawings: more often nobody sees
 
 
 def _in_notebook() -> bool:
@@ -46,10 +49,12 @@ class ProgressBar(Callback):
         self._always = always
         self._bar: Any = None
         self._validation: dict[str, str] = {}
+        self._last: Info | None = None
+        self._drawn = 0.0
 
     def on_train_begin(self, trainer: Trainer) -> None:
         """Nothing is shown before the number of steps is known."""
-        self._bar, self._validation = None, {}
+        self._bar, self._validation, self._last, self._drawn = None, {}, None, 0.0
 
     def on_step(self, trainer: Trainer, info: Info) -> None:
         """Move the bar."""
@@ -61,8 +66,9 @@ class ProgressBar(Callback):
             self._bar = _bar_class()(total=info["steps"], initial=max(0, before), **options)
         if self._bar.disable:
             return
-        self._show(info)
-        self._bar.update(info["step"] - self._bar.n)
+        self._last = info
+        if time.monotonic() - self._drawn >= _SECONDS:
+            self._draw(info)
 
     def on_epoch_end(self, trainer: Trainer, info: Info) -> None:
         """Show the validation; it stays until the next."""
@@ -70,15 +76,19 @@ class ProgressBar(Callback):
             name: f"{value:.4g}" for name, value in numbers(info).items() if name.startswith("val_")
         }
         if self._bar is not None and self._validation and not self._bar.disable:
-            self._show(info)
-            self._bar.refresh()
+            self._draw(info)
 
     def on_train_end(self, trainer: Trainer) -> None:
         """Leave the bar as it stands."""
         if self._bar is not None:
+            if self._last is not None:
+                self._draw(self._last)
             self._bar.close()
             self._bar = None
 
-    def _show(self, info: Info) -> None:
+    def _draw(self, info: Info) -> None:
+        self._drawn = time.monotonic()
         shown = {"loss": f"{info['loss']:.4f}", "lr": f"{info['lr']:.2e}", "epoch": info["epoch"] + 1}
         self._bar.set_postfix({**shown, **self._validation}, refresh=False)
+        self._bar.n = info["step"]
+        self._bar.refresh()
