@@ -79,7 +79,8 @@ class TensorBoard(Callback):
         done = trainer.optimizer.steps
         again = {"purge_step": done + 1} if done else {}
         self._writer = self._tensorboard.SummaryWriter(str(self.folder), **again)
-        about = {"model": _code(repr(trainer.model)), "settings": _code(settings(trainer)), **self._text}
+        trained_by = "\n".join(f"{name}: {value}" for name, value in settings(trainer).items())
+        about = {"model": _code(repr(trainer.model)), "settings": _code(trained_by), **self._text}
         for name, text in about.items():
             self._writer.add_text(name, text, done)
 
@@ -144,9 +145,9 @@ class TensorBoard(Callback):
         self._writer.file_writer.add_summary(summary, step)
 
 
-def settings(trainer: Trainer) -> str:
-    """What trains the model, a line each."""
-    return f"loss: {trainer.loss!r}\noptimizer: {trainer.optimizer!r}"
+def settings(trainer: Trainer) -> dict[str, str]:
+    """What trains the model."""
+    return {"loss": repr(trainer.loss), "optimizer": repr(trainer.optimizer)}
 
 
 def _code(text: str) -> str:

@@ -69,7 +69,6 @@ class WandB(Callback):
 
     def on_train_begin(self, trainer: Trainer) -> None:
         """Start the run."""
-        about = dict(line.split(": ", 1) for line in settings(trainer).splitlines())
         os.makedirs(self._folder, exist_ok=True)
         self._run = self._wandb.init(
             project=self._project,
@@ -78,7 +77,7 @@ class WandB(Callback):
             dir=self._folder,
             id=self._id,
             resume="allow" if self._id and self._mode == "online" else None,
-            config={"model": repr(trainer.model), **about, **self._config},
+            config={"model": repr(trainer.model), **settings(trainer), **self._config},
             reinit="create_new",
             settings=self._wandb.Settings(
                 silent=True,

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._lazy import require
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -163,5 +161,8 @@ class HistoryTable:
         ImportError
             When pandas is not installed.
         """
-        pandas = require("pandas", "learn")
+        try:
+            import pandas
+        except ImportError as error:
+            raise ImportError("to_pandas: pandas is not installed; run: pip install pandas") from error
         return pandas.DataFrame(list(self.rows), columns=list(self.columns)).set_index("epoch")
