@@ -108,6 +108,7 @@ if TYPE_CHECKING:
     from . import (
         augment,
         calibration,
+        contrastive,
         data,
         fairness,
         interop,
@@ -123,6 +124,7 @@ else:  # read on first use: nothing in them is needed to compute
     _LAZY = (
         "augment",
         "calibration",
+        "contrastive",
         "data",
         "fairness",
         "interop",
@@ -135,25 +137,6 @@ else:  # read on first use: nothing in them is needed to compute
         "viz",
     )
     __getattr__ = lazy_modules(__name__, _LAZY)
-    )
-else:  # read on first use: nothing in them is needed to compute
-    __getattr__ = lazy_modules(
-        __name__,
-        (
-            "augment",
-            "calibration",
-            "data",
-            "fairness",
-            "interop",
-            "metrics",
-            "peft",
-            "reference",
-            "robust",
-            "score_mods",
-            "text",
-            "viz",
-        ),
-    )
 
 
 def __dir__() -> list[str]:

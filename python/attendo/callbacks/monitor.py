@@ -89,7 +89,7 @@ class EarlyStopping(Callback):
     mode : "auto", "min" or "max"
         Whether less or more is better; by itself, less of what ends in "loss", "error" or "perplexity".
     restore_best : bool
-        Put the parameters of the best epoch back when training ends.
+        Put the parameters of the best epoch back when training ends, but for an error or Ctrl-C.
 
     Attributes
     ----------
@@ -163,7 +163,7 @@ class EarlyStopping(Callback):
     def on_train_end(self, trainer: Trainer) -> None:
         """Put the best parameters back, where that was asked for."""
         self._running = False
-        if self._best_state is not None:
+        if self._best_state is not None and not trainer.interrupted:
             trainer.model.load_state_dict(self._best_state)
 
     def state_dict(self) -> dict[str, Any]:
@@ -237,7 +237,7 @@ class BestModel(Callback):
     def on_train_end(self, trainer: Trainer) -> None:
         """Put the best parameters back."""
         self._running = False
-        if self._state is not None:
+        if self._state is not None and not trainer.interrupted:
             trainer.model.load_state_dict(self._state)
 
     def state_dict(self) -> dict[str, Any]:

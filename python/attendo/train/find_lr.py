@@ -99,5 +99,14 @@ def find_lr(
         optimizer.schedule = schedule
     losses = np.array(sweep.losses)
     lrs = sweep.lrs[: len(losses)]
-    slopes = np.gradient(losses, np.log(lrs))
-    return LearningRates(lrs, losses, float(lrs[int(np.argmin(slopes))]))
+    return LearningRates(lrs, losses, float(lrs[_steepest(np.log(lrs), losses)]))
+
+
+def _steepest(x: NDArray[np.float64], y: NDArray[np.float64]) -> int:
+    """Where a straight line through the points around falls most: one batch is no trend."""
+    reach = max(1, len(x) // 10)
+    slopes = [
+        np.polyfit(x[max(0, i - reach) : i + reach + 1], y[max(0, i - reach) : i + reach + 1], 1)[0]
+        for i in range(len(x))
+    ]
+    return int(np.argmin(slopes))

@@ -139,6 +139,7 @@ class Trainer:
         self.metrics: dict[str, Metric] = dict(metrics)
         self.objective = objective
         self.folder: Path | None = None  # of its checkpoints
+        self.interrupted = False  # by an error or Ctrl-C: for callbacks, when training ends
         self._run: Run | None = None  # what fit does now, or did last, or will go on with
 
     @property
@@ -310,6 +311,7 @@ class Trainer:
             "batch_tokens": run.batch_tokens,
         }
         self._core.begin()
+        self.interrupted = True
         try:
             tell("on_train_begin")
             self._core.fit(
@@ -326,6 +328,7 @@ class Trainer:
                     "on_epoch_end": on_epoch_end,
                 },
             )
+            self.interrupted = False
         finally:
             tell("on_train_end")
         return self.history
