@@ -1,16 +1,42 @@
-"""Checkpoints of other programs: Hugging Face folders, and PyTorch's state dicts.
+"""Other programs: Hugging Face folders, PyTorch's state dicts, estimators for scikit-learn.
 
 ``attendo.models.load_pretrained`` and ``model.save_pretrained`` read and write folders; here are the errors
-they raise, and the way of single state dicts.
+they raise, and the way of single state dicts. The estimators need the extra ``learn``.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+from .._lazy import require
 from .checkpoint import CheckpointError, LoadReport
 from .torch_state import from_torch, to_torch
 from .torch_transformer import TorchTransformer
 
-__all__ = ["CheckpointError", "LoadReport", "TorchTransformer", "from_torch", "to_torch"]
+if TYPE_CHECKING:
+    from .estimators import AttentionClassifier, Seq2SeqTransformer, TextClassifier
+
+_ESTIMATORS = ("AttentionClassifier", "Seq2SeqTransformer", "TextClassifier")
+
+__all__ = [
+    "AttentionClassifier",
+    "CheckpointError",
+    "LoadReport",
+    "Seq2SeqTransformer",
+    "TextClassifier",
+    "TorchTransformer",
+    "from_torch",
+    "to_torch",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ESTIMATORS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    require("sklearn", "learn")
+    from . import estimators
+
+    return getattr(estimators, name)
 
 
 def __dir__() -> list[str]:

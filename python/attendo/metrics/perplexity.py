@@ -202,7 +202,7 @@ def model_perplexity(
 
     Source: python/attendo/metrics/perplexity.py
     """
-    from .._grad import no_grad
+    from .._batched import batched
 
     call = "model_perplexity"
     given = tuple(array(call, "inputs", x) for x in (inputs if isinstance(inputs, tuple) else (inputs,)))
@@ -218,20 +218,10 @@ def model_perplexity(
         raise ValueError(f"{call}: mask has shape {keep.shape} but target has {truth.shape}")
     if batch_size < 1:
         raise ValueError(f"{call}: batch_size is {batch_size} but must be 1 or more")
-    total, count, training = 0.0, 0, model.training
-    model.eval()
-    try:
-        with no_grad():
-            for begin in range(0, samples, batch_size):
-                part = slice(begin, begin + batch_size)
-                out = model(*(x[part] for x in given))
-                logits = out[0] if isinstance(out, (tuple, list)) else out
-                some = _surprise(
-                    call, logits, truth[part], ignore_index, None if keep is None else keep[part]
-                )
-                total, count = total + some[0], count + some[1]
-    finally:
-        model.train(training)
+    total, count = 0.0, 0
+    for part, logits in batched(model, given, batch_size):
+        some = _surprise(call, logits, truth[part], ignore_index, None if keep is None else keep[part])
+        total, count = total + some[0], count + some[1]
     if not count:
         raise ValueError(f"{call}: no target counts")
     return _exp(total / count)
