@@ -23,6 +23,7 @@ array([[1.  , 0.  , 0.  ],
 :mod:`metrics`            accuracy, F1, BLEU, perplexity, time and memory
 :mod:`fairness`           the same by group, and weights and samples that narrow the gaps
 :mod:`calibration`        whether probabilities mean what they say
+:mod:`ensemble`           several models as one, and the mean of their weights
 :mod:`augment`            training data varied at random: text, images, mixtures
 :mod:`robust`             adversarial attacks and training, accuracy under noise
 :mod:`text`               words and subwords as numbers, padding
@@ -74,6 +75,7 @@ __all__ = [
     "count_flops",
     "data",
     "enable_grad",
+    "ensemble",
     "fairness",
     "functional",
     "get_num_threads",
@@ -110,6 +112,7 @@ if TYPE_CHECKING:
         calibration,
         contrastive,
         data,
+        ensemble,
         fairness,
         interop,
         metrics,
@@ -126,6 +129,7 @@ else:  # read on first use: nothing in them is needed to compute
         "calibration",
         "contrastive",
         "data",
+        "ensemble",
         "fairness",
         "interop",
         "metrics",

@@ -13,18 +13,11 @@ SEEDS = range(5)
 
 
 def trained(x, y, seed, weight=None):
-    """A small network, trained on all of it at once: with weights the loss is their mean."""
-    model = at.nn.Sequential(
-        at.nn.Linear(x.shape[1], 8, seed=seed), at.nn.Tanh(), at.nn.Linear(8, 2, seed=seed + 1)
-    )
-    optimizer = at.optim.Adam(lr=0.05)
-    optimizer.attach(model.parameters())
-    weight = np.ones(len(y), "float32") if weight is None else weight.astype("float32")
-    for _ in range(80):
-        optimizer.zero_grad()
-        surprise = at.functional.cross_entropy(model(x), y, reduction="none")
-        (surprise * at.tensor(weight / weight.sum())).sum().backward()
-        optimizer.step()
+    """A small network; with weights the loss is the mean by them."""
+    first, last = at.nn.Linear(x.shape[1], 8, seed=seed), at.nn.Linear(8, 2, seed=seed + 1)
+    model = at.nn.Sequential(first, at.nn.Tanh(), last)
+    trainer = at.train.Trainer(model, at.losses.CrossEntropy(), at.optim.Adam(lr=0.02), seed=seed)
+    trainer.fit(x, y, epochs=10, batch_size=100, sample_weight=weight, progress=False)
     return model.eval()
 
 
