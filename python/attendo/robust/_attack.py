@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 import numpy as np
 
 from .. import _core
+from .._evaluation import as_evaluated, parts, sliced
 from .._grad import enable_grad, grad
-from ._evaluation import as_evaluated, parts, sliced
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._evaluation import generator
 from ._attack import Attack, Height, Norm, check_size, unit
-from ._evaluation import generator
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from .. import _core
-from .._grad import no_grad
+from .._evaluation import accuracy, as_evaluated, generator, predicted, sliced
 from ._attack import Attack
-from ._evaluation import as_evaluated, generator, parts, sliced
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -193,14 +192,14 @@ def evaluation_curve(
         raise ValueError("evaluation_curve: inputs has no samples")
     wanted = sliced(target, slice(None)) if isinstance(target, tuple) else sliced((target,), slice(None))[0]
     disturb = _disturbance(perturb, model, loss or _core.CrossEntropy(), wanted, input, batch_size)
-    measure = metric or _accuracy
+    measure = metric or accuracy
     values = np.empty((len(levels), trials))
     repeated = isinstance(perturb, Attack) and not perturb.random
     with as_evaluated(model):
         for k, strength in enumerate(levels.tolist()):
             for trial in range(1 if repeated else trials):
                 changed = disturb(given, strength, generator(seed, trial))
-                values[k, trial] = measure(_predicted(model, changed, batch_size), wanted)
+                values[k, trial] = measure(predicted(model, changed, batch_size), wanted)
             if repeated:
                 values[k] = values[k, 0]
     return EvaluationCurve(
@@ -245,26 +244,6 @@ def _disturbance(
         return out if isinstance(out, tuple) else (out,)
 
     return own
-
-
-def _predicted(model: Module, inputs: tuple[Any, ...], batch_size: int) -> Any:
-    """The (first) output for all samples."""
-    outputs = []
-    with no_grad():
-        for part in parts(len(inputs[0]), batch_size):
-            out = model(*sliced(inputs, part))
-            outputs.append((out[0] if isinstance(out, tuple) else out).numpy())
-    return np.concatenate(outputs)
-
-
-def _accuracy(prediction: NDArray[Any], target: Any) -> float:
-    right = np.asarray(target[0] if isinstance(target, tuple) else target)
-    if right.shape != prediction.shape[:-1]:
-        raise ValueError(
-            f"evaluation_curve: target has shape {right.shape} but predictions of shape {prediction.shape} "
-            f"need class indices of shape {prediction.shape[:-1]}; give metric= for anything else"
-        )
-    return float((prediction.argmax(axis=-1) == right).mean())
 
 
 # t_{0.975} of 1 to 30 degrees of freedom.

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import _core
+from .._evaluation import as_evaluated, generator, parts, sliced
 from .._grad import no_grad
-from ._evaluation import as_evaluated, generator, parts, sliced
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

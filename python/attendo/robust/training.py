@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import _core
+from .._evaluation import as_evaluated
 from ..train import Objective
 from ._attack import Attack, check_size
-from ._evaluation import as_evaluated
 from .attacks import FGSM
 
 if TYPE_CHECKING:

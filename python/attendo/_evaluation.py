@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import _core
+from . import _core
+from ._grad import no_grad
 
 if TYPE_CHECKING:
-    from .._core import Module
+    from numpy.typing import NDArray
+
+    from ._core import Module
 
 
 @contextmanager
@@ -68,3 +71,24 @@ def generator(seed: int | np.random.Generator | None, trial: int = 0) -> np.rand
 
 
 _OWN = 2026  # any number that nobody else is likely to take
+
+
+def predicted(model: Module, inputs: tuple[Any, ...], batch_size: int) -> Any:
+    """The (first) output for all samples."""
+    outputs = []
+    with no_grad():
+        for part in parts(len(inputs[0]), batch_size):
+            out = model(*sliced(inputs, part))
+            outputs.append((out[0] if isinstance(out, tuple) else out).numpy())
+    return np.concatenate(outputs)
+
+
+def accuracy(prediction: NDArray[Any], target: Any) -> float:
+    """The share of targets whose logit is the largest."""
+    right = np.asarray(target[0] if isinstance(target, tuple) else target)
+    if right.shape != prediction.shape[:-1]:
+        raise ValueError(
+            f"accuracy: target has shape {right.shape} but predictions of shape {prediction.shape} "
+            f"need class indices of shape {prediction.shape[:-1]}; give metric= for anything else"
+        )
+    return float((prediction.argmax(axis=-1) == right).mean())
