@@ -146,6 +146,19 @@ def test_patterns_are_those_of_fnmatch():
     assert checked > 500
 
 
+def test_the_trainer_attaches_by_name():
+    """What a group gives rate 0 stays; the rest is fitted."""
+    x = np.random.default_rng(0).standard_normal((32, 5)).astype(np.float32)
+    target = model()
+    before = target.state_dict()
+    optimizer = at.optim.AdamW(0.05, weight_decay=0.1, groups=[{"params": ["0.*", "*.bias"], "lr": 0.0}])
+    trainer = at.train.Trainer(target, at.losses.MeanSquaredError(), optimizer)
+    history = trainer.fit(x, x[:, :3] * 2, epochs=20, batch_size=8, progress=False)
+    assert history["loss"][-1] < 0.5 * history["loss"][0]
+    for name, value in target.state_dict().items():
+        assert (value == before[name]).all() == (name.startswith("0.") or name.endswith("bias")), name
+
+
 def test_rates_of_groups():
     optimizer = at.optim.Adam(
         at.schedules.step(0.1, 1, 0.5),
