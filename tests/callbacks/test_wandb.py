@@ -3,6 +3,7 @@
 import json
 import socket
 import struct
+import time
 import zlib
 
 import numpy as np
@@ -51,12 +52,24 @@ def read(run_file):
             continue
         checksum, size, kind = struct.unpack("<IHB", data[place : place + 7])
         piece = data[place + 7 : place + 7 + size]
+        if len(piece) < size:  # being written
+            break
         assert checksum == zlib.crc32(piece, zlib.crc32(bytes([kind])))
         record, place = record + piece, place + 7 + size
         if kind in (1, 4):  # whole, or the last piece
             records.append(wandb_internal_pb2.Record.FromString(record))
             record = b""
     return records
+
+
+def read_to_the_end(run_file):
+    """finish() may return a moment before wandb's own process has written its last record."""
+    for _ in range(200):
+        records = read(run_file)
+        if records and records[-1].WhichOneof("record_type") in ("exit", "final"):
+            return records
+        time.sleep(0.05)
+    raise AssertionError(f"{run_file} has no end")
 
 
 def rows(records):
@@ -83,7 +96,7 @@ def test_an_offline_run_holds_what_was_logged(tmp_path):
     fit(trainer(), log, Told())
     (folder,) = (tmp_path / "wandb").glob("offline-run-*")
     (file,) = folder.glob("*.wandb")
-    records = read(file)
+    records = read_to_the_end(file)
     history = list(rows(records))
     losses = {step: values["train/loss"] for step, values in history if "train/loss" in values}
     assert losses == dict(told) and max(losses) == 9
