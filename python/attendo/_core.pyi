@@ -2337,15 +2337,34 @@ class WeightAverage:
     def state(self) -> dict[str, NDArray[Any]]: ...
     def load_state(self, state: Mapping[str, NDArray[Any]]) -> None: ...
 
-class _Progress(TypedDict):
-    step: int
-    steps: int
-    epoch: int
-    epochs: int
-    loss: float
-    lr: float
-    seconds: float
-    steps_per_second: float
+class Samples:
+    def __init__(
+        self, values: ArrayLike, starts: NDArray[np.int64], padding: SupportsFloat
+    ) -> None: ...
+
+class Batch:
+    @property
+    def inputs(self) -> tuple[Tensor, ...]: ...
+    @property
+    def targets(self) -> tuple[Tensor, ...]: ...
+    @property
+    def sample_weight(self) -> Tensor | None: ...
+    @property
+    def totals(self) -> list[float]: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def epoch(self) -> int: ...
+    @property
+    def step(self) -> int: ...
+    @property
+    def repeat(self) -> int: ...
+
+class Snapshot:
+    def __init__(self) -> None: ...
+    def take(self, trainer: Trainer) -> list[tuple[str, str, tuple[int, ...], int, int]]: ...
+    @property
+    def data(self) -> memoryview: ...
 
 class Trainer:
     def __init__(
@@ -2355,23 +2374,42 @@ class Trainer:
         optimizer: Optimizer,
         seed: SupportsIndex | None,
         clip_norm: SupportsFloat | None,
+        clip_value: SupportsFloat | None,
+        accumulate: SupportsIndex,
+        average: SupportsFloat | None,
     ) -> None: ...
     def fit(
         self,
-        inputs: TensorLike | tuple[TensorLike, ...],
-        target: TensorLike,
+        inputs: Any,
+        target: Any,
+        sample_weight: TensorLike | None,
         epochs: SupportsIndex,
-        batch_size: SupportsIndex,
-        shuffle: bool,
-        on_step: Callable[[_Progress], object] | None,
-        on_epoch_end: Callable[[_Progress, dict[str, Any]], object] | None,
+        plan: dict[str, Any],
+        objective: tuple[int, Callable[[Batch], Tensor], Callable[[Batch], None]] | None,
+        augment: Callable[[Any, Any, int], tuple[Any, Any]] | None,
+        listeners: dict[str, Callable[[Any], object] | None],
     ) -> dict[str, Any]: ...
+    def begin(self) -> None: ...
+    def stop(self) -> None: ...
+    @property
+    def state(self) -> dict[str, Any]: ...
+    def restore(self, state: dict[str, Any]) -> None: ...
+    def batch_loss(self, batch: Batch, inputs: Any, outputs: Any) -> Tensor: ...
     def evaluate(
-        self, inputs: TensorLike | tuple[TensorLike, ...], target: TensorLike, batch_size: SupportsIndex
-    ) -> dict[str, float]: ...
+        self,
+        inputs: Any,
+        target: Any,
+        sample_weight: TensorLike | None,
+        batch_size: SupportsIndex,
+        keep_outputs: bool,
+    ) -> tuple[dict[str, float], tuple[NDArray[Any], ...]]: ...
     def predict(
-        self, inputs: TensorLike | tuple[TensorLike, ...], batch_size: SupportsIndex
-    ) -> NDArray[Any]: ...
+        self, inputs: Any, batch_size: SupportsIndex, all_outputs: bool
+    ) -> tuple[NDArray[Any], ...]: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def average(self) -> WeightAverage | None: ...
     @property
     def model(self) -> Module: ...
     @property

@@ -97,7 +97,7 @@ class Ragged:
         """All of them as one array, (samples, longest, ...)."""
         shape = (len(self), int(self.lengths.max()), *self.values.shape[1:])
         out = np.full(shape, self.padding, dtype=self.values.dtype)
-        for row, sequence in zip(out, self, strict=True):
+        for row, sequence in zip(out, (self[i] for i in range(len(self))), strict=True):
             row[: len(sequence)] = sequence
         return out
 

@@ -180,7 +180,7 @@ def test_every_flipped_byte_is_noticed(written, tmp_path):
     some = {*range(0, 40), *range(8, 8 + header, 61), *range(8 + header, len(whole), 997), len(whole) - 1}
     for place in sorted(some):
         newest.write_bytes(whole[:place] + bytes([whole[place] ^ 0x20]) + whole[place + 1 :])
-        with pytest.raises(ValueError, match="checkpoint|checksum|format"):
+        with pytest.raises(ValueError, match="checksum"):
             checkpoint.read(newest)
 
 
@@ -197,7 +197,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(written, tmp_p
 def test_all_damaged(written, tmp_path):
     for path in copy_of(written, tmp_path):
         path.write_bytes(b"nothing")
-    with pytest.raises(ValueError, match="no checkpoint in .* is whole"):
+    with pytest.raises(ValueError, match=r"no checkpoint in .* is whole"):
         at.train.resume(tmp_path)
 
 

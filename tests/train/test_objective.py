@@ -72,7 +72,7 @@ def test_other_inputs_and_outputs():
             assert one.item() == two.item()
             return (one + two) * 0.5
 
-    a, first = fit(Other())
+    _, first = fit(Other())
     model = at.nn.Linear(6, 3, seed=0)
     t = at.train.Trainer(model, at.losses.CrossEntropy(), at.optim.SGD(0.5))
     second = t.fit(X * 2, Y, epochs=2, batch_size=8, progress=False)

@@ -342,3 +342,45 @@ def test_killed_twenty_times(tmp_path):
         if done >= 20:
             break
     assert done >= 20
+
+
+def test_a_model_with_low_rank_updates(tmp_path):
+    def begin():
+        model = at.models.EncoderClassifier(9, 8, 2, 1, 6, 3, dropout=0.2, seed=0)
+        at.peft.lora(model, rank=2, seed=0)
+        return at.train.Trainer(model, at.losses.CrossEntropy(), at.optim.AdamW(0.01), seed=1)
+
+    undisturbed = begin()
+    whole = fit(undisturbed, tmp_path / "a", **SETTINGS)
+    with pytest.raises(Stop):
+        fit(begin(), tmp_path / "b", 9, **SETTINGS)
+    resumed = at.train.resume(tmp_path / "b")
+    assert_same_run((undisturbed, whole), (resumed, resumed.fit(IDS, Y, progress=False)))
+
+
+def test_an_average_of_the_weights_goes_on(tmp_path):
+    undisturbed = start(average=0.9)
+    whole = fit(undisturbed, tmp_path / "a", validation=(IDS, Y), **SETTINGS)
+    with pytest.raises(Stop):
+        fit(start(average=0.9), tmp_path / "b", 9, validation=(IDS, Y), **SETTINGS)
+    resumed = at.train.resume(tmp_path / "b", model=Net())
+    assert_same_run(
+        (undisturbed, whole), (resumed, fit(resumed, tmp_path / "b", validation=(IDS, Y), **SETTINGS))
+    )
+    for name, value in undisturbed.average.state.items():
+        assert_same_bits(resumed.average.state[name], value, name)
+
+
+def test_a_schedule_that_waits_for_a_plateau_goes_on(tmp_path):
+    def begin():
+        schedule = at.schedules.plateau(0.05, factor=0.5, patience=1)
+        return at.train.Trainer(Net(), at.losses.CrossEntropy(), at.optim.SGD(schedule), seed=5)
+
+    settings = {"epochs": 12, "batch_size": 8, "validation": (IDS, np.roll(Y, 1))}
+    undisturbed = begin()
+    whole = fit(undisturbed, tmp_path / "a", **settings)
+    assert len(set(whole["lr"])) > 2
+    with pytest.raises(Stop):
+        fit(begin(), tmp_path / "b", 60, **settings)
+    resumed = at.train.resume(tmp_path / "b", model=Net())
+    assert_same_run((undisturbed, whole), (resumed, fit(resumed, tmp_path / "b", **settings)))

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from ..train import Trainer
     from .monitor import Mode
 
+    # What a file holds, from the entries of a copy; and where it goes.
+    _File = Callable[[Trainer, list[Any]], tuple[Path, Any]]
+
 
 class Checkpoint(Callback):
     """Writes what training needs to go on: with :func:`attendo.train.resume` it ends with the same bits.
@@ -161,7 +164,7 @@ class Checkpoint(Callback):
 
     def on_epoch_end(self, trainer: Trainer, info: Info) -> None:
         """Write one where it is due, and the best model."""
-        files = []
+        files: list[_File] = []
         if self._monitor is not None and self._monitor.is_better(self._monitor.value(info)):
             self._wait()  # this one is not left out
             files.append(self._model)
@@ -196,7 +199,7 @@ class Checkpoint(Callback):
             self._thread.join()
             self._thread = None
 
-    def _write(self, trainer: Trainer, files: list[Callable[[Trainer, list[Any]], tuple[Path, Any]]]) -> None:
+    def _write(self, trainer: Trainer, files: list[_File]) -> None:
         """Copy the numbers, and let another thread write them."""
         from threading import Thread
 

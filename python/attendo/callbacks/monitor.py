@@ -32,7 +32,7 @@ class Monitor:
     """
 
     def __init__(self, call: str, name: str, mode: Mode, min_delta: float = 0.0) -> None:
-        if not isinstance(name, str) or not name:
+        if not name or not isinstance(name, str):
             raise TypeError(f"{call}: monitor is {name!r} but must be a name such as 'val_loss'")
         if mode not in ("auto", "min", "max"):
             raise ValueError(f"{call}: mode is {mode!r} but must be 'auto', 'min' or 'max'")

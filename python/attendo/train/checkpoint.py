@@ -99,9 +99,7 @@ class Contents:
                 "data_offsets": [end, end + array.nbytes],
             }
             end += array.nbytes
-            self._parts.append(
-                memoryview(array.reshape(-1).view(np.uint8)) if array.size else memoryview(b"")
-            )
+            self._parts.append(memoryview(array.tobytes()))
         table[_CHECKSUM] = {"dtype": "U8", "shape": [32], "data_offsets": [end, end + 32]}
         metadata = {_KEY: json.dumps({"format": _FORMAT, "state": plain}, allow_nan=True)}
         header = json.dumps({"__metadata__": metadata, **table}).encode()

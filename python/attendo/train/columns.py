@@ -20,6 +20,14 @@ def columns(xs: Any) -> Any:
     return tuple(column(x) for x in xs) if isinstance(xs, tuple) else column(xs)
 
 
+def target_arrays(target: Any) -> tuple[NDArray[Any], ...]:
+    """The targets as a metric gets them: arrays, padded to the longest of all."""
+    import numpy as np
+
+    given = target if isinstance(target, tuple) else (target,)
+    return tuple(y.padded() if hasattr(y, "_column") else np.asarray(y) for y in given)
+
+
 def is_array(x: Any) -> bool:
     """Whether it is one column of samples, and no iterable of batches."""
     return hasattr(x, "_column") or hasattr(x, "__array__") or hasattr(x, "__dlpack__")

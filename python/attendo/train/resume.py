@@ -134,6 +134,10 @@ def _model(model: Module | None, described: dict[str, Any], tensors: dict[str, A
             )
         with _core._NoDraws(2 * sum(array.size for array in tensors.values()) + 65536):
             model = _MODELS[name](**config)
+        if described["peft"] is not None:
+            from ..peft._pieces import restore
+
+            restore("resume", model, described["peft"], within(tensors, "model."))
     elif type(model).__name__ != name:
         raise ValueError(f"model is a {type(model).__name__} but the run was of a {name}")
     model.load_state_dict(within(tensors, "model."))

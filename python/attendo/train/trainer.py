@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .. import _core
 from ..callbacks import Callback, ProgressBar
-from .columns import batch_adapter, columns, is_array, lengths_of
+from .columns import batch_adapter, columns, is_array, lengths_of, target_arrays
 from .history import History
 from .objective import Batch, Objective
 from .run import Run
@@ -113,22 +113,9 @@ class Trainer:
         metrics: Mapping[str, Metric] | None = None,
         objective: Objective | None = None,
     ) -> None:
-        if not isinstance(loss, _core.Loss) and callable(loss) and not isinstance(loss, type):
-            from ..losses import from_function
-
-            loss = from_function(loss)
-        metrics = {} if metrics is None else metrics
-        if not isinstance(metrics, Mapping) or not all(
-            isinstance(name, str) and callable(metric) for name, metric in metrics.items()
-        ):
-            raise TypeError("Trainer: metrics must be a dict of names and functions of (prediction, target)")
-        for taken in ("loss", "accuracy"):
-            if taken in metrics:
-                raise ValueError(f"Trainer: metrics has {taken!r}, the name of what evaluate gives anyway")
-        if objective is not None and not isinstance(objective, Objective):
-            raise TypeError(
-                f"Trainer: objective is a {type(objective).__name__} but must be an attendo.train.Objective"
-            )
+        _check_metrics(metrics)
+        _check_objective(objective)
+        loss = _as_loss(loss)
         self._core = _core.Trainer(model, loss, optimizer, seed, clip_norm, clip_value, accumulate, average)
         self._settings = {
             "clip_norm": clip_norm,
@@ -136,7 +123,7 @@ class Trainer:
             "accumulate": accumulate,
             "average": average,
         }
-        self.metrics: dict[str, Metric] = dict(metrics)
+        self.metrics: dict[str, Metric] = dict(metrics or {})
         self.objective = objective
         self.folder: Path | None = None  # of its checkpoints
         self.interrupted = False  # by an error or Ctrl-C: for callbacks, when training ends
@@ -294,10 +281,9 @@ class Trainer:
         def on_epoch_end(info: Info) -> None:
             info["epoch_loss"] = float(self._core.state["history"]["loss"][-1])
             if validation is not None:
-                inputs, target, *weight = validation
-                weight = weight[0] if weight else None
+                given = dict(zip(("inputs", "target", "sample_weight"), validation, strict=False))
                 with self.averaged():
-                    measured = self.evaluate(inputs, target, sample_weight=weight, batch_size=run.batch_size)
+                    measured = self.evaluate(**given, batch_size=run.batch_size)
                 run.validations.append(measured)
                 info.update({f"val_{name}": value for name, value in measured.items()})  # type: ignore[typeddict-item]
             self.optimizer.observe(info.get("val_loss", info["epoch_loss"]))
@@ -369,11 +355,10 @@ class Trainer:
             columns(inputs), columns(target), sample_weight, batch_size, bool(self.metrics)
         )
         if self.metrics:
-            several = isinstance(target, tuple) and len(target) > 1
-            truth = tuple(_as_array(y) for y in target) if several else _as_array(_only(target))
-            prediction = outputs if several else outputs[0]
+            truth = target_arrays(target)
+            several = len(truth) > 1
             for name, metric in self.metrics.items():
-                measured[name] = float(metric(prediction, truth))
+                measured[name] = float(metric(outputs, truth) if several else metric(outputs[0], truth[0]))
         return measured
 
     def predict(
@@ -491,6 +476,8 @@ class Trainer:
         dict
             Of numbers, text, lists, dicts and arrays.
         """
+        from ..peft._pieces import described
+
         model = self.model
         frozen = [name for name, parameter in model.named_parameters() if not parameter.requires_grad]
         return {
@@ -498,6 +485,7 @@ class Trainer:
                 "class": type(model).__name__,
                 "config": getattr(model, "config", None),
                 "frozen": frozen,
+                "peft": described(model),
             },
             "loss": _described(self.loss),
             "optimizer": _described(self.optimizer),
@@ -543,14 +531,31 @@ def _overrides(listener: Any, method: str) -> bool:
     return own is not None and own is not getattr(Callback, method)
 
 
-def _only(target: Any) -> Any:
-    return target[0] if isinstance(target, tuple) else target
+def _check_metrics(metrics: Any) -> None:
+    if metrics is None:
+        return
+    if not isinstance(metrics, Mapping) or not all(
+        isinstance(name, str) and callable(metric) for name, metric in metrics.items()
+    ):
+        raise TypeError("Trainer: metrics must be a dict of names and functions of (prediction, target)")
+    for taken in ("loss", "accuracy"):
+        if taken in metrics:
+            raise ValueError(f"Trainer: metrics has {taken!r}, the name of what evaluate gives anyway")
 
 
-def _as_array(samples: Any) -> NDArray[Any]:
-    import numpy as np
+def _check_objective(objective: Any) -> None:
+    if objective is not None and not isinstance(objective, Objective):
+        kind = type(objective).__name__
+        raise TypeError(f"Trainer: objective is a {kind} but must be an attendo.train.Objective")
 
-    return samples.padded() if hasattr(samples, "_column") else np.asarray(samples)
+
+def _as_loss(loss: Any) -> Loss:
+    if not isinstance(loss, _core.Loss) and callable(loss) and not isinstance(loss, type):
+        from ..losses import from_function
+
+        return from_function(loss)
+    made: Loss = loss
+    return made
 
 
 def _described(part: Any) -> dict[str, Any]:
