@@ -4,6 +4,7 @@
 
 namespace attendo::bindings {
 void bind_cost(py::module_& m);
+void bind_distributed(py::module_& m);
 void bind_losses(py::module_& m);
 void bind_sequence_models(py::module_& m);
 void bind_trainer(py::module_& m);
@@ -56,4 +57,5 @@ PYBIND11_MODULE(_core, m) {
   bind_losses(m);
   bind_trainer(m);
   bind_peft(m);
+  bind_distributed(m);
 }

@@ -4,8 +4,10 @@
 #include <atomic>
 #include <cstring>
 #include <mutex>
+#include <unordered_set>
 #include <utility>
 
+#include "core/leaf_observer.h"
 #include "core/parallel.h"
 #include "core/row_grad.h"
 
@@ -14,6 +16,7 @@ namespace {
 
 thread_local bool grad_enabled_here = true;
 thread_local GradientSink* sink_here = nullptr;
+thread_local LeafObserver* observer_here = nullptr;
 std::atomic<std::uint64_t> next_number{1};
 std::atomic<std::uint64_t> next_visit{1};
 
@@ -39,6 +42,13 @@ void fill_up(TensorImpl& impl) {
   impl.row_grad = nullptr;
 }
 
+// x itself, or what it is a part of.
+const TensorImpl* base_of(const Tensor& x) {
+  const TensorImpl* impl = x.impl().get();
+  while (impl->view_of.defined()) impl = impl->view_of.impl().get();
+  return impl;
+}
+
 std::vector<Node*> collect(Node* root) {
   const std::uint64_t visit = next_visit++;
   std::vector<Node*> nodes;
@@ -49,9 +59,7 @@ std::vector<Node*> collect(Node* root) {
     stack.pop_back();
     nodes.push_back(node);
     for (const Tensor& input : node->inputs) {
-      Tensor source = input;
-      while (source.impl()->view_of.defined()) source = source.impl()->view_of;
-      Node* next = source.impl()->node.get();
+      Node* next = base_of(input)->node.get();
       if (next != nullptr && next->visited != visit) {
         next->visited = visit;
         stack.push_back(next);
@@ -61,6 +69,34 @@ std::vector<Node*> collect(Node* root) {
   std::sort(nodes.begin(), nodes.end(), [](const Node* a, const Node* b) { return a->number > b->number; });
   return nodes;
 }
+
+// The leaves that each node is the last to add to.
+class LastUses {
+ public:
+  LastUses(const std::vector<Node*>& nodes, LeafObserver* observer) : observer_(observer) {
+    if (observer_ == nullptr) return;
+    std::unordered_set<const TensorImpl*> seen;
+    std::vector<const TensorImpl*> leaves;
+    of_node_.resize(nodes.size());
+    for (size_t n = nodes.size(); n-- > 0;) {  // from the oldest, which runs last
+      for (const Tensor& input : nodes[n]->inputs) {
+        const TensorImpl* base = base_of(input);
+        if (base->node || !seen.insert(base).second) continue;
+        of_node_[n].push_back(base);
+        leaves.push_back(base);
+      }
+    }
+    observer_->expect(leaves);
+  }
+  void ran(size_t n) const {
+    if (observer_ == nullptr) return;
+    for (const TensorImpl* leaf : of_node_[n]) observer_->done(leaf);
+  }
+
+ private:
+  LeafObserver* observer_;
+  std::vector<std::vector<const TensorImpl*>> of_node_;
+};
 
 }  // namespace
 
@@ -76,6 +112,7 @@ bool is_exclusive(const Tensor& grad) { return grad.impl().use_count() == 1 && g
 
 GradientSink* gradient_sink() { return sink_here; }
 GradientSink* set_gradient_sink(GradientSink* sink) { return std::exchange(sink_here, sink); }
+LeafObserver* set_leaf_observer(LeafObserver* observer) { return std::exchange(observer_here, observer); }
 
 bool grad_enabled() { return grad_enabled_here; }
 
@@ -179,8 +216,10 @@ void backward(const Tensor& root, const Tensor& d_root) {
     }
   };
   try {
+    const LastUses last_uses(nodes, observer_here);
     Tensors d_outputs;
-    for (Node* node : nodes) {
+    for (size_t n = 0; n < nodes.size(); ++n) {
+      Node* node = nodes[n];
       d_outputs.clear();
       bool any = false;
       for (auto& weak : node->outputs) {
@@ -190,6 +229,7 @@ void backward(const Tensor& root, const Tensor& d_root) {
         d_outputs.push_back(std::move(d_output));
       }
       if (any) node->backward(d_outputs);
+      last_uses.ran(n);
     }
   } catch (...) {
     clear();
