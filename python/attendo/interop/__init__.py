@@ -1,4 +1,4 @@
-"""Other programs: Hugging Face folders, PyTorch's state dicts, estimators for scikit-learn.
+"""Other programs: Hugging Face folders, PyTorch's state dicts, estimators for scikit-learn, clients of Flower.
 
 ``attendo.models.load_pretrained`` and ``model.save_pretrained`` read and write folders; here are the errors
 they raise, and the way of single state dicts. The estimators need the extra ``learn``.
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._lazy import require
 from .checkpoint import CheckpointError, LoadReport
+from .flower import FlowerClient, flower_app, flower_parameters, load_flower_parameters
 from .torch_state import from_torch, to_torch
 from .torch_transformer import TorchTransformer
 
@@ -21,11 +22,15 @@ _ESTIMATORS = ("AttentionClassifier", "Seq2SeqTransformer", "TextClassifier")
 __all__ = [
     "AttentionClassifier",
     "CheckpointError",
+    "FlowerClient",
     "LoadReport",
     "Seq2SeqTransformer",
     "TextClassifier",
     "TorchTransformer",
+    "flower_app",
+    "flower_parameters",
     "from_torch",
+    "load_flower_parameters",
     "to_torch",
 ]
 
