@@ -1,6 +1,7 @@
 #include <cmath>
 
 #include "bindings/convert.h"
+#include "train/reducer.h"
 #include "train/snapshot.h"
 #include "train/trainer.h"
 
@@ -116,10 +117,10 @@ class IterableBatches : public BatchSource {
   Index batches_ = -1;
 };
 
-// attendo.train.Objective: (repeats, loss(batch), after_backward(batch)).
+// attendo.train.Objective: (repeats, loss(batch), after_backward(batch) or None).
 class PyObjective : public Objective {
  public:
-  PyObjective(Index repeats, py::function loss, py::function after_backward)
+  PyObjective(Index repeats, py::function loss, py::object after_backward)
       : repeats_(repeats), loss_(std::move(loss)), after_backward_(std::move(after_backward)) {}
   Index repeats() const override { return repeats_; }
   Tensor loss(Trainer&, const Batch& batch) override {
@@ -133,14 +134,17 @@ class PyObjective : public Objective {
     check_shape("fit", "the objective's loss", loss, {});
     return loss;
   }
+  bool has_after_backward() const override { return !after_backward_.is_none(); }
   void after_backward(Trainer&, const Batch& batch) override {
+    if (!has_after_backward()) return;
     const py::gil_scoped_acquire gil;
     after_backward_(batch);
   }
 
  private:
   Index repeats_;
-  py::function loss_, after_backward_;
+  py::function loss_;
+  py::object after_backward_;
 };
 
 py::dict progress_dict(const Progress& p) {
@@ -276,7 +280,9 @@ py::dict fit(Trainer& self, Object inputs, Object target, Object sample_weight, 
     const Tensor weight = weight_arg("fit", sample_weight);
     const Index samples =
         check_columns("fit", x, &y, weight, index_arg("fit", "batch_size", py::object(plan["batch_size"])));
-    source = std::make_unique<SampleBatches>(x, y, weight, plan_arg(self.options(), plan, samples));
+    BatchPlan cut = plan_arg(self.options(), plan, samples);
+    if (self.reducer()) cut.rank = self.reducer()->rank(), cut.ranks = self.reducer()->size();
+    source = std::make_unique<SampleBatches>(x, y, weight, cut);
   }
   without_gil([&] {
     self.fit(*source, n, *minimized, transform, callbacks);
@@ -372,6 +378,16 @@ void bind_trainer(py::module_& m) {
            py::arg("clip_value"), py::arg("accumulate"), py::arg("average"))
       .def("fit", &fit, py::arg("inputs"), py::arg("target"), py::arg("sample_weight"), py::arg("epochs"),
            py::arg("plan"), py::arg("objective"), py::arg("augment"), py::arg("listeners"))
+      .def("distribute", &Trainer::distribute, py::arg("reducer").none(false), "Share each step with others.")
+      .def(
+          "synchronize",
+          [](Trainer& self) {
+            without_gil([&] {
+              self.synchronize();
+              return 0;
+            });
+          },
+          "Give all processes what rank 0 has.")
       .def("begin", &Trainer::begin)
       .def("stop", &Trainer::stop)
       .def_property_readonly("state", [](const Trainer& self) { return state_dict(self.state()); })

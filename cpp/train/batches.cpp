@@ -18,14 +18,14 @@ Ranges even_ranges(Index samples, Index batch_size) {
   return ranges;
 }
 
-// `order` is sorted by length already.
-Ranges ranges_of_tokens(const std::vector<Index>& order, const std::vector<Index>& lengths, Index tokens) {
+// `order` is sorted by length already. `tokens` is what each of `ranks` processes may have.
+Ranges ranges_of_tokens(const std::vector<Index>& order, const std::vector<Index>& lengths, Index tokens, Index ranks) {
   Ranges ranges;
   Index begin = 0;
   const Index samples = static_cast<Index>(order.size());
   for (Index i = 0; i < samples; ++i) {
     const Index longest = std::max<Index>(1, lengths[static_cast<size_t>(order[static_cast<size_t>(i)])]);
-    if (i > begin && (i + 1 - begin) > tokens / longest) {
+    if (i > begin && (i - begin) / ranks >= tokens / longest) {
       ranges.emplace_back(begin, i);
       begin = i;
     }
@@ -65,7 +65,7 @@ void SampleBatches::start(Index epoch, Index skip) {
       return lengths[static_cast<size_t>(a)] < lengths[static_cast<size_t>(b)];
     });
   }
-  ranges_ = plan_.batch_tokens > 0 ? ranges_of_tokens(order_, lengths, plan_.batch_tokens)
+  ranges_ = plan_.batch_tokens > 0 ? ranges_of_tokens(order_, lengths, plan_.batch_tokens, plan_.ranks)
                                    : even_ranges(samples_, plan_.batch_size * plan_.ranks);
   if (!lengths.empty() && plan_.shuffle) {
     Generator generator(mix_seed(mix_seed(plan_.seed, static_cast<std::uint64_t>(epoch)), 1));

@@ -6,7 +6,10 @@
 
 #include <chrono>
 #include <cmath>
+#include <cstring>
 #include <numeric>
+
+#include "train/reducer.h"
 
 namespace attendo::train {
 namespace {
@@ -69,12 +72,73 @@ Trainer::Trainer(std::shared_ptr<nn::Module> model, std::shared_ptr<Loss> loss, 
   if (options.average) average_ = std::make_shared<WeightAverage>(optimizer_, options.average, true);
 }
 
+void Trainer::synchronize() {
+  if (!reducer_) return;
+  std::vector<Tensor> all;
+  for (const auto& [name, x] : model_->named_parameters()) all.push_back(x);
+  for (const auto& [name, x] : loss_->parameters()) all.push_back(x);
+  reducer_->attach(optimizer_, all);  // now: another trainer may have used it in between
+  for (const auto& [name, x] : model_->named_buffers()) all.push_back(x);
+  for (const auto& [name, x] : optimizer_->state()) all.push_back(x);
+  if (average_) {
+    for (const auto& [name, x] : average_->state()) all.push_back(x);
+  }
+  reducer_->broadcast(all);
+  buffers_before_.clear();
+  for (const auto& [name, x] : model_->named_buffers()) buffers_before_.push_back(x.clone());
+  buffers_that_change_.reset();
+}
+
+// Statistics of batches (running means) are rank 0's after each step, so that every process evaluates one model.
+void Trainer::share_buffers() {
+  const auto buffers = model_->named_buffers();
+  if (buffers.empty()) return;
+  if (!buffers_that_change_) {
+    std::vector<double> changed;
+    for (size_t i = 0; i < buffers.size(); ++i) {
+      const Tensor &now = buffers[i].second, &before = buffers_before_.at(i);
+      changed.push_back(std::memcmp(now.raw(), before.raw(), now.bytes()) != 0);
+    }
+    changed = reducer_->sum(changed);
+    buffers_that_change_.emplace();
+    for (size_t i = 0; i < buffers.size(); ++i) {
+      if (changed[i] > 0) buffers_that_change_->push_back(buffers[i].second);
+    }
+    buffers_before_.clear();
+  }
+  reducer_->broadcast(*buffers_that_change_);
+}
+
+void Trainer::stop() {
+  if (reducer_) {
+    stop_wanted_ = true;
+  } else {
+    state_.stopped = true;
+  }
+}
+
+// Whether there is a step to make: all processes have a batch for it, and none wants to stop.
+bool Trainer::agree(bool has_batch) {
+  if (!reducer_) return has_batch;
+  const std::vector<double> all = reducer_->sum({has_batch ? 1.0 : 0.0, stop_wanted_ ? 1.0 : 0.0});
+  if (all[1] > 0) {
+    state_.stopped = true;
+    return false;
+  }
+  const auto size = static_cast<double>(reducer_->size());
+  if (all[0] > 0 && all[0] < size) {
+    value_error("fit: inputs has a batch for ", all[0], " of ", size,
+                " processes; it must give every process the same number of batches");
+  }
+  return all[0] > 0;
+}
+
 void Trainer::begin() {
   if (!restored_) {
     state_ = FitState();
     state_.first_epoch = epochs_done_;
   }
-  restored_ = false;
+  restored_ = stop_wanted_ = false;
 }
 
 void Trainer::restore(const FitState& state) {
@@ -94,26 +158,40 @@ Tensor Trainer::batch_loss(const Batch& batch, const Tensors& inputs) {
   return output_loss(batch, outputs);
 }
 
+void Trainer::part_step(Batch& batch, bool is_last, Objective& objective, Clock& clock, double& loss) {
+  const Tensor part = objective.loss(*this, batch);
+  clock.end(Part::kLoss);
+  const double value = part.item();
+  if (!std::isfinite(value)) {
+    value_error("fit: the loss is ", value, " at step ", optimizer_->steps() + 1,
+                "; the parameters are as the step before left them (lower lr, clip_norm= or a look at the data help)");
+  }
+  loss += value;
+  {
+    const Reducer::Last last(is_last && !objective.has_after_backward() ? reducer_.get() : nullptr);
+    backward(part, Tensor());
+  }
+  objective.after_backward(*this, batch);
+  clock.end(Part::kBackward);
+}
+
 // One update; gives the loss.
 double Trainer::step(std::vector<Batch>& batches, Objective& objective, Clock& clock) {
   optimizer_->zero_grad();
   const auto steps = static_cast<std::uint64_t>(optimizer_->steps());
+  const std::uint64_t seed = reducer_ ? reducer_->own_seed(options_.seed) : options_.seed;
   double loss = 0;
   for (size_t i = 0; i < batches.size(); ++i) {
-    Batch& batch = batches[i];
+    // Of several processes some may have no sample of a batch.
+    if (reducer_ && batches[i].size() == 0) continue;
     // What dropout drops: other numbers for each step, and for each batch of a step.
-    model_->seed_random(i == 0 ? options_.seed : mix_seed(options_.seed, i), steps << 20);
-    const Tensor part = objective.loss(*this, batch);
-    clock.end(Part::kLoss);
-    const double value = part.item();
-    if (!std::isfinite(value)) {
-      value_error(
-          "fit: the loss is ", value, " at step ", optimizer_->steps() + 1,
-          "; the parameters are as the step before left them (lower lr, clip_norm= or a look at the data help)");
-    }
-    loss += value;
-    backward(part, Tensor());
-    objective.after_backward(*this, batch);
+    model_->seed_random(i == 0 ? seed : mix_seed(seed, i), steps << 20);
+    part_step(batches[i], i + 1 == batches.size(), objective, clock, loss);
+  }
+  if (reducer_) {
+    reducer_->finish();
+    share_buffers();
+    loss = reducer_->sum({loss})[0];
     clock.end(Part::kBackward);
   }
   optimizer_->step(options_.clip_norm, options_.clip_value);
@@ -140,6 +218,7 @@ const History& Trainer::fit(BatchSource& source, Index epochs, Objective& object
     progress.seconds = history.seconds;
     if (listener) listener(progress);
   };
+  const std::uint64_t seed = reducer_ ? reducer_->own_seed(options_.seed) : options_.seed;
   std::vector<Batch> group;
   while (state_.epoch < epochs && !state_.stopped) {
     progress.epoch = state_.epoch;
@@ -152,15 +231,15 @@ const History& Trainer::fit(BatchSource& source, Index epochs, Objective& object
         if (!source.next(batch)) break;
         batch.epoch = state_.epoch;
         batch.step = optimizer_->steps();
-        batch.seed =
-            mix_seed(mix_seed(options_.seed, static_cast<std::uint64_t>(batch.step)), static_cast<std::uint64_t>(i));
+        batch.seed = mix_seed(mix_seed(seed, static_cast<std::uint64_t>(batch.step)), static_cast<std::uint64_t>(i));
         if (transform) transform(batch);
         const std::vector<double> counts = loss_->counts(batch.targets, batch.sample_weight);
         totals.resize(counts.size());
         for (size_t k = 0; k < counts.size(); ++k) totals[k] += counts[k];
         group.push_back(std::move(batch));
       }
-      if (group.empty()) break;
+      if (!agree(!group.empty())) break;
+      if (reducer_) totals = reducer_->sum(totals);
       clock.end(Part::kData);
       for (Index repeat = 0; repeat < repeats; ++repeat) {
         for (Batch& batch : group) {

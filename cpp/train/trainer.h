@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <optional>
 
 #include "nn/module.h"
 #include "train/batches.h"
@@ -10,6 +11,7 @@
 
 namespace attendo::train {
 
+class Reducer;
 class Trainer;
 
 struct Progress {
@@ -52,6 +54,7 @@ class Objective {
   virtual Index repeats() const { return 1; }  // optimizer steps on each batch
   virtual Tensor loss(Trainer& trainer, const Batch& batch);
   virtual void after_backward(Trainer&, const Batch&) {}
+  virtual bool has_after_backward() const { return false; }
 };
 
 // Called between batches, on the thread that called fit. They may throw.
@@ -74,12 +77,17 @@ class Trainer {
   Trainer(std::shared_ptr<nn::Module> model, std::shared_ptr<Loss> loss, std::shared_ptr<Optimizer> optimizer,
           const TrainerOptions& options);
 
+  // From here on this process computes its share of each step (train/reducer.h).
+  void distribute(std::shared_ptr<Reducer> reducer) { reducer_ = std::move(reducer); }
+  // Before each fit: every process gets what rank 0 has, parameters, buffers and the optimizer's state.
+  void synchronize();
+
   // Before each fit: a new state, or the one that was restored.
   void begin();
   // Goes on from state(). `transform` may change a batch before it is used.
   const History& fit(BatchSource& batches, Index epochs, Objective& objective,
                      const std::function<void(Batch&)>& transform, const Callbacks& callbacks);
-  void stop() { state_.stopped = true; }  // after this batch
+  void stop();  // after this batch; of several processes one is enough
 
   const FitState& state() const { return state_; }
   void restore(const FitState& state);
@@ -98,17 +106,25 @@ class Trainer {
   const std::shared_ptr<Loss>& loss() const { return loss_; }
   const std::shared_ptr<WeightAverage>& average() const { return average_; }  // null without one
   const TrainerOptions& options() const { return options_; }
+  const std::shared_ptr<Reducer>& reducer() const { return reducer_; }
 
  private:
   class Clock;
   struct ClockGuard;
   double step(std::vector<Batch>& batches, Objective& objective, Clock& clock);
+  void part_step(Batch& batch, bool is_last, Objective& objective, Clock& clock, double& loss);
+  bool agree(bool has_batch);
+  void share_buffers();
 
   std::shared_ptr<nn::Module> model_;
   std::shared_ptr<Loss> loss_;
   std::shared_ptr<Optimizer> optimizer_;
   std::shared_ptr<WeightAverage> average_;
   TrainerOptions options_;
+  std::shared_ptr<Reducer> reducer_;  // null: one process
+  bool stop_wanted_ = false;          // here; the others hear of it before the next step
+  Tensors buffers_before_;            // until the first step of a fit has shown which of them change
+  std::optional<Tensors> buffers_that_change_;
   FitState state_;
   Clock* clock_ = nullptr;  // while fit runs
   bool restored_ = false;

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from .._core import Loss, Module, Optimizer
     from .._typing import PathLike
+    from .distributed import Distributed
     from .objective import Objective
     from .trainer import Metric
 
@@ -24,6 +25,7 @@ def resume(
     optimizer: Optimizer | None = None,
     metrics: Mapping[str, Metric] | None = None,
     objective: Objective | None = None,
+    distributed: Distributed | None = None,
 ) -> Trainer:
     """The Trainer of the newest whole checkpoint in a folder; its next ``fit`` goes on with the run.
 
@@ -44,6 +46,8 @@ def resume(
         Those of the Trainer.
     objective : Objective, optional
         That of the Trainer.
+    distributed : Distributed, optional
+        Of as many processes as before, for the same bits.
 
     Returns
     -------
@@ -91,7 +95,7 @@ def resume(
         loss = _part("loss", loss, state["loss"], losses.from_config)
         optimizer = _part("optimizer", optimizer, state["optimizer"], optim.from_config)
         _check_class("objective", objective, state["objective"])
-        settings = dict(state["settings"])
+        settings = {**state["settings"], "distributed": distributed}
         trainer = Trainer(made, loss, optimizer, metrics=metrics, objective=objective, **settings)
         trainer._restore(state, tensors)
     except (KeyError, TypeError, ValueError) as error:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from .. import _core
 from ..callbacks import Callback, ProgressBar
 from .columns import batch_adapter, columns, is_array, lengths_of, target_arrays
+from .distributed import Distributed
 from .history import History
 from .objective import Batch, Objective
 from .run import Run
@@ -63,6 +64,8 @@ class Trainer:
         :meth:`evaluate` and the history give them. Of a model with several targets they get tuples.
     objective : Objective, optional
         What a step minimizes, where it is more than the loss of the model's outputs.
+    distributed : Distributed, optional
+        The processes that share each step's batch; see :class:`attendo.train.Distributed`.
 
     Raises
     ------
@@ -112,10 +115,12 @@ class Trainer:
         average: float | None = None,
         metrics: Mapping[str, Metric] | None = None,
         objective: Objective | None = None,
+        distributed: Distributed | None = None,
     ) -> None:
         _check_metrics(metrics)
         _check_objective(objective)
         loss = _as_loss(loss)
+        _check_distributed(distributed)
         self._core = _core.Trainer(model, loss, optimizer, seed, clip_norm, clip_value, accumulate, average)
         self._settings = {
             "clip_norm": clip_norm,
@@ -125,9 +130,12 @@ class Trainer:
         }
         self.metrics: dict[str, Metric] = dict(metrics or {})
         self.objective = objective
+        self.distributed = distributed
         self.folder: Path | None = None  # of its checkpoints
         self.interrupted = False  # by an error or Ctrl-C: for callbacks, when training ends
         self._run: Run | None = None  # what fit does now, or did last, or will go on with
+        if distributed is not None and distributed.size > 1:
+            self._core.distribute(distributed._core)
 
     @property
     def model(self) -> Module:
@@ -167,7 +175,7 @@ class Trainer:
         return history
 
     def stop(self) -> None:
-        """End training after this batch: for callbacks."""
+        """End training after this batch: for callbacks. Of several processes, one that calls it ends all."""
         self._core.stop()
 
     def fit(
@@ -271,6 +279,8 @@ class Trainer:
         listeners = run.listeners
         if progress:
             listeners = [ProgressBar(), *listeners]
+        if self.distributed is not None and not self.distributed.is_main:
+            listeners = [x for x in listeners if getattr(x, "on_every_process", False)]
 
         def tell(event: str, *args: Any) -> None:
             for listener in listeners:
@@ -296,6 +306,8 @@ class Trainer:
             "lengths": lengths_of(inputs, bucket_by),
             "batch_tokens": run.batch_tokens,
         }
+        if self.distributed is not None:
+            self.distributed._begin(self, run)
         self._core.begin()
         self.interrupted = True
         try:
@@ -315,6 +327,10 @@ class Trainer:
                 },
             )
             self.interrupted = False
+        except BaseException:
+            if self.distributed is not None:
+                self.distributed._fail()
+            raise
         finally:
             tell("on_train_end")
         return self.history
@@ -510,7 +526,9 @@ class Trainer:
         if state["run"] is not None:
             self._run = Run.from_state_dict(state["run"])
 
-    def _objective_calls(self, objective: Objective) -> tuple[int, Callable[..., Any], Callable[..., Any]]:
+    def _objective_calls(
+        self, objective: Objective
+    ) -> tuple[int, Callable[..., Any], Callable[..., Any] | None]:
         made: list[Batch] = []
 
         def loss(core: _core.Batch) -> Tensor:
@@ -520,7 +538,8 @@ class Trainer:
         def after_backward(_: _core.Batch) -> None:
             objective.after_backward(self, made[0])  # the batch its loss was of, with its random numbers
 
-        return objective.repeats, loss, after_backward
+        changed = type(objective).after_backward is not Objective.after_backward
+        return objective.repeats, loss, after_backward if changed else None
 
     def __repr__(self) -> str:
         return f"Trainer({type(self.model).__name__}, {self.loss!r}, {self.optimizer!r})"
@@ -547,6 +566,12 @@ def _check_objective(objective: Any) -> None:
     if objective is not None and not isinstance(objective, Objective):
         kind = type(objective).__name__
         raise TypeError(f"Trainer: objective is a {kind} but must be an attendo.train.Objective")
+
+
+def _check_distributed(distributed: Any) -> None:
+    if distributed is not None and not isinstance(distributed, Distributed):
+        kind = type(distributed).__name__
+        raise TypeError(f"Trainer: distributed is a {kind} but must be an attendo.train.Distributed")
 
 
 def _as_loss(loss: Any) -> Loss:
