@@ -11,7 +11,6 @@ array([[1.  , 0.  , 0.  ],
        [0.36, 0.64, 0.  ],
        [0.26, 0.26, 0.47]])
 
-========================  ==========================================================================
 :func:`attention`         attention as one function, with :mod:`masks` and :mod:`score_mods`
 :class:`KVCache`          keys and values of the positions so far, for decoding
 :mod:`functional`         the other operations
@@ -33,7 +32,6 @@ array([[1.  , 0.  , 0.  ],
 :mod:`reference`          every formula in plain NumPy
 :func:`load`              a model that ``model.save`` wrote
 :func:`summary`           layers, shapes, parameters, FLOPs and memory of a model
-========================  ==========================================================================
 """
 
 from __future__ import annotations
@@ -72,6 +70,7 @@ __all__ = [
     "augment",
     "calibration",
     "callbacks",
+    "contrastive",
     "count_flops",
     "data",
     "enable_grad",
