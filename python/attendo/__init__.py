@@ -23,6 +23,7 @@ array([[1.  , 0.  , 0.  ],
 :mod:`fairness`           the same by group, and weights and samples that narrow the gaps
 :mod:`calibration`        whether probabilities mean what they say
 :mod:`ensemble`           several models as one, and the mean of their weights
+:mod:`compress`           smaller models: pruning, distillation, and what they cost
 :mod:`augment`            training data varied at random: text, images, mixtures
 :mod:`robust`             adversarial attacks and training, accuracy under noise
 :mod:`text`               words and subwords as numbers, padding
@@ -70,6 +71,7 @@ __all__ = [
     "augment",
     "calibration",
     "callbacks",
+    "compress",
     "contrastive",
     "count_flops",
     "data",
@@ -109,6 +111,7 @@ if TYPE_CHECKING:
     from . import (
         augment,
         calibration,
+        compress,
         contrastive,
         data,
         ensemble,
@@ -126,6 +129,7 @@ else:  # read on first use: nothing in them is needed to compute
     _LAZY = (
         "augment",
         "calibration",
+        "compress",
         "contrastive",
         "data",
         "ensemble",

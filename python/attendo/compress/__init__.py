@@ -1,0 +1,18 @@
+"""Smaller and faster models: what is taken away after training, and what that costs.
+
+=======================  ==================================================================================
+:mod:`prune`             small weights set to zero; heads of attention taken out
+:func:`compare`          size, speed and accuracy before and after
+=======================  ==================================================================================
+
+``model.to_int8()`` is the lesser step: it holds matrices in eight bits and multiplies floats.
+"""
+
+from . import prune
+from .table import Comparison, compare
+
+__all__ = ["Comparison", "compare", "prune"]
+
+
+def __dir__() -> list[str]:
+    return __all__
