@@ -1,6 +1,7 @@
 """Smaller and faster models: what is taken away after training, and what that costs.
 
 =======================  ==================================================================================
+:mod:`distill`           a small model learns what a large one says
 :mod:`prune`             small weights set to zero; heads of attention taken out
 :func:`compare`          size, speed and accuracy before and after
 =======================  ==================================================================================
@@ -8,10 +9,10 @@
 ``model.to_int8()`` is the lesser step: it holds matrices in eight bits and multiplies floats.
 """
 
-from . import prune
+from . import distill, prune
 from .table import Comparison, compare
 
-__all__ = ["Comparison", "compare", "prune"]
+__all__ = ["Comparison", "compare", "distill", "prune"]
 
 
 def __dir__() -> list[str]:
