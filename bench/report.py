@@ -40,6 +40,7 @@ FAMILIES = {
     "recurrent": "Training steps of recurrent networks",
     "word2vec": "Training steps of word vectors",
     "operations": "Single operations",
+    "optimizers": "Steps of optimizers alone",
     "sizes": "Arbitrary sizes beside round ones (attendo against itself, ratio of FLOP/s)",
     "masks": "Structured masks beside none (attendo against itself, ratio of FLOP/s)",
     "startup": "To begin",
