@@ -155,6 +155,15 @@ def test_shapes_in_place_of_arrays(dtype):
     assert s.parameter_bytes == s.parameters * np.dtype(dtype).itemsize
 
 
+def test_parameters_of_eight_bits():
+    model = at.nn.Linear(64, 32)
+    plain = at.summary(model, (4, 64))
+    model.to_int8()
+    s = at.summary(model, (4, 64))
+    assert s.parameters == plain.parameters and s.flops == plain.flops
+    assert s.parameter_bytes == 64 * 32 + 4 * 32 + 4 * 32  # a byte each, a scale a row of 64, the bias
+
+
 # ------------------------------------------------------------------------------------------- every model
 
 

@@ -211,6 +211,7 @@ def summary(
         shape = None if cost is None or cost["shape"] is None else tuple(cost["shape"])
         layers.append(Layer(name, _type_of(module), shape, trainable, frozen, flops, kept))
     trainable, frozen, held, gradients = _parameters(model)
+    held += _scales(model)
     return Summary(
         layers=tuple(layer for layer in layers if depth is None or layer.depth <= depth),
         trainable=trainable,
@@ -292,6 +293,14 @@ def _parameters(module: Module) -> tuple[int, int, int, int]:
         else:
             frozen += parameter.size
     return trainable, frozen, held, gradients
+
+
+def _scales(model: Module) -> int:
+    """Bytes of the scales that stand beside parameters of eight bits."""
+    rounded = {name + "_scales" for name, p in model.named_parameters() if str(p.dtype) == "int8"}
+    if not rounded:
+        return 0
+    return sum(value.nbytes for name, value in model.state_dict().items() if name in rounded)
 
 
 def _short(value: float, unit: str = "") -> str:

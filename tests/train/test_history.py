@@ -102,6 +102,14 @@ def test_csv_and_pandas(tmp_path):
     pandas.testing.assert_frame_equal(pandas.read_csv(path, index_col="epoch"), frame)
 
 
+def test_of_many_epochs_the_first_and_the_last_are_shown(tmp_path):
+    loss = np.arange(100.0)
+    table = History(step_loss=loss, lr=loss, loss=loss, seconds=1.0).table()
+    shown = [line.split()[0] for line in str(table).splitlines()]
+    assert shown == ["epoch", *map(str, range(1, 31)), "…", *map(str, range(71, 101))]
+    assert len(table.rows) == 100 and len(table.to_csv(tmp_path / "all.csv").read_text().splitlines()) == 101
+
+
 def test_nothing_yet():
     empty = History(step_loss=np.empty(0), lr=np.empty(0), loss=np.empty(0), seconds=0.0)
     assert repr(empty) == "History(no epoch finished)"

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _OF_STEPS = frozenset({"step_loss", "lr"})
 _BAR = 24  # characters
+_SHOWN = 60  # rows; of more, the first and the last
 
 
 class History(dict[str, Any]):
@@ -72,7 +73,8 @@ class History(dict[str, Any]):
         Returns
         -------
         HistoryTable
-            Prints as text, shows itself in a notebook; ``to_csv(path)`` and ``to_pandas()``.
+            Prints as text, shows itself in a notebook, of more than 60 epochs the first and the last;
+            ``to_csv(path)`` and ``to_pandas()`` have all.
         """
         columns = self.of_epochs()
         numbers = np.arange(1, len(self["loss"]) + 1)
@@ -108,7 +110,10 @@ class HistoryTable:
     time: dict[str, float]  #: seconds by part of the step
 
     def _cells(self) -> list[list[str]]:
-        return [[str(row[0]), *(f"{value:.6g}" for value in row[1:])] for row in self.rows]
+        cells = [[str(row[0]), *(f"{value:.6g}" for value in row[1:])] for row in self.rows]
+        if len(cells) > _SHOWN:
+            cells[_SHOWN // 2 : -_SHOWN // 2] = [["…"] * len(self.columns)]
+        return cells
 
     def _parts(self) -> list[tuple[str, float, float]]:
         """Part, seconds and share of the whole, the longest first."""
