@@ -148,6 +148,9 @@ Tensor transpose_args(const char* op, const Tensor& x, const py::args& args) {
 void assign(const Tensor& x, const py::object& values) {
   const Tensor y = to_tensor(values, "assign", "values", Want::kFloat, Memory::kBorrow);
   check_shape("assign", "values", y, x.shape());
+  if (x.dtype() == DType::kInt8) {
+    type_error("assign: the tensor is int8, whose numbers belong to their scales: use load_state_dict of its module");
+  }
   const Tensor same = y.dtype() == x.dtype() ? y : y.to(x.dtype());
   std::memmove(x.raw(), same.raw(), x.bytes());
 }

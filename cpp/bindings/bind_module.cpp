@@ -1,6 +1,7 @@
 #include "bindings/convert.h"
 #include "core/cost.h"
 #include "ops/linear_int8.h"
+#include "ops/quantized_linear.h"
 
 namespace attendo::bindings {
 namespace {
@@ -104,12 +105,19 @@ py::object get_attribute(const py::object& self, const std::string& name) {
 }
 
 constexpr const char* kScales = "_scales";  // behind the name of an int8 parameter
+constexpr const char* kInput = "_input";    // of one whose inputs have a range found before
+
+// Undefined where there is none.
+Tensor input_of_products(const Tensor& value) {
+  return value.impl()->products ? value.impl()->products->input : Tensor();
+}
 
 py::dict state_dict(const Module& m) {
   py::dict out;
   for (const auto& [name, value] : m.named_parameters()) {
     out[py::str(name)] = to_numpy(value.clone(), true);
     if (value.scales()) out[py::str(name + kScales)] = to_numpy(value.scales().clone(), true);
+    if (const Tensor input = input_of_products(value)) out[py::str(name + kInput)] = to_numpy(input.clone(), true);
   }
   for (const auto& [name, value] : m.named_buffers()) out[py::str(name)] = to_numpy(value.clone(), true);
   return out;
@@ -162,6 +170,7 @@ py::tuple load_state_dict(Module& m, const py::dict& items, bool strict) {
     if (value.scales() && (state.contains(name + kScales) || !state.contains(name))) {
       own.emplace_back(name + kScales, value.scales());
     }
+    if (const Tensor input = input_of_products(value)) own.emplace_back(name + kInput, input);
   }
   for (const auto& buffer : m.named_buffers()) own.push_back(buffer);
   std::vector<std::string> missing, unexpected;
@@ -183,6 +192,12 @@ py::tuple load_state_dict(Module& m, const py::dict& items, bool strict) {
         "load_state_dict: ", missing.empty() ? "" : "missing: " + join(missing) + (unexpected.empty() ? "" : "; "),
         unexpected.empty() ? "" : "unexpected: " + join(unexpected));
   }
+  const auto is_input = [&](const Tensor& x) {
+    return std::any_of(own.begin(), own.end(), [&](const auto& entry) {
+      const Tensor input = input_of_products(entry.second);
+      return input && input.impl() == x.impl();
+    });
+  };
   // All are checked before any is written.
   std::vector<std::pair<Tensor, Tensor>> writes;
   for (const auto& [name, value] : own) {
@@ -191,7 +206,7 @@ py::tuple load_state_dict(Module& m, const py::dict& items, bool strict) {
     const bool rounded = is_int8(given);
     if (rounded && value.dtype() != DType::kInt8) {
       type_error("load_state_dict: ", name, " has dtype int8 but the module is ", dtype_name(value.dtype()),
-                 ": call its to_int8() first");
+                 state.contains(name + kInput) ? ": quantize it first" : ": call its to_int8() or quantize it first");
     }
     if (rounded && !state.contains(name + kScales)) {
       value_error("load_state_dict: ", name, " has dtype int8 but there is no ", name + kScales);
@@ -204,6 +219,10 @@ py::tuple load_state_dict(Module& m, const py::dict& items, bool strict) {
     }
     Tensor x = to_tensor(given, "load_state_dict", name.c_str(), Want::kFloat, Memory::kBorrow);
     check_float("load_state_dict", name.c_str(), x);
+    if (value.dtype() == DType::kInt8 && value.impl()->products) {
+      type_error("load_state_dict: ", name, " has dtype ", dtype_name(x.dtype()),
+                 " but the module is quantized: load floats before quantize");
+    }
     if (value.dtype() == DType::kInt8) {
       check_shape("load_state_dict", name.c_str(), x, value.shape());
       if (state.contains(name + kScales)) {
@@ -216,10 +235,14 @@ py::tuple load_state_dict(Module& m, const py::dict& items, bool strict) {
       continue;
     }
     check_shape("load_state_dict", name.c_str(), x, value.shape());
+    if (name.ends_with(kInput) && is_input(value)) input_range("load_state_dict", name.c_str(), x.to(value.dtype()));
     // A Tensor may be a parameter of this module that is itself about to be written.
     writes.emplace_back(value, x.dtype() == value.dtype() ? x.clone() : x.to(value.dtype()));
   }
   for (const auto& [target, source] : writes) std::copy_n(source.raw(), source.bytes(), target.raw());
+  for (const auto& [name, value] : own) {
+    if (value.impl()->products) renew_products(value);
+  }
   return py::make_tuple(missing, unexpected);
 }
 

@@ -219,6 +219,7 @@ void bind_ops(py::module_& m);
 void bind_attention(py::module_& m);
 void bind_module(py::module_& m);
 void bind_int8(py::module_& m);
+void bind_quantize(py::module_& m);
 void bind_layers(py::module_& m);
 void bind_transformer_layers(py::module_& m);
 void bind_attention_positions(py::module_& m);

@@ -45,6 +45,7 @@ PYBIND11_MODULE(_core, m) {
   bind_recurrent(m);
   bind_decoding(m);
   bind_models(m);
+  bind_quantize(m);
   bind_decoder_lm(m);
   bind_text_encoder(m);
   bind_vision_transformer(m);

@@ -139,6 +139,7 @@ DType float_dtype(const Tensor& x) { return x.dtype() == DType::kInt8 && x.scale
 Tensor Tensor::detach() const {
   Tensor out = borrow(impl_->data, shape(), dtype());
   out.impl_->scales = impl_->scales;
+  out.impl_->products = impl_->products;
   return out;
 }
 
@@ -146,6 +147,10 @@ Tensor Tensor::clone() const {
   Tensor out = empty(shape(), dtype());
   std::memcpy(out.raw(), raw(), bytes());
   if (impl_->scales) out.impl_->scales = impl_->scales.clone();
+  if (const auto& p = impl_->products) {
+    out.impl_->products =
+        std::make_shared<const Int8Products>(Int8Products{p->sums.clone(), p->input ? p->input.clone() : Tensor()});
+  }
   return out;
 }
 
@@ -178,6 +183,10 @@ Tensor Tensor::rows(Index begin, Index end) const {
   Tensor out = borrow({impl_->data, first}, part, dtype());
   if (impl_->scales) out.impl_->scales = impl_->scales.rows(begin, end);
   if (impl_->low_rank) out.impl_->low_rank = rows_of(*impl_->low_rank, begin, end);
+  if (const auto& p = impl_->products) {
+    out.impl_->products = std::make_shared<const Int8Products>(Int8Products{p->sums.rows(begin, end), p->input});
+  }
+  out.impl_->observer = impl_->observer;
   if (requires_grad()) {
     out.impl_->requires_grad = true;
     out.impl_->view_of = *this;

@@ -13,7 +13,8 @@
 
 namespace attendo {
 
-// kInt8: the matrix of a layer, with a scale for each few neighbours (ops/linear_int8.h); no other operation takes it.
+// kInt8: the matrix of a layer, with a scale for each few neighbours (ops/linear_int8.h) or each row
+// (ops/quantized_linear.h); no other operation takes it.
 enum class DType : std::uint8_t { kFloat32, kFloat64, kInt64, kBool, kInt8 };
 
 size_t dtype_size(DType dtype);
@@ -43,6 +44,7 @@ constexpr DType dtype_of<std::int8_t>() {
   return DType::kInt8;
 }
 
+struct InputObserver;
 struct Node;
 struct TensorImpl;
 
@@ -70,7 +72,7 @@ class Tensor {
   DType dtype() const;
   size_t bytes() const { return static_cast<size_t>(size()) * dtype_size(dtype()); }
 
-  // Of int8: (rows, groups), the numbers stand for scale · number. Undefined for all others.
+  // Of int8: (rows, groups) or (rows,), the numbers stand for scale · number. Undefined for all others.
   Tensor scales() const;
   void set_scales(const Tensor& scales) const;
 
@@ -123,6 +125,12 @@ struct LowRank {
   std::function<Tensor(const Tensor& x)> drop;  // what A gets of x; empty: all of it
 };
 
+// Of an int8 matrix whose products are of whole numbers (ops/quantized_linear.h).
+struct Int8Products {
+  Tensor sums;   // (rows,) int64: of each row's numbers
+  Tensor input;  // (2,) scale and zero point of all it is multiplied with; undefined: each row of that has its own
+};
+
 struct TensorImpl {
   std::shared_ptr<std::byte> data;
   Shape shape;
@@ -140,6 +148,8 @@ struct TensorImpl {
   Index view_offset = 0;              // from this element on
   Tensor scales;                      // of int8
   std::shared_ptr<const LowRanks> low_rank;
+  std::shared_ptr<const Int8Products> products;
+  std::shared_ptr<InputObserver> observer;  // of what linear layers multiply this matrix with (ops/activation_range.h)
 
   ~TensorImpl();
 };

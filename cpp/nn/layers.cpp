@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "core/cost.h"
+#include "nn/quantize.h"
 #include "ops/batch_norm.h"
 #include "ops/dropout.h"
 #include "ops/layer_norm.h"
@@ -44,7 +45,7 @@ Tensor Linear::operator()(const Tensor& x, Activation activation) {
 
 std::string Linear::extra_repr() const {
   return concat("in_features=", weight().dim(1), ", out_features=", weight().dim(0), bias() ? "" : ", bias=False",
-                weight().dtype() == DType::kInt8 ? ", int8" : "");
+                int8_note(weight()));
 }
 
 void Linear::reset_own(Generator& generator) {
@@ -71,7 +72,7 @@ Tensor Embedding::operator()(const Tensor& ids) {
 std::string Embedding::extra_repr() const {
   return concat(weight().dim(0), ", ", weight().dim(1),
                 padding_idx_ == kNoPadding ? "" : concat(", padding_idx=", padding_idx_),
-                sparse_ ? ", sparse=True" : "", weight().dtype() == DType::kInt8 ? ", int8" : "");
+                sparse_ ? ", sparse=True" : "", int8_note(weight()));
 }
 
 void Embedding::reset_own(Generator& generator) {

@@ -191,24 +191,36 @@ void Module::set_requires_grad(bool on) {
   for (const auto& [name, value] : named_parameters()) value.set_requires_grad(on);
 }
 
-void Module::to_int8() {
-  std::map<const TensorImpl*, Tensor> rounded;
-  Tensors kept;  // alive until the end, so that no address comes twice
+void Module::replace_matrices(const char* op, const MatrixOf& body) {
+  std::map<const TensorImpl*, Tensor> made;
+  std::vector<std::pair<Tensor*, Tensor>> places;  // all are made before any is put in its place
   for (auto& [path, module] : named_modules()) {
-    for (const std::string& name : module->matrices()) {
-      Tensor& value = find(module->parameters_, name)->second;
-      if (value.dtype() == DType::kInt8) continue;
+    for (const std::string& parameter : module->matrices()) {
+      Tensor& value = find(module->parameters_, parameter)->second;
+      const std::string name = path.empty() ? parameter : path + "." + parameter;
+      auto [entry, is_new] = made.try_emplace(value.impl().get());
+      if (is_new) entry->second = body(name, *module, value);
+      if (!entry->second) continue;
       if (value.impl()->grad_owner) {
-        value_error("to_int8: ", path.empty() ? name : path + "." + name,
-                    " is held by an optimizer; let that go first: what is int8 cannot be trained");
+        value_error(op, ": ", name, " is held by an optimizer; let that go first: what is int8 cannot be trained");
       }
-      Tensor& matrix = rounded[value.impl().get()];
-      if (!matrix) matrix = quantize_int8(value);
-      matrix.set_low_rank(value.low_rank());
-      kept.push_back(value);
-      value = matrix;
+      places.emplace_back(&value, entry->second);
     }
   }
+  for (auto& [place, matrix] : places) *place = matrix;
+}
+
+void Module::to_int8() {
+  replace_matrices("to_int8", [](const std::string& name, const Module&, const Tensor& value) {
+    if (value.impl()->products) {
+      value_error("to_int8: ", name,
+                  " is quantized, its products are of whole numbers: load the model in floats again");
+    }
+    if (value.dtype() == DType::kInt8) return Tensor();
+    const Tensor matrix = quantize_int8(value);
+    matrix.set_low_rank(value.low_rank());
+    return matrix;
+  });
 }
 
 bool Module::is_int8() const {

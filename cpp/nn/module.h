@@ -68,6 +68,9 @@ class Module {
   // floats is let go. Such a tree computes but cannot be trained.
   void to_int8();
   bool is_int8() const;
+  // Each matrix of the tree becomes what `body` makes of it, where that is defined; shared ones stay shared. `op` does so.
+  using MatrixOf = std::function<Tensor(const std::string& name, const Module& owner, const Tensor& value)>;
+  void replace_matrices(const char* op, const MatrixOf& body);
 
   // Parameters of the whole tree from one seed, in the order of registration.
   void reset_parameters(std::uint64_t seed);

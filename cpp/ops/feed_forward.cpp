@@ -77,7 +77,10 @@ void feed_forward_backward(T* d_x, const T* d_y, const FeedForwardSaved& s) {
 
 Tensor feed_forward(const Tensor& x, const Tensor& weight1, const Tensor& bias1, const Tensor& weight2,
                     const Tensor& bias2, Activation activation, double dropout, Generator* generator) {
-  if (weight1.dtype() == DType::kInt8 || weight2.dtype() == DType::kInt8 || weight1.low_rank() || weight2.low_rank()) {
+  const auto apart = [](const Tensor& w) {
+    return w.dtype() == DType::kInt8 || w.low_rank() || w.impl()->observer;
+  };
+  if (apart(weight1) || apart(weight2)) {
     const Tensor hidden = linear(x, weight1, bias1, activation);
     return linear(dropout > 0 && generator != nullptr ? attendo::dropout(hidden, dropout, *generator) : hidden, weight2,
                   bias2);

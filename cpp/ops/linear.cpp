@@ -15,6 +15,7 @@
 #include "ops/linear_int8.h"
 #include "ops/lora.h"
 #include "ops/matmul.h"
+#include "ops/quantized_linear.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
 
@@ -123,8 +124,12 @@ void check_linear(const char* op, const char* x_name, const Tensor& x, const cha
 
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Activation activation) {
   if (weight && weight.low_rank()) return lora(x, weight, bias, *weight.low_rank(), activation);
-  if (weight && weight.dtype() == DType::kInt8) return linear_int8(x, weight, bias, activation);
+  if (weight && weight.dtype() == DType::kInt8) {
+    return weight.impl()->products ? quantized_linear(x, weight, bias, activation)
+                                   : linear_int8(x, weight, bias, activation);
+  }
   check_linear("linear", "x", x, "weight", weight, "bias", bias);
+  if (weight.impl()->observer) observe_input(weight, x);
   const Index in = weight.dim(1), out = weight.dim(0);
   const Index rows = x.shape().product(0, x.rank() - 1);
   Shape shape = x.shape();

@@ -84,6 +84,9 @@ void check_int8(const char* op, const char* name, const Tensor& weight) {
   if (weight.dtype() != DType::kInt8 || !weight.scales()) {
     type_error(op, ": ", name, " has dtype ", dtype_name(weight.dtype()), " but must be int8 with its scales");
   }
+  if (weight.impl()->products) {
+    type_error(op, ": ", name, " is a quantized matrix, which linear layers take, but must be one of to_int8()");
+  }
 }
 
 }  // namespace

@@ -27,6 +27,7 @@ array([[1.  , 0.  , 0.  ],
 :mod:`augment`            training data varied at random: text, images, mixtures
 :mod:`robust`             adversarial attacks and training, accuracy under noise
 :mod:`text`               words and subwords as numbers, padding
+:mod:`compress`           smaller models: eight bits
 :mod:`peft`               fine-tuning of few parameters: LoRA, prefixes, adapters
 :mod:`interop`            checkpoints of other programs
 :mod:`viz`                pictures of attention and training

@@ -79,9 +79,21 @@ def metadata_of(model: Module) -> dict[str, str]:
     attached = described(model)
     if attached is not None:
         config["peft"] = attached
-    if any(parameter.dtype == "int8" for parameter in model.parameters()):
-        config["weights"] = "int8"
+    if forms := _core._int8_forms(model):
+        config["weights"] = "int8" if set(forms.values()) == {"weights"} else "quantized"
     return {_KEY: json.dumps(config)}
+
+
+def _forms_of(state: dict[str, NDArray[Any]]) -> dict[str, str]:
+    """How each int8 matrix of a file is held: as to_int8 does, or as quantize does, "dynamic" or "static"."""
+
+    def form(name: str) -> str:
+        scales = state.get(f"{name}_scales")
+        if scales is None or scales.ndim != 1:
+            return "weights"
+        return "static" if f"{name}_input" in state else "dynamic"
+
+    return {name: form(name) for name, array in state.items() if array.dtype.name == "int8"}
 
 
 def _read(path: PathLike) -> tuple[dict[str, NDArray[np.generic]], dict[str, Any]]:
@@ -150,6 +162,8 @@ def load(path: PathLike) -> Module:
             model: Module = _MODELS[name](**arguments)
         if config.get("weights") == "int8":
             model.to_int8()
+        elif config.get("weights") == "quantized":
+            _core._hold_int8(model, _forms_of(state))
         if "peft" in config:
             from .peft._pieces import restore
 

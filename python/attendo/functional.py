@@ -58,6 +58,7 @@ from ._functional.negative_sampling import negative_sampling
 from ._functional.nystrom import nystrom
 from ._functional.performer import performer, performer_features
 from ._functional.pooled import pooled
+from ._functional.quantized_linear import activation_range, quantize_per_channel, quantized_linear
 from ._functional.reduce import max, mean, sum
 from ._functional.relative_bias import relative_bias, relative_shift
 from ._functional.relative_position import relative_position
@@ -72,6 +73,7 @@ from ._functional.top_k_attention import top_k_attention
 from ._functional.transformer_xl_attention import relative_sinusoid, transformer_xl_attention
 
 __all__ = [
+    "activation_range",
     "adaptive_avg_pool1d",
     "adaptive_avg_pool2d",
     "adaptive_max_pool1d",
@@ -123,6 +125,8 @@ __all__ = [
     "performer_features",
     "pooled",
     "quantize_int8",
+    "quantize_per_channel",
+    "quantized_linear",
     "quick_gelu",
     "relative_bias",
     "relative_position",

@@ -869,6 +869,7 @@ def test_every_function_has_a_backward_or_needs_none() -> None:
         "relative_sinusoid", "t5_buckets",
         "beam_search", "cross_modal_classifier", "decoding", "dequantize_int8",
         "later_encoder_layer", "logits_processors", "quantize_int8", "sampled", "transformer_xl",
+        "activation_range", "quantize_per_channel", "quantized_linear",
     }  # fmt: skip
     forwards = {name for name in reference.__all__ if not name.endswith("_backward")}
     assert {name for name in forwards if f"{name}_backward" not in reference.__all__} == needs_none

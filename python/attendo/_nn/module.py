@@ -180,7 +180,7 @@ class _Module:
         :func:`attendo.functional.quantize_int8` does, with a scale for each 64 neighbours of a row; one
         that is used in several places stays one. Biases, norms, positions and recurrent or convolutional
         layers stay as they are, and so do the inputs and outputs of every layer. What held the matrices in
-        floats is let go.
+        floats is let go. Products are of floats: :func:`attendo.compress.quantize` makes them whole numbers'.
 
         The module computes and is saved and loaded as before, ``state_dict`` having ``name_scales`` beside
         each int8 ``name``; given floats, ``load_state_dict`` rounds them. It cannot be trained, drawn anew

@@ -3,6 +3,7 @@
 =======================  ==================================================================================
 :mod:`distill`           a small model learns what a large one says
 :mod:`prune`             small weights set to zero; heads of attention taken out
+:func:`quantize`         linear layers multiply whole numbers of eight bits
 :func:`compare`          size, speed and accuracy before and after
 =======================  ==================================================================================
 
@@ -10,9 +11,10 @@
 """
 
 from . import distill, prune
+from .quantize import quantize
 from .table import Comparison, compare
 
-__all__ = ["Comparison", "compare", "distill", "prune"]
+__all__ = ["Comparison", "compare", "distill", "prune", "quantize"]
 
 
 def __dir__() -> list[str]:

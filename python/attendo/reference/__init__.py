@@ -12,6 +12,7 @@ keep no state: they compute again what they need.  No function changes its input
 it is given, so float64 in is float64 throughout.
 """
 
+from .activation_range import activation_range
 from .activations import (
     exp,
     exp_backward,
@@ -151,6 +152,7 @@ from .qk_norm import (
     rms_normalize,
     rms_normalize_backward,
 )
+from .quantized_linear import quantize_per_channel, quantized_linear
 from .reduce import max, max_backward, mean, mean_backward, sum, sum_backward
 from .relative_bias import relative_bias, relative_bias_backward, relative_shift, relative_shift_backward
 from .relative_position import relative_position, relative_position_backward
@@ -216,6 +218,7 @@ from .weight_average import weight_average
 
 __all__ = [
     "TransformerVariant",
+    "activation_range",
     "adagrad_step",
     "adam_step",
     "adamw_step",
@@ -403,6 +406,8 @@ __all__ = [
     "qk_norm",
     "qk_norm_backward",
     "quantize_int8",
+    "quantize_per_channel",
+    "quantized_linear",
     "quick_gelu",
     "quick_gelu_backward",
     "relative_bias",
