@@ -53,6 +53,7 @@ class Case:
     reference: Callable[[], Results] | None = None  #: in float64; may cover the leading part of an array only
     peer_flops: float | None = None  #: where the peer's work differs: then the ratio is one of FLOP/s
     needed_bytes: int | None = None  #: inputs, outputs and gradients
+    tolerance: float = TOLERANCE  #: of results that are rounded on purpose
 
 
 @dataclass(frozen=True)
@@ -194,11 +195,11 @@ def largest_difference(result: Results, reference: Results) -> float:
     return worst
 
 
-def checked_difference(result: Results, reference: Results) -> float:
+def checked_difference(result: Results, reference: Results, tolerance: float = TOLERANCE) -> float:
     """The same; ValueError when it is more than rounding, for then the sides do different work."""
     difference = largest_difference(result, reference)
     largest = max(float(np.max(np.abs(x), initial=1.0)) for x in reference.values())
-    if not difference <= TOLERANCE * largest:
+    if not difference <= tolerance * largest:
         raise ValueError(f"a result is {difference:.3g} from the reference: not the same work")
     return difference
 
@@ -245,7 +246,7 @@ def record(workload: Workload, case: Case, effort: Effort, *, check: bool = True
         reference = case.reference()
         sides = [ours] if workload.peer == "attendo" else [ours, peer]
         for i, side in enumerate(sides):
-            errors[i] = checked_difference(side.result(), reference)
+            errors[i] = checked_difference(side.result(), reference, case.tolerance)
     scale = 1.0
     if case.peer_flops is not None and case.flops is not None:
         scale = case.flops / case.peer_flops
