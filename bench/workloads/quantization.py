@@ -1,6 +1,6 @@
-"""Products of whole numbers in BERT's shapes: beside our own floats, and beside PyTorch's dynamic quantization.
+"""Products of whole numbers in BERT's shapes: beside our own floats, and beside PyTorch's.
 
-Dynamic on both sides: eight bits with a range measured at each call (ours has one for each row, PyTorch's one for all).
+Dynamic on both sides: eight bits, their range measured at each call; ours for each row, PyTorch's for all.
 """
 
 from __future__ import annotations
