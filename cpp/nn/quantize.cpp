@@ -120,12 +120,16 @@ void Calibration::finish(RangeMethod method, double percentile) {
 }
 
 void hold_int8(Module& root, const std::map<std::string, Int8Form>& forms) {
+  const auto tables = tables_of(root);
   std::set<std::string> left;
   for (const auto& [name, form] : forms) left.insert(name);
   root.replace_matrices("load", [&](const std::string& name, const Module&, const Tensor& value) {
     const auto form = forms.find(name);
     if (form == forms.end()) return Tensor();
     left.erase(name);
+    if (form->second != Int8Form::kWeights && tables.count(value.impl().get()) > 0) {
+      value_error("load: ", name, " has a scale for each row, but embeddings have one for each 64 neighbours");
+    }
     switch (form->second) {
       case Int8Form::kWeights: return quantize_int8(value);
       case Int8Form::kDynamic: return quantized(name, value, {});

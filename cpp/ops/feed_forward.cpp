@@ -77,9 +77,7 @@ void feed_forward_backward(T* d_x, const T* d_y, const FeedForwardSaved& s) {
 
 Tensor feed_forward(const Tensor& x, const Tensor& weight1, const Tensor& bias1, const Tensor& weight2,
                     const Tensor& bias2, Activation activation, double dropout, Generator* generator) {
-  const auto apart = [](const Tensor& w) {
-    return w.dtype() == DType::kInt8 || w.low_rank() || w.impl()->observer;
-  };
+  const auto apart = [](const Tensor& w) { return w.dtype() == DType::kInt8 || w.low_rank() || w.impl()->observer; };
   if (apart(weight1) || apart(weight2)) {
     const Tensor hidden = linear(x, weight1, bias1, activation);
     return linear(dropout > 0 && generator != nullptr ? attendo::dropout(hidden, dropout, *generator) : hidden, weight2,

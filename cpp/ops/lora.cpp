@@ -184,6 +184,11 @@ Tensor lora(const Tensor& x, const Tensor& weight, const Tensor& bias, const Low
   });
   const Tensors inputs = inputs_of(s);
   if (!needs_grad(inputs)) return activate(y, activation);
+  if (weight.impl()->products) {
+    value_error(kOp,
+                ": weight is quantized, and products of whole numbers have no gradient: train updates of a model in ",
+                "floats or of to_int8(), or call this one under attendo.no_grad()");
+  }
   record(kOp, inputs, {y}, Twice::kYes, [s = std::move(s)](const Tensors& d) {
     if (grad_enabled()) {
       return accumulate_through(inputs_of(s), d, [&s](const Tensors& now) -> Tensors { return {expanded(s, now)}; });

@@ -24,7 +24,8 @@ namespace attendo {
 namespace {
 
 constexpr Index kBlockBytes = 1 << 17;  // of q that meet all columns of a task: they stay in the second-level cache
-constexpr Index kTaskWork = 2'000'000;  // multiply-adds that are worth a task
+constexpr Index kTaskWork = 2'000'000;  // multiply-adds that are worth a task; of few rows, which wait for memory,
+constexpr Index kFewRowsWork = 600'000;
 
 template <typename T>
 void forward(T* y, const T* x, const Tensor& weight, const T* bias, Index rows, Activation activation) {
@@ -46,7 +47,8 @@ void forward(T* y, const T* x, const Tensor& weight, const T* bias, Index rows, 
 
   const Index block = std::clamp<Index>(kBlockBytes / std::max<Index>(1, depth) / 4 * 4, 4, 128);
   const Index block_rows = std::min(block, rows), work = block_rows * std::max<Index>(64, in);
-  const Index columns = std::clamp<Index>(kTaskWork / work / 4 * 4, 16, std::max<Index>(16, out));
+  const Index columns =
+      std::clamp<Index>((rows < 4 ? kFewRowsWork : kTaskWork) / work / 4 * 4, 16, std::max<Index>(16, out));
   const Index row_tasks = (rows + block - 1) / block, column_tasks = (out + columns - 1) / columns;
   parallel_for(row_tasks * column_tasks, [&](Index index) {
     const Index i = index / column_tasks * block, j = index % column_tasks * columns;

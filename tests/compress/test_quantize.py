@@ -241,8 +241,7 @@ def test_errors():
     fails(ValueError, "weight is quantized already", done, "static", calibration=x)
     with pytest.raises(ValueError, match="to_int8: weight is quantized"):
         done.to_int8()
-    low_rank = at.peft.lora(at.nn.Sequential(at.nn.Linear(4, 3)), rank=2)
-    fails(ValueError, "weight has a low-rank update", low_rank)
+    fails(ValueError, "weight has a low-rank update", at.peft.lora(MODELS["gpt2"][0](), rank=2))
     optimizer = at.optim.Adam()
     optimizer.attach(layer)
     fails(ValueError, "weight is held by an optimizer", layer)
@@ -268,6 +267,17 @@ def test_it_cannot_be_trained():
         at.functional.embedding(np.zeros(2, int), model[0].weight)
     with pytest.raises(TypeError, match="int8"):
         at.functional.matmul(model[0].weight, model[0].weight)
+
+
+def test_updates_of_low_rank_compute_but_do_not_train(tmp_path):
+    model = quantized(randomized(MODELS["gpt2"][0]()), "static", IDS)
+    expected = output(model, (IDS,))
+    at.peft.lora(model, rank=2, seed=0).eval()
+    assert_same_bits(output(model, (IDS,)), expected)  # B is zero
+    with pytest.raises(ValueError, match="lora: weight is quantized, and products of whole numbers"):
+        model(IDS)
+    model.save(tmp_path / "model.safetensors")
+    assert_same_bits(output(at.load(tmp_path / "model.safetensors"), (IDS,)), expected)
 
 
 def test_states():
@@ -325,7 +335,7 @@ def test_hostile_files(tmp_path):
     good, bad = tmp_path / "good.safetensors", tmp_path / "bad.safetensors"
     model = randomized(at.models.EncoderClassifier(V, 16, 2, 1, 32, 5)).eval()
     quantized(model, "static", IDS).save(good)
-    names = forms(model)["static"]
+    names, table = forms(model)["static"], forms(model)["weights"][0]
     state = model.state_dict()
     changes = [
         {names[0]: None},
@@ -339,7 +349,8 @@ def test_hostile_files(tmp_path):
         {f"{names[0]}_input": np.array([1, -3], "float32")},
         {f"{names[0]}_input": np.array([1, 1e30], "float32")},
         {"more.weight": np.zeros((2, 2), "int8"), "more.weight_scales": np.ones(2, "float32")},
-        {"embedding.weight_scales": np.ones(V, "float32")},
+        {f"{table}_scales": np.ones(V, "float32")},
+        {f"{table}_input": np.ones(2, "float32")},
     ]
     for state_changes in changes:
         rewritten(good, bad, state_changes)
