@@ -295,6 +295,8 @@ void bind_weight_average(py::module_& m) {
       .def(py::init([](Object optimizer, Object decay, bool warmup) {
              if (!py::isinstance<Optimizer>(optimizer))
                type_error("WeightAverage: optimizer is a ", type_of(optimizer), " but must be one of attendo.optim");
+             if (!is_constructed(optimizer))
+               type_error("WeightAverage: optimizer is a ", type_of(optimizer), " that was never initialised");
              std::optional<double> rate;
              if (!decay.is_none()) rate = number_arg("WeightAverage", "decay", decay);
              return std::make_shared<WeightAverage>(py::cast<std::shared_ptr<Optimizer>>(optimizer), rate, warmup);
@@ -303,7 +305,11 @@ void bind_weight_average(py::module_& m) {
       .def("update", &WeightAverage::update, py::call_guard<py::gil_scoped_release>(), "Take the weights in.")
       .def("swap", &WeightAverage::swap, py::call_guard<py::gil_scoped_release>(), "Exchange weights and average.")
       .def(
-          "applied", [](const std::shared_ptr<WeightAverage>& self) { return Applied{self}; },
+          "applied",
+          [](Object self) {
+            if (!is_constructed(self)) type_error("applied: the WeightAverage was never initialised");
+            return Applied{py::cast<std::shared_ptr<WeightAverage>>(self)};
+          },
           "For `with`: the model holds the average.")
       .def_property_readonly("swapped", &WeightAverage::swapped, "Whether the model holds the average.")
       .def_property_readonly("updates", &WeightAverage::updates, "Updates made.")

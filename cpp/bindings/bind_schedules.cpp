@@ -13,7 +13,10 @@ std::string text_arg(const char* op, const char* arg, py::handle value) {
 }
 
 Schedule schedule_arg(const char* op, py::handle lr) {
-  if (py::isinstance<Schedule>(lr)) return py::cast<Schedule>(lr);
+  if (py::isinstance<Schedule>(lr)) {
+    if (!is_constructed(lr)) type_error(op, ": lr is a Schedule that was never initialised");
+    return py::cast<Schedule>(lr);
+  }
   const double rate = number_arg(op, "lr", lr);
   if (!(rate >= 0)) value_error(op, ": lr is ", rate, " but must be 0 or more");
   return Schedule::constant(rate);

@@ -61,9 +61,7 @@ void Optimizer::load_state(const NamedTensors& state) {
   if (!attached()) value_error("load_state: the optimizer steps no parameters yet; call attach(model) first");
   const NamedTensors own = this->state();
   for (const auto& [name, value] : state) {
-    const bool counts = name == "steps" && value.dtype() == DType::kInt64 && value.size() == 1;
-    if (counts && value.data<std::int64_t>()[0] < 0)
-      value_error("load_state: state['steps'] is ", value.data<std::int64_t>()[0], " but must be 0 or more");
+    if (name == "steps") check_count("load_state", name, value);
     if (!name.ends_with("plateau") || value.dtype() != DType::kFloat64 || value.size() != 4) continue;
     const double* p = value.data<double>();
     if (!(p[0] >= 0 && std::isfinite(p[0])) || !(p[2] >= 0 && p[2] < 1e15) || !(p[3] >= 0 && p[3] < 1e15))

@@ -108,6 +108,13 @@ std::vector<size_t> assign_groups(const std::vector<ParameterGroup>& groups, con
   return group;
 }
 
+void check_count(const char* op, const std::string& name, const Tensor& value) {
+  if (value.dtype() != DType::kInt64 || value.size() != 1) return;  // load_named says so
+  const std::int64_t count = *value.data<std::int64_t>();
+  if (count < 0 || count > std::int64_t{1} << 53)
+    value_error(op, ": state['", name, "'] is ", count, " but must be between 0 and 2^53");
+}
+
 void load_named(const char* op, const NamedTensors& own, const NamedTensors& given) {
   std::map<std::string, Tensor> values(given.begin(), given.end());
   for (const auto& [name, target] : own) {

@@ -44,4 +44,7 @@ std::vector<size_t> assign_groups(const std::vector<ParameterGroup>& groups, con
 // another shape or dtype.
 void load_named(const char* op, const NamedTensors& own, const NamedTensors& given);
 
+// An error where a value that is one integer cannot be a count of steps.
+void check_count(const char* op, const std::string& name, const Tensor& value);
+
 }  // namespace attendo::train

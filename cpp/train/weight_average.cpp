@@ -102,8 +102,7 @@ NamedTensors WeightAverage::state() const {
 void WeightAverage::load_state(const NamedTensors& state) {
   if (swapped_) value_error("load_state: the model holds the average now; swap() it back first");
   for (const auto& [name, value] : state) {
-    if (name == "updates" && value.dtype() == DType::kInt64 && value.size() == 1 && value.data<std::int64_t>()[0] < 0)
-      value_error("load_state: state['updates'] is ", value.data<std::int64_t>()[0], " but must be 0 or more");
+    if (name == "updates") check_count("load_state", name, value);
   }
   const NamedTensors own = this->state();
   load_named("load_state", own, state);

@@ -103,6 +103,7 @@ def changed(**entries):
             r"state\['plateau'\] has dtype float32 but must",
         ),
         (changed(steps=np.array([-1])), ValueError, r"state\['steps'\] is -1"),
+        (changed(steps=np.array([2**63 - 1])), ValueError, r"state\['steps'\] is 9223372036854775807"),
         (changed(steps=np.array([1.0])), TypeError, r"state\['steps'\] has dtype float64"),
         (changed(plateau=np.array([np.nan, 0, 0, 0])), ValueError, r"state\['plateau'\] must be a rate"),
         (changed(plateau=np.array([1.0, 0, 1e300, 0])), ValueError, r"state\['plateau'\] must be a rate"),

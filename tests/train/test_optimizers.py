@@ -269,6 +269,11 @@ def test_lr_steps_and_state():
         (lambda: at.optim.Lion(betas=(0.9, 1.0)), ValueError, r"Lion: betas\[1\] is 1"),
         (lambda: at.optim.LAMB(weight_decay=-1), ValueError, "LAMB: weight_decay is -1"),
         (lambda: at.optim.Lion(0.1, momentum=0.9), TypeError, "Lion: got an unexpected keyword"),
+        (
+            lambda: at.optim.SGD(at.schedules.Schedule.__new__(at.schedules.Schedule)),
+            TypeError,
+            "SGD: lr is a Schedule that was never initialised",
+        ),
         (lambda: at.optim.SGD(0.1).step(), ValueError, "attach"),
         (lambda: at.optim.SGD(0.1).attach([]), ValueError, "no parameter that requires a gradient"),
         (lambda: at.optim.SGD(0.1).attach([at.tensor([1.0])]), ValueError, "no parameter"),

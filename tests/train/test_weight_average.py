@@ -142,7 +142,7 @@ def test_going_on_from_a_state(options):
     for wrong, says in [
         ({}, "state has no 'updates'"),
         ({**average.state, "x": np.zeros(1)}, "state has 'x'"),
-        ({**average.state, "updates": np.array([-1])}, "is -1 but must be 0"),
+        ({**average.state, "updates": np.array([-1])}, "is -1 but must be between 0"),
     ]:
         with pytest.raises(ValueError, match=says):
             other.load_state(wrong)
@@ -193,6 +193,16 @@ def test_sparse_tables_are_averaged():
         (lambda o: at.optim.WeightAverage(o, "0.9"), TypeError, "WeightAverage: decay is a str"),
         (lambda o: at.optim.WeightAverage(o, None, warmup=True), ValueError, "it needs decay"),
         (lambda o: at.optim.WeightAverage(None), TypeError, "WeightAverage: optimizer is a NoneType"),
+        (
+            lambda o: at.optim.WeightAverage(at.optim.SGD.__new__(at.optim.SGD)),
+            TypeError,
+            "never initialised",
+        ),
+        (
+            lambda o: at.optim.WeightAverage.__new__(at.optim.WeightAverage).applied(),
+            TypeError,
+            "never initialised",
+        ),
         (lambda o: at.optim.WeightAverage(at.optim.SGD(0.1)), ValueError, "call attach.model. first"),
     ],
 )
