@@ -61,10 +61,14 @@ void Optimizer::attach(const NamedTensors& parameters) {
   NamedTensors wanted, left_out;
   std::vector<size_t> group;  // of each one wanted
   std::set<const TensorImpl*> seen;
+  // Int8 under low-rank updates, or beside floats that were frozen: what trains was chosen, and is not that.
+  const bool chosen = std::any_of(parameters.begin(), parameters.end(), [](const auto& named) {
+    return named.second.low_rank() || (is_float(named.second.dtype()) && !named.second.requires_grad());
+  });
   const std::vector<size_t> assigned = attached() ? std::vector<size_t>() : assign_groups(groups_, parameters);
   for (size_t i = 0; i < parameters.size(); ++i) {
     const auto& [name, p] = parameters[i];
-    if (p.dtype() == DType::kInt8) {
+    if (p.dtype() == DType::kInt8 && !chosen) {
       value_error("Optimizer: parameters holds one of shape ", p.shape(),
                   " that is int8, which cannot be trained: train before to_int8()");
     }

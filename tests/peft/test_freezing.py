@@ -52,11 +52,14 @@ def test_counts():
     assert at.peft.trainable(at.nn.ReLU()) == (0, 0, 0.0, {})
 
 
-def fitted(model, steps=3):
-    trainer = at.train.Trainer(
-        model, at.losses.CrossEntropy(), at.optim.AdamW(lr=0.01, weight_decay=0.1), seed=0
-    )
-    trainer.fit(IDS[:, :-1], IDS[:, 1:], epochs=steps, batch_size=3)
+def fitted_history(model, epochs):
+    optimizer = at.optim.AdamW(lr=0.01, weight_decay=0.1)
+    trainer = at.train.Trainer(model, at.losses.CrossEntropy(), optimizer, seed=0)
+    return trainer.fit(IDS[:, :-1], IDS[:, 1:], epochs=epochs, batch_size=3, progress=False)["loss"]
+
+
+def fitted(model, epochs=3):
+    fitted_history(model, epochs)
     return model
 
 
@@ -103,3 +106,45 @@ def test_frozen_matrices_cost_no_memory_for_gradients():
     loss.backward()
     gradients = sum(p.grad.size for p in model.parameters() if p.grad is not None)
     assert gradients == count
+
+
+def step_of(module, x):
+    def step():
+        module(x).sum().backward()
+
+    return step
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_the_gradient_of_a_frozen_matrix_is_not_computed(bias):
+    """Counted in FLOPs: forward and dx of W, and of A and B all there is."""
+    rows, d_in, d_out, rank = 64, 96, 80, 4
+    x = at.tensor(np.ones((rows, d_in), "float32"), requires_grad=True)
+    layer = at.nn.Linear(d_in, d_out, bias, seed=0)
+    product = 2 * rows * d_in * d_out
+    assert at.count_flops(step_of(layer, x)) == 3 * product
+    at.peft.freeze(layer)
+    assert at.count_flops(step_of(layer, x)) == 2 * product
+    at.peft.lora(layer, rank, targets="weight", seed=0)
+    assert at.count_flops(step_of(layer, x)) == 2 * product + 3 * 2 * rows * rank * (d_in + d_out)
+    assert at.count_flops(step_of(layer, x.detach())) == product + 2 * rows * rank * (2 * d_in + 3 * d_out)
+
+
+def test_a_step_makes_a_third_less():
+    model = at.models.DecoderLM(50, 64, 4, 4, 16, dff=256, seed=0)
+    ids = np.ones((4, 16), int)
+    full = at.count_flops(step_of(model, ids))
+    at.peft.lora(model, 2, seed=0)
+    assert at.count_flops(step_of(model, ids)) < 0.72 * full
+
+
+def test_an_int8_model_trains_by_what_is_attached():
+    model = made("gpt2", "float32").to_int8()
+    with pytest.raises(ValueError, match="int8"):
+        fitted(model)
+    at.peft.lora(model, 4, targets=("in_proj", "out_proj", "linear*"), seed=0)
+    before = model.state_dict()
+    losses = fitted_history(model, 40)
+    assert losses[-1] < 0.7 * losses[0]
+    for name, value in model.state_dict().items():
+        assert name.endswith((".A", ".B")) or np.array_equal(value, before[name])
