@@ -44,16 +44,32 @@ MODELS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "recommender": (lambda **o: at.models.SequenceRecommender(V - 1, 16, 4, 2, 12, **o), (IDS,)),
     "xl": (lambda **o: at.models.TransformerXL(V, 16, 4, 2, memory_length=4, **o), (IDS,)),
 }  # fmt: skip
+# Without attention in heads: linear layers of other kinds.
+OTHERS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
+    "cnn": (
+        lambda **o: at.models.CnnAttention(3, 5, 8, channels=(4, 6), features=8, attention_features=7, **o),
+        (IMAGES,),
+    ),
+    "lstm": (lambda **o: at.models.LstmAttention(V, 5, 8, 9, attention_features=7, **o), (IDS,)),
+    "seq2seq": (
+        lambda **o: at.models.Seq2Seq(V, V, 8, 10, attention="luong", bidirectional=True, **o),
+        (IDS, IDS[:, :5]),
+    ),
+    "two kinds of input": (
+        lambda **o: at.models.CrossModalClassifier(V, 5, 8, 4, 8, 2, 12, **o),
+        (IDS[:2], IMAGES),
+    ),
+}
 DECODERS = ("gpt2", "llama", "translator", "t5")
 
 
 def made(name: str, dtype: str = "float64", seed: int = 0) -> Any:
     """The model with random numbers in every parameter, in evaluation mode."""
-    return randomized(MODELS[name][0](dtype=dtype), seed).eval()
+    return randomized((MODELS | OTHERS)[name][0](dtype=dtype), seed).eval()
 
 
 def inputs_of(name: str, dtype: str = "float64") -> tuple[Any, ...]:
-    return tuple(x.astype(dtype) if x.dtype.kind == "f" else x for x in MODELS[name][1])
+    return tuple(x.astype(dtype) if x.dtype.kind == "f" else x for x in (MODELS | OTHERS)[name][1])
 
 
 def output(model: Any, name: str) -> at.Tensor:

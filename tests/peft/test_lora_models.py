@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from peft_models import DECODERS, MODELS, decoded, made, moved, output
+from peft_models import DECODERS, MODELS, OTHERS, decoded, made, moved, output
 
 import attendo as at
 from inputs import THREADS
@@ -48,14 +48,14 @@ def summed(name, model):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", [*MODELS, *OTHERS])
 def test_nothing_changes_at_first_and_all_else_is_frozen(name, dtype):
     model = made(name, dtype)
     before, modules = output(model, name).numpy(), str(model)
     lora(model)
     assert_same_bits(output(model, name), before)
     trained = {n for n, p in model.named_parameters() if p.requires_grad}
-    assert trained == {n for n in model.state_dict() if n.endswith((".A", ".B"))} and len(trained) > 4
+    assert trained == {n for n in model.state_dict() if n.endswith((".A", ".B"))} and len(trained) >= 4
     moved(model)
     assert np.abs(output(model, name).numpy() - before).max() > 1e-2
     at.peft.remove(model)
@@ -64,7 +64,7 @@ def test_nothing_changes_at_first_and_all_else_is_frozen(name, dtype):
     assert all(p.requires_grad for p in model.parameters())
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", [*MODELS, *OTHERS])
 def test_it_is_the_sum_and_so_are_its_gradients(name):
     """With G = dL/d(W + s B A) of the model with the sum:  dA = s Bᵀ G,  dB = s G Aᵀ."""
     model = moved(lora(made(name)))
@@ -87,11 +87,11 @@ def test_it_is_the_sum_and_so_are_its_gradients(name):
         assert_close(got[a].numpy(), s * state[b].T @ g, scale=size, what=a)
         assert_close(got[b].numpy(), s * g @ state[a].T, scale=size, what=b)
         seen += 1
-    assert seen >= 8
+    assert seen >= (8 if name in MODELS else 2)
     assert all(got[n] is None for n in gradients), "a frozen parameter has a gradient"
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", [*MODELS, *OTHERS])
 def test_merged_it_is_the_same_function_and_trains_again(name):
     model = moved(lora(made(name)))
     modules = str(made(name))
