@@ -41,6 +41,7 @@ FAMILIES = {
     "word2vec": "Training steps of word vectors",
     "operations": "Single operations",
     "optimizers": "Steps of optimizers alone",
+    "quantization": "Products of whole numbers: eight bits beside floats, and beside PyTorch's",
     "sizes": "Arbitrary sizes beside round ones (attendo against itself, ratio of FLOP/s)",
     "masks": "Structured masks beside none (attendo against itself, ratio of FLOP/s)",
     "startup": "To begin",
