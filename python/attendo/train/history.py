@@ -31,7 +31,7 @@ class History(dict[str, Any]):
         How long it took.
     ``time``
         Where the time went: seconds by the part of a step, ``data``, ``forward``, ``loss``, ``backward``,
-        ``optimizer``, ``callbacks`` (validation among them).
+        ``optimizer``, ``validation``, ``callbacks``.
 
     A run that was interrupted and resumed has the history of one that was not.
 

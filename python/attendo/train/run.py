@@ -28,6 +28,7 @@ class Run:
     data: dict[str, Any]  # fingerprints
     listeners: list[Any] = field(default_factory=list)
     validations: list[dict[str, float]] = field(default_factory=list)
+    validation_seconds: float = 0.0
     #: Of a run that was interrupted: what its callbacks knew, (type, state) each.
     saved: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     interrupted: bool = False
@@ -122,6 +123,7 @@ class Run:
             "batch_tokens": self.batch_tokens,
             "data": self.data,
             "validations": self.validations,
+            "validation_seconds": self.validation_seconds,
             "callbacks": callbacks,
         }
 
@@ -135,6 +137,7 @@ class Run:
             batch_tokens=state["batch_tokens"],
             data=dict(state["data"]),
             validations=[dict(measured) for measured in state["validations"]],
+            validation_seconds=float(state["validation_seconds"]),
             saved=[(str(kind), dict(inner)) for kind, inner in state["callbacks"]],
             interrupted=True,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .. import _core
@@ -172,6 +173,9 @@ class Trainer:
         history = History(self._core.state["history"])
         if self._run is not None:
             history.update(self._run.validation_arrays())
+            # The core sees one call at the end of an epoch: validation and callbacks.
+            time, spent = history["time"], self._run.validation_seconds
+            time["callbacks"], time["validation"] = max(0.0, time["callbacks"] - spent), spent
         return history
 
     def stop(self) -> None:
@@ -292,8 +296,10 @@ class Trainer:
             info["epoch_loss"] = float(self._core.state["history"]["loss"][-1])
             if validation is not None:
                 given = dict(zip(("inputs", "target", "sample_weight"), validation, strict=False))
+                begin = perf_counter()
                 with self.averaged():
                     measured = self.evaluate(**given, batch_size=run.batch_size)
+                run.validation_seconds += perf_counter() - begin
                 run.validations.append(measured)
                 info.update({f"val_{name}": value for name, value in measured.items()})  # type: ignore[typeddict-item]
             self.optimizer.observe(info.get("val_loss", info["epoch_loss"]))
