@@ -8,7 +8,7 @@ void bind_distributed(py::module_& m);
 void bind_losses(py::module_& m);
 void bind_sequence_models(py::module_& m);
 void bind_trainer(py::module_& m);
-}
+}  // namespace attendo::bindings
 
 PYBIND11_MODULE(_core, m) {
   using namespace attendo::bindings;

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Literal, SupportsFloat, SupportsIndex, TypeAlias, TypedDict, overload
+from typing import Any, Literal, SupportsFloat, SupportsIndex, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -2357,9 +2357,7 @@ class WeightAverage:
     def load_state(self, state: Mapping[str, NDArray[Any]]) -> None: ...
 
 class Samples:
-    def __init__(
-        self, values: ArrayLike, starts: NDArray[np.int64], padding: SupportsFloat
-    ) -> None: ...
+    def __init__(self, values: ArrayLike, starts: NDArray[np.int64], padding: SupportsFloat) -> None: ...
 
 class Batch:
     @property
@@ -2424,7 +2422,7 @@ class Trainer:
         sample_weight: TensorLike | None,
         epochs: SupportsIndex,
         plan: dict[str, Any],
-        objective: tuple[int, Callable[[Batch], Tensor], Callable[[Batch], None]] | None,
+        objective: tuple[int, Callable[[Batch], Tensor], Callable[[Batch], None] | None] | None,
         augment: Callable[[Any, Any, int], tuple[Any, Any]] | None,
         listeners: dict[str, Callable[[Any], object] | None],
     ) -> dict[str, Any]: ...

@@ -1,4 +1,4 @@
-"""Other programs: Hugging Face folders, PyTorch's state dicts, estimators for scikit-learn, clients of Flower.
+"""Other programs: Hugging Face folders, PyTorch's state dicts, scikit-learn's estimators, Flower's clients.
 
 ``attendo.models.load_pretrained`` and ``model.save_pretrained`` read and write folders; here are the errors
 they raise, and the way of single state dicts. The estimators need the extra ``learn``.
