@@ -292,13 +292,14 @@ py::dict fit(Trainer& self, Object inputs, Object target, Object sample_weight, 
 }
 
 // All tensors that a trainer changes, by the names they have in a checkpoint.
-std::vector<Snapshot::NamedTensor> tensors_of_trainer(const Trainer& trainer) {
+std::vector<Snapshot::NamedTensor> tensors_of_trainer(const Trainer& trainer, bool model_only) {
   std::vector<Snapshot::NamedTensor> out;
   auto add = [&out](const std::string& prefix, const auto& named) {
     for (const auto& [name, x] : named) out.emplace_back(prefix + name, x);
   };
   add("model.", trainer.model()->named_parameters());
   add("model.", trainer.model()->named_buffers());
+  if (model_only) return out;
   add("loss.", trainer.loss()->parameters());
   add("optimizer.", trainer.optimizer()->state());
   if (trainer.average()) add("average.", trainer.average()->state());
@@ -312,8 +313,8 @@ void bind_trainer(py::module_& m) {
       .def(py::init<>())
       .def(
           "take",
-          [](Snapshot& self, const Trainer& trainer) {
-            const auto tensors = tensors_of_trainer(trainer);
+          [](Snapshot& self, const Trainer& trainer, bool model_only) {
+            const auto tensors = tensors_of_trainer(trainer, model_only);
             without_gil([&] {
               self.take(tensors);
               return 0;
@@ -326,7 +327,7 @@ void bind_trainer(py::module_& m) {
             }
             return out;
           },
-          py::arg("trainer"), "(name, dtype, shape, first byte, end) of each tensor.")
+          py::arg("trainer"), py::arg("model_only") = false, "(name, dtype, shape, first byte, end) of each tensor.")
       .def_property_readonly("data", [](const Snapshot& self) {
         return py::memoryview::from_memory(self.block().raw(), static_cast<py::ssize_t>(self.bytes()));
       });

@@ -284,3 +284,12 @@ def test_best_by_a_number_that_is_not_there(tmp_path):
         ValueError, match=r"monitor is 'val_loss' but an epoch gives.*val_\.\.\. come with validation="
     ):
         fit(trainer(), tmp_path, checkpoint={"best": "val_loss"})
+
+
+def test_best_is_the_average_where_there_is_one(tmp_path):
+    """What validation measured is what is kept."""
+    t = trainer(average=0.5)
+    history = fit(t, tmp_path, validation=(IDS, Y), checkpoint={"best": "val_loss"})
+    best = at.train.Trainer(at.load(tmp_path / "best.safetensors"), at.losses.CrossEntropy(), at.optim.SGD(0.1))
+    assert best.evaluate(IDS, Y)["loss"] == pytest.approx(history["val_loss"].min(), rel=1e-6)
+    assert t.evaluate(IDS, Y)["loss"] != pytest.approx(history["val_loss"].min(), rel=1e-6)

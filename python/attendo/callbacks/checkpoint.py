@@ -236,7 +236,7 @@ class Checkpoint(Callback):
         if trainer.average is not None:
             snapshot = self._averaged = self._averaged or _core.Snapshot()
             with trainer.averaged():
-                entries = snapshot.take(trainer._core)
+                entries = snapshot.take(trainer._core, model_only=True)
         contents = ModelContents(entries, snapshot.data, metadata_of(trainer.model))
         return self.folder / "best.safetensors", contents
 
