@@ -4,8 +4,8 @@
 
 The model is a decoder of 14 million parameters, the whole batch 16 sequences of 64 tokens however many
 processes there are. ``overlapped`` sends gradients while backward runs, ``at the end`` all of them after it
-(one bucket); ``alone`` is a process that computes the share of one of them and talks to nobody: the
-difference to it is what talking costs.
+(one bucket); ``alone`` is each process computing its share and talking to nobody: the difference to it is
+what talking costs. ``one process`` has the whole batch and the threads of all of them.
 """
 
 from __future__ import annotations
@@ -59,6 +59,10 @@ def main() -> None:
         "at the end": seconds_a_step(at_the_end, share, args.steps),
         "alone": seconds_a_step(None, share, args.steps),
     }
+    if overlapped.is_main:
+        at.set_num_threads(args.threads * overlapped.size)
+        rows["one process"] = seconds_a_step(None, SEQUENCES, args.steps)
+    overlapped.wait_for_all()
     if overlapped.is_main:
         size = sum(p.size for p in trainer(None).model.parameters()) * 4 / 1e6
         print(f"{overlapped.size} processes, {args.threads} threads each, {size:.0f} MB of gradients")

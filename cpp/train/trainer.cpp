@@ -232,7 +232,7 @@ const History& Trainer::fit(BatchSource& source, Index epochs, Objective& object
         batch.epoch = state_.epoch;
         batch.step = optimizer_->steps();
         batch.seed = mix_seed(mix_seed(seed, static_cast<std::uint64_t>(batch.step)), static_cast<std::uint64_t>(i));
-        if (transform) transform(batch);
+        if (transform && batch.size() > 0) transform(batch);
         const std::vector<double> counts = loss_->counts(batch.targets, batch.sample_weight);
         totals.resize(counts.size());
         for (size_t k = 0; k < counts.size(); ++k) totals[k] += counts[k];

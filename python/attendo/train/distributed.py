@@ -248,6 +248,10 @@ class Distributed:
             "seconds_waited": self._core.seconds_waited,
         }
 
+    def wait_for_all(self) -> None:
+        """Go on when every process has come here: what rank 0 writes before is there for all after it."""
+        self._transport.gather(np.zeros(0))
+
     def _begin(self, trainer: Trainer, run: Run) -> None:
         """Before a fit: all processes do the same, and have what rank 0 has."""
         if self.size == 1:
