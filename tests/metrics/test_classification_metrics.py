@@ -179,6 +179,24 @@ def test_what_is_no_pair_is_named(arguments, options, error, words):
             function(*arguments, **options)
 
 
+def test_a_trainer_takes_them_as_they_are():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(40, 3)).astype("float32"), rng.integers(0, 4, 40)
+    model = at.nn.Linear(3, 4, seed=0)
+    taken = {
+        "f1": metrics.f1,
+        "top_2": lambda p, t: metrics.top_k_accuracy(p, t, 2),
+        "ppl": metrics.perplexity,
+    }
+    trainer = at.train.Trainer(model, at.losses.CrossEntropy(), at.optim.SGD(lr=0.1), metrics=taken)
+    history = trainer.fit(x, y, epochs=2, validation=(x, y), progress=False)
+    logits = trainer.predict(x)
+    assert history["val_f1"][-1] == metrics.f1(logits, y)
+    assert history["val_top_2"][-1] == metrics.top_k_accuracy(logits, y, 2)
+    assert history["val_ppl"][-1] == pytest.approx(np.exp(history["val_loss"][-1]), rel=1e-5)
+    assert history["val_accuracy"][-1] == pytest.approx(metrics.accuracy(logits, y))
+
+
 def test_wrong_options_are_named():
     with pytest.raises(ValueError, match="f1: average is 'mean'"):
         metrics.f1([0, 1], [0, 1], average="mean")

@@ -64,6 +64,13 @@ def test_rates():
     assert "50 items/s, 2 GFLOP/s" in repr(used)
 
 
+def test_operations_are_counted():
+    a, b = np.ones((20, 30)), np.ones((30, 40))
+    product, used = at.metrics.measure(at.functional.matmul, a, b)
+    assert product.shape == (20, 40) and used.flops == 2 * 20 * 30 * 40
+    assert used.flops_per_second == used.flops / used.seconds
+
+
 def test_an_error_passes_through_and_is_measured():
     with pytest.raises(KeyError), at.metrics.resources() as used:
         raise KeyError

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
 from .. import _core
+from .._summary import count_flops
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -27,7 +28,7 @@ class Resources:
     tensor_bytes: int = 0  #: what Tensors and results hold at the end, less at the start
     pool_bytes: int = 0  #: the most attendo has held since `release_cached_memory` was last called
     items: float | None = None  #: samples, tokens, …: whatever was counted
-    flops: float | None = None  #: floating-point operations, as a summary of the model counts them
+    flops: float | None = None  #: floating-point operations
 
     @property
     def throughput(self) -> float | None:
@@ -120,7 +121,8 @@ def resources(*, items: float | None = None, flops: float | None = None) -> Iter
     items : float, optional
         How many samples or tokens the block works on, for ``throughput``. May be set on the result as well.
     flops : float, optional
-        How many floating-point operations it makes, for ``flops_per_second``.
+        How many floating-point operations it makes (:func:`attendo.summary` knows of a model), for
+        ``flops_per_second``.
 
     Returns
     -------
@@ -176,7 +178,8 @@ def measure(call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> tuple[R,
     result
         What it gives.
     used : Resources
-        Set ``used.items`` or ``used.flops`` for the rates.
+        With the ``flops`` that :func:`attendo.count_flops` counts, where there are any. Set
+        ``used.items`` for the throughput.
 
     Examples
     --------
@@ -187,6 +190,12 @@ def measure(call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> tuple[R,
 
     Source: python/attendo/metrics/resources.py
     """
+    results: list[R] = []
+
+    def once() -> None:
+        results.append(call(*args, **kwargs))
+
     with resources() as used:
-        result = call(*args, **kwargs)
-    return result, used
+        flops = count_flops(once)
+    used.flops = float(flops) if flops else None
+    return results[0], used
