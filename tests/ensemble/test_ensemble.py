@@ -296,9 +296,8 @@ def test_a_soup_of_fine_tuned_models_is_better_than_they_are(digits):
 
 
 def test_snapshots_of_one_training_are_better_than_its_end(digits):
-    """Five splits, five cycles: 25 % less surprised than the end of the same training, and than a training of one
-    long cycle, on each split; against the end also more often right, against the long cycle as often to a
-    point.
+    """Five splits, five cycles: on each 25 % less surprised than the end of this training, and than one long
+    cycle; more often right than the end, as often as the long cycle to a point of 100.
     """
     over_last, over_long = [], []
     loss = at.calibration.negative_log_likelihood
