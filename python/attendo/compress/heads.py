@@ -106,7 +106,7 @@ def head_importance(
 
     def total() -> float:
         with no_grad():
-            pieces = parts(count, batch_size or 256)
+            pieces = parts(count, 256 if batch_size is None else batch_size)
             return float(sum(measured(part).item() * (part.stop - part.start) for part in pieces) / count)
 
     with as_evaluated(model):
@@ -123,7 +123,7 @@ def head_importance(
                 finally:
                     weight.assign(kept)
             return found
-        for part in parts(count, batch_size or 1):
+        for part in parts(count, 1 if batch_size is None else batch_size):
             with enable_grad():
                 slopes = grad(measured(part), weights, allow_unused=True)
             for (name, one), weight, slope in zip(layers.items(), weights, slopes, strict=True):
