@@ -104,6 +104,30 @@ def test_free_goes_on_from_its_state():
     assert two.state_dict() == {}
 
 
+class PowerCut(at.callbacks.Callback):
+    def on_epoch_end(self, trainer, info):
+        if info["epoch"] == 1:
+            raise OSError("no more power")
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda: at.robust.FreeAdversarialTraining(0.1, repeats=3),
+        lambda: at.robust.AdversarialTraining(at.robust.PGD(0.1, steps=2)),
+    ],
+)
+def test_a_run_that_was_interrupted_ends_with_the_same_bits(made, tmp_path):
+    x, y = samples()
+    options = {"epochs": 4, "batch_size": 5, "shuffle": True}
+    whole, _ = trained(made(), x, y, **options)
+    with pytest.raises(OSError, match="no more power"):
+        trained(made(), x, y, callbacks=[at.callbacks.Checkpoint(tmp_path), PowerCut()], **options)
+    trainer = at.train.resume(tmp_path, model=small(9), objective=made())
+    trainer.fit(x, y, progress=False)
+    same(trainer.model, whole)
+
+
 def test_free_begins_anew_when_the_shape_changes():
     free = at.robust.FreeAdversarialTraining(0.1)
     x, y = samples()
