@@ -29,6 +29,7 @@ array([[1.  , 0.  , 0.  ],
 :mod:`text`               words and subwords as numbers, padding
 :mod:`compress`           smaller models: eight bits
 :mod:`peft`               fine-tuning of few parameters: LoRA, prefixes, adapters
+:mod:`contrastive`        vectors of which those that belong together are near
 :mod:`interop`            checkpoints of other programs
 :mod:`viz`                pictures of attention and training
 :mod:`reference`          every formula in plain NumPy
