@@ -1,4 +1,4 @@
-"""SimCSE, one encoder for several inputs, triplets drawn from labels; and what they teach an encoder of texts."""
+"""SimCSE, one encoder for several inputs, triplets drawn from labels; what they teach an encoder of texts."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def encoder(seed, dropout=0.1):
 
 
 def measure(model, a, b):
-    """How often the paraphrase is nearest; and how evenly all lie on the sphere (Wang and Isola 2020, eq. 2)."""
+    """How often the paraphrase is nearest; how evenly all lie on the sphere (Wang and Isola 2020, eq. 2)."""
     model.eval()
     a, b = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (model(a).numpy(), model(b).numpy()))
     apart = 2 - 2 * (a @ a.T)[~np.eye(len(a), dtype=bool)]

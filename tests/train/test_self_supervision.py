@@ -1,4 +1,4 @@
-"""What unlabelled texts are worth: a classifier of few labels above a model that guessed hidden or next words.
+"""What unlabelled texts are worth: a classifier of few labels, above a model that guessed words of them.
 
 Texts have 10 words; six topics have 12 words each, and 60 % of a text are its topic's, the rest is any. Two
 labelled texts a topic leave most words unseen; 1500 unlabelled ones tell which go together.
