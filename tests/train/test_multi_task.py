@@ -155,6 +155,38 @@ def test_log_variance_settles_at_the_logarithm_of_the_loss():
     np.testing.assert_allclose(loss.log_variance.numpy(), np.log([0.01, 9]), atol=0.02)
 
 
+@pytest.mark.parametrize("weights", [None, [0.5, 3.0], "uncertainty"], ids=str)
+def test_the_trainer_accumulates_to_the_big_batch(weights):
+    """Parameters of model and loss, whatever counts how much in which batch."""
+    x = rng.standard_normal((24, 8))
+    classes, sizes = rng.integers(0, 4, 24), rng.standard_normal((24, 1))
+
+    class Heads(at.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = (at.nn.Linear(8, n, seed=n, dtype="float64") for n in (4, 1))
+
+        def forward(self, x):
+            return self.first(x), self.second(x)
+
+    ends = []
+    for batch, accumulate in [(12, 1), (4, 3)]:
+        loss = at.losses.MultiTask(
+            {"kind": at.losses.CrossEntropy(ignore_index=0), "size": at.losses.Huber()}, weights
+        )
+        trainer = at.train.Trainer(Heads(), loss, at.optim.SGD(0.5), accumulate=accumulate)
+        trainer.fit(x, (classes, sizes), epochs=3, batch_size=batch, shuffle=False, progress=False)
+        ends.append({**trainer.model.state_dict(), **{k: v.numpy() for k, v in loss.parameters().items()}})
+        expected = loss(trainer.model(x), (classes, sizes)).item()
+        measured = trainer.evaluate(x, (classes, sizes), batch_size=5)["loss"]
+        assert abs(measured - expected) < 1e-6 * max(1, abs(expected))
+    if weights == "uncertainty":
+        assert (np.abs(ends[0]["log_variance"]) > 0.05).all()
+    exact = np.float32 if weights == "uncertainty" else np.float64  # that of log_variance
+    for name, value in ends[0].items():
+        assert_close(ends[1][name].astype(exact), value)
+
+
 @pytest.mark.parametrize(
     ("call", "error", "says"),
     [
