@@ -54,9 +54,8 @@ from ._info import (
     release_cached_memory,
     set_num_threads,
 )
-from ._lazy import lazy_modules
+from ._lazy import lazy_modules, lazy_names
 from ._state import load, load_state_dict
-from ._summary import count_flops, summary
 from ._tensor import Generator, Tensor, tensor
 from .attention import attention
 
@@ -127,6 +126,7 @@ if TYPE_CHECKING:
         text,
         viz,
     )
+    from ._summary import count_flops, summary
 else:  # read on first use: nothing in them is needed to compute
     _LAZY = (
         "augment",
@@ -145,7 +145,11 @@ else:  # read on first use: nothing in them is needed to compute
         "text",
         "viz",
     )
-    __getattr__ = lazy_modules(__name__, _LAZY)
+    _module = lazy_modules(__name__, _LAZY)
+    _name = lazy_names(__name__, {"count_flops": "_summary", "summary": "_summary"})
+
+    def __getattr__(name):
+        return _module(name) if name in _LAZY else _name(name)
 
 
 def __dir__() -> list[str]:

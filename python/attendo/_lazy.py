@@ -19,6 +19,17 @@ def lazy_modules(package: str, names: tuple[str, ...]) -> Callable[[str], Any]:
     return get
 
 
+def lazy_names(package: str, names: dict[str, str]) -> Callable[[str], Any]:
+    """The same for names in submodules: ``{name: submodule}``."""
+
+    def get(name: str) -> Any:
+        if name in names:
+            return getattr(importlib.import_module(f"{package}.{names[name]}"), name)
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+
+    return get
+
+
 def require(module: str, extra: str) -> ModuleType:
     """Import an optional dependency, or say which extra brings it.
 

@@ -14,13 +14,11 @@ epoch 2 of 2: 4 steps
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from .._lazy import lazy_names
 from .base import Callback, Info, numbers
-from .checkpoint import Checkpoint
-from .logs import CSVLogger, JSONLines
-from .monitor import BestModel, EarlyStopping
 from .progress import ProgressBar
-from .tensorboard import TensorBoard
-from .wandb import WandB
 
 __all__ = [
     "BestModel",
@@ -35,6 +33,24 @@ __all__ = [
     "WandB",
     "numbers",
 ]
+
+if TYPE_CHECKING:
+    from .checkpoint import Checkpoint
+    from .logs import CSVLogger, JSONLines
+    from .monitor import BestModel, EarlyStopping
+    from .tensorboard import TensorBoard
+    from .wandb import WandB
+else:
+    _LAZY = {
+        "BestModel": "monitor",
+        "CSVLogger": "logs",
+        "Checkpoint": "checkpoint",
+        "EarlyStopping": "monitor",
+        "JSONLines": "logs",
+        "TensorBoard": "tensorboard",
+        "WandB": "wandb",
+    }
+    __getattr__ = lazy_names(__name__, _LAZY)
 
 
 def __dir__() -> list[str]:

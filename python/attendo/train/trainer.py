@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from .. import _core
 from ..callbacks import Callback, ProgressBar
 from .columns import batch_adapter, columns, is_array, lengths_of, target_arrays
-from .distributed import Distributed
 from .history import History
 from .objective import Batch, Objective
-from .run import Run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +23,9 @@ if TYPE_CHECKING:
     from .._typing import TensorLike
     from ..callbacks import Info
     from ..data import Ragged
+    from .distributed import Distributed
     from .find_lr import LearningRates
+    from .run import Run
 
     Samples: TypeAlias = TensorLike | Ragged
     Inputs: TypeAlias = Samples | tuple[Samples, ...]
@@ -273,6 +273,8 @@ class Trainer:
                     raise ValueError(
                         f"fit: {name} goes with arrays; an iterable of batches decides that itself"
                     )
+        from .run import Run
+
         run = self._run = Run.begin(
             self._run,
             {"epochs": epochs, "batch_size": batch_size, "shuffle": shuffle, "batch_tokens": batch_tokens},
@@ -530,6 +532,8 @@ class Trainer:
             self.objective.load_state_dict(state["objective"]["state"])
         self._core.restore(state["fit"])
         if state["run"] is not None:
+            from .run import Run
+
             self._run = Run.from_state_dict(state["run"])
 
     def _objective_calls(
@@ -575,7 +579,11 @@ def _check_objective(objective: Any) -> None:
 
 
 def _check_distributed(distributed: Any) -> None:
-    if distributed is not None and not isinstance(distributed, Distributed):
+    if distributed is None:
+        return
+    from .distributed import Distributed
+
+    if not isinstance(distributed, Distributed):
         kind = type(distributed).__name__
         raise TypeError(f"Trainer: distributed is a {kind} but must be an attendo.train.Distributed")
 
