@@ -91,6 +91,12 @@ void Optimizer::attach(const NamedTensors& parameters) {
       value_error("optimizer: it already steps other parameters; make a new one for these");
     return;
   }
+  for (const auto& [name, p] : parameters) {
+    if (wanted.empty() && p.dtype() == DType::kInt8) {
+      value_error("optimizer: no parameter requires a gradient, and ", name.empty() ? "one of them" : name,
+                  " is int8, which cannot be trained: train before to_int8() or quantize");
+    }
+  }
   if (wanted.empty())
     value_error(
         "optimizer: there is no parameter that requires a gradient (layers in a plain list are not seen: use "
