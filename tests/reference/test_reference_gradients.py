@@ -755,6 +755,15 @@ CASES: list[tuple[str, list[Any], dict[str, Any]]] = [
         {},
     ),
     ("linear_int8", [normal(4, 70), ids(255, 5, 70) - 127], {"scales": positive(5, 2) / 100}),
+    ("lora", [normal(2, 3, 5), normal(4, 5), normal(2, 5), normal(4, 2), normal(4)], {"scale": 1.5}),
+    ("lora", [normal(3, 5), normal(4, 5), normal(2, 5), normal(4, 2), None], {}),
+    ("adapter", [normal(2, 3, 5), normal(2, 5), normal(2), normal(5, 2), normal(5)], {}),
+    (
+        "kv_prefix",
+        [normal(2, 4, 3, 2), normal(2, 2, 5, 2), normal(2, 2, 5, 3), normal(2, 4), normal(2, 6)],
+        {"mask": some(3, 5), "bias": normal(3, 5), "scale": 0.4},
+    ),
+    ("uncertain_tasks", [normal(3), normal(3)], {}),
 ]
 
 
@@ -870,6 +879,9 @@ def test_every_function_has_a_backward_or_needs_none() -> None:
         "beam_search", "cross_modal_classifier", "decoding", "dequantize_int8",
         "later_encoder_layer", "logits_processors", "quantize_int8", "sampled", "transformer_xl",
         "activation_range", "quantize_per_channel", "quantized_linear",
+        # losses: sums of operations above; those of attendo are checked by central differences in tests/train
+        "binary_cross_entropy", "distillation", "huber", "info_nce", "kl_divergence",
+        "mean_absolute_error", "mean_squared_error", "nt_xent", "triplet", "weighted_tasks",
     }  # fmt: skip
     forwards = {name for name in reference.__all__ if not name.endswith("_backward")}
     assert {name for name in forwards if f"{name}_backward" not in reference.__all__} == needs_none
