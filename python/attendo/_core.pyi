@@ -2034,7 +2034,7 @@ class Word2Vec(Module):
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]: ...
     __call__ = forward
 
-# -- bind_losses.cpp
+# -- bind_loss.cpp, bind_losses.cpp
 # -- bind_peft.cpp
 
 class LoRA(Module):
