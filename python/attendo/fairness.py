@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from .metrics._pairs import Pairs, array, pairs
+from .metrics._pairs import Pairs, array, distinct, pairs, whole
 from .metrics._table import html_table, text_table
 from .metrics.classification import f1
 
@@ -160,7 +160,7 @@ def report(
     if positive is not None and not ((found.target == positive) | (found.prediction == positive)).any():
         raise ValueError(f"{call}: positive is {positive!r}, which is neither a target nor a prediction")
     of = _spread(call, group, found.keep)
-    groups = {g: _numbers(found, of == g, positive) for g in np.unique(of).tolist()}
+    groups = {g: _numbers(found, of == g, positive) for g in distinct(call, "group", of)[0].tolist()}
 
     def gap(name: str) -> float:
         values = np.array([numbers[name] for numbers in groups.values()])
@@ -217,8 +217,7 @@ def _row(call: str, name: str, values: ArrayLike) -> tuple[NDArray[Any], NDArray
         raise ValueError(f"{call}: {name} has shape {given.shape} but must be a row of labels, (n,)")
     if given.dtype.kind not in "biuOUS":
         raise TypeError(f"{call}: {name} has dtype {given.dtype} but must be integers, bools or strings")
-    labels, places = np.unique(given, return_inverse=True)
-    return labels, places.reshape(-1)
+    return distinct(call, name, given)
 
 
 def class_weights(
@@ -275,13 +274,11 @@ def class_weights(
     given = given.reshape(-1) if ignore_index is None else given[given != ignore_index]
     if not given.size:
         raise ValueError(f"{call}: y has no target that counts")
-    most = int(given.max()) + 1 if num_classes is None else num_classes
+    most = whole(call, "num_classes", int(given.max()) + 1 if num_classes is None else num_classes, 0, 2**24)
     if given.min() < 0 or given.max() >= most:
         wrong = given.min() if given.min() < 0 else given.max()
         raise ValueError(f"{call}: y has {wrong} but must be 0 to {most - 1}")
     labels, counts = np.unique(given, return_counts=True)
-    if most > 2**24:
-        raise ValueError(f"{call}: y has {most - 1}: an index of {most} classes is no class")
     out = np.zeros(most)
     out[labels] = given.size / (len(labels) * counts)
     return out
@@ -388,8 +385,7 @@ def resample(
         cell = cell * len(groups) + g
     if strategy not in ("over", "under"):
         raise ValueError(f"{call}: strategy is {strategy!r} but must be 'over' or 'under'")
-    if seed < 0:
-        raise ValueError(f"{call}: seed is {seed} but must be 0 or more")
+    seed = whole(call, "seed", seed, 0)
     members = [np.flatnonzero(cell == c) for c in np.unique(cell)]
     pick: Callable[..., int] = max if strategy == "over" else min
     size = pick(len(m) for m in members)

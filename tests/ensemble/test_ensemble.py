@@ -195,6 +195,10 @@ def test_snapshots_survive_an_interruption(tmp_path):
     ("call", "error", "words"),
     [
         (lambda: Ensemble([]), ValueError, "Ensemble: there must be at least one model"),
+        (lambda: Ensemble(saying(0.0)), TypeError, "models is a Linear but must be a list"),
+        (lambda: average_weights(saying(0.0)), TypeError, "models is a Linear but must be a list"),
+        (lambda: average_weights("file"), TypeError, "models is a str but must be a list"),
+        (lambda: at.ensemble.Snapshots(1.5), TypeError, "every_epochs is 1.5"),
         (lambda: Ensemble([len]), TypeError, r"models\[0\] is a builtin"),
         (lambda: Ensemble([saying(0.0, 1.0)], "mean"), ValueError, "method is 'mean'"),
         (lambda: Ensemble([saying(0.0, 1.0)], weights=[1, 2]), ValueError, r"weights has shape \(2,\)"),

@@ -210,6 +210,18 @@ def test_wrong_options_are_named():
         metrics.top_k_accuracy(TARGET, TARGET)
     with pytest.raises(ValueError, match="classes must be a row of different labels"):
         metrics.f1([0, 1], [0, 1], classes=[0, 0])
+    with pytest.raises(TypeError, match="top_k_accuracy: k is 'a' but must be a whole number"):
+        metrics.top_k_accuracy(LOGITS, TARGET, "a")
+    with pytest.raises(TypeError, match="f1: positive has dtype <U1 but target has int64"):
+        metrics.f1([0, 1], [0, 1], average="binary", positive="1")
+    with pytest.raises(TypeError, match="f1: classes has dtype <U1 but target has int64"):
+        metrics.f1([0, 1], [0, 1], classes=["1"])
+    with pytest.raises(TypeError, match="f1: target has labels of several kinds"):
+        metrics.f1(np.array([1, "a"], dtype=object), np.array([1, "a"], dtype=object))
+    with pytest.raises(ValueError, match="f1: zero_division is 3"):
+        metrics.f1([0, 1], [0, 1], zero_division=3)
+    with pytest.raises(ValueError, match="20000 classes are too many for a matrix"):
+        metrics.confusion_matrix(np.arange(20_000), np.arange(20_000))
     with pytest.raises(ValueError, match="over is 'rows'"):
         metrics.confusion_matrix([0, 1], [0, 1]).normalized("rows")
 

@@ -90,5 +90,11 @@ def test_options_that_do_not_belong_are_named():
         metrics.bleu([[1]], [[1]], tokenize="13a")
     with pytest.raises(ValueError, match="ignore_ids and end_id are for ids"):
         metrics.bleu(["a"], ["a"], end_id=2)
+    for options in ({"tokenize": "moses"}, {"smooth": "laplace"}, {"max_order": 0}):
+        (name,) = options
+        with pytest.raises(ValueError, match=f"bleu: {name} is"):
+            metrics.bleu(["a"], ["a"], **options)
+    with pytest.raises(ValueError, match="chrf: char_order is 0"):
+        metrics.chrf(["a"], ["a"], char_order=0)
     with pytest.raises(TypeError, match="chrf: prediction is ids"):
         metrics.chrf([[1]], [[1]])

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from ..metrics._pairs import whole
 from ..viz.picture import Picture, drawing, escape, number, words
 from .scores import rows
 
@@ -150,8 +151,7 @@ def reliability_curve(
     """
     call = "reliability_curve"
     p, y = rows(call, probabilities, target, ignore_index, mask)
-    if not 1 <= bins <= 10_000:
-        raise ValueError(f"{call}: bins is {bins} but must be 1 to 10000")
+    bins = whole(call, "bins", bins, 1, 10_000)
     if binning not in ("width", "mass"):
         raise ValueError(f"{call}: binning is {binning!r} but must be 'width' or 'mass'")
     confidence, right = p.max(1), p.argmax(1) == y

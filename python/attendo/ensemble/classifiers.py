@@ -11,6 +11,7 @@ import numpy as np
 from .._batched import batched
 from .._core import Module
 from ..functional import log_softmax, softmax
+from ..metrics._pairs import whole
 from .weights import shares
 
 if TYPE_CHECKING:
@@ -73,6 +74,8 @@ class Ensemble:
     def __init__(
         self, models: Sequence[Module], method: Method = "average", weights: ArrayLike | None = None
     ) -> None:
+        if isinstance(models, Module) or not isinstance(models, Sequence):
+            raise TypeError(f"Ensemble: models is a {type(models).__name__} but must be a list of Modules")
         self.models = list(models)
         for i, model in enumerate(self.models):
             if not isinstance(model, Module):
@@ -133,8 +136,7 @@ class Ensemble:
                 raise ValueError(
                     f"{call}: inputs have shape {x.shape} but must have a row for each sample, one or more"
                 )
-        if batch_size < 1:
-            raise ValueError(f"{call}: batch_size is {batch_size} but must be 1 or more")
+        batch_size = whole(call, "batch_size", batch_size, 1)
         total: NDArray[np.float64] | None = None
         votes: NDArray[np.float64] | None = None
         for i, weight in enumerate(self.weights):

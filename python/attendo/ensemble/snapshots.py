@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from ..callbacks import Callback
+from ..metrics._pairs import whole
 from .classifiers import Ensemble
 
 if TYPE_CHECKING:
@@ -70,8 +71,8 @@ class Snapshots(Callback):
         if (every_epochs is None) == (every_steps is None):
             raise ValueError("Snapshots: give either every_epochs or every_steps")
         for name, value in (("every_epochs", every_epochs), ("every_steps", every_steps), ("keep", keep)):
-            if value is not None and value < 1:
-                raise ValueError(f"Snapshots: {name} is {value} but must be 1 or more")
+            if value is not None:
+                whole("Snapshots", name, value, 1)
         self._every_epochs, self._every_steps = every_epochs, every_steps
         self._keep = math.inf if keep is None else keep
         self.states: list[dict[str, Any]] = []

@@ -82,6 +82,8 @@ def average_weights(
     Source: python/attendo/ensemble/weights.py
     """
     call = "average_weights"
+    if isinstance(models, (str, Module, Mapping)) or not isinstance(models, Sequence):
+        raise TypeError(f"{call}: models is a {type(models).__name__} but must be a list")
     parts = shares(call, weights, len(models))
     sums: dict[str, NDArray[np.float64]] = {}
     dtypes: dict[str, np.dtype[Any]] = {}

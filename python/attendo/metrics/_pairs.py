@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import index
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -154,11 +155,47 @@ def _weights(
     return out
 
 
+def whole(call: str, name: str, value: Any, low: int, high: int | None = None) -> int:
+    """A whole number from low to high.
+
+    Raises
+    ------
+    TypeError
+        When it is none.
+    ValueError
+        When it is out of range.
+    """
+    try:
+        number = index(value)
+    except TypeError:
+        raise TypeError(f"{call}: {name} is {value!r} but must be a whole number") from None
+    if number < low or (high is not None and number > high):
+        must = f"{low} or more" if high is None else f"{low} to {high}"
+        raise ValueError(f"{call}: {name} is {number} but must be {must}")
+    return number
+
+
+def distinct(call: str, name: str, labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """The different labels in order, and the place of each entry among them."""
+    try:
+        found, places = np.unique(labels, return_inverse=True)
+    except TypeError:
+        raise TypeError(f"{call}: {name} has labels of several kinds: {labels[:3].tolist()} ...") from None
+    return found, places.reshape(-1)
+
+
+def same_kind(call: str, name: str, labels: NDArray[Any], found: Pairs) -> None:
+    """1 is not "1"."""
+    if (labels.dtype.kind in "OUS") != (found.target.dtype.kind in "OUS"):
+        raise TypeError(f"{call}: {name} has dtype {labels.dtype} but target has {found.target.dtype}")
+
+
 def all_classes(call: str, found: Pairs, classes: Sequence[Any] | None) -> NDArray[Any]:
     """The classes that were given, each once, or those that occur."""
     if classes is None:
-        return np.unique(np.concatenate([found.target, found.prediction]))
+        return distinct(call, "target", np.concatenate([found.target, found.prediction]))[0]
     out = array(call, "classes", list(classes))
     if out.ndim != 1 or not out.size or len(set(out.tolist())) != out.size:
         raise ValueError(f"{call}: classes must be a row of different labels")
+    same_kind(call, "classes", out, found)
     return out

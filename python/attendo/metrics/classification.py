@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 
 from .._lazy import require
-from ._pairs import Pairs, all_classes, pairs
+from ._pairs import Pairs, all_classes, pairs, same_kind, whole
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -144,8 +144,7 @@ def top_k_accuracy(
         raise ValueError(
             "top_k_accuracy: prediction is labels but must be scores, with a last axis of classes"
         )
-    if not 1 <= k <= scores.shape[1]:
-        raise ValueError(f"top_k_accuracy: k is {k} but must be 1 to {scores.shape[1]}")
+    k = whole("top_k_accuracy", "k", k, 1, scores.shape[1])
     own = np.take_along_axis(scores, found.target[:, None].astype(np.int64), 1)
     earlier = np.arange(scores.shape[1]) < found.target[:, None]
     rank = (scores > own).sum(1) + ((scores == own) & earlier).sum(1)
@@ -183,8 +182,11 @@ def _averaged(
         )
     if average == "binary" and classes is not None:
         raise ValueError(f"{call}: with average='binary' there is one class, positive, and no classes=")
+    if zero_division not in (0, 1) and zero_division == zero_division:
+        raise ValueError(f"{call}: zero_division is {zero_division!r} but must be 0, 1 or NaN")
     found = pairs(call, prediction, target, **options)
     if average == "binary":
+        same_kind(call, "positive", np.array([positive]), found)
         return float(precision_recall_f1(found, np.array([positive]), None, zero_division)[which][0])
     out = precision_recall_f1(found, all_classes(call, found, classes), average, zero_division)[which]
     return out if average is None else float(out)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from ..viz import Picture
     from ._pairs import Prediction, Target
 
+_MOST = 10_000  # whose square of numbers fits into memory
+
 
 @dataclass(frozen=True, eq=False)
 class ConfusionMatrix:
@@ -124,6 +126,8 @@ def confusion_matrix(
         sample_weight=sample_weight,
     )
     which = all_classes(call, found, classes)
+    if len(which) > _MOST:
+        raise ValueError(f"{call}: {len(which)} classes are too many for a matrix: {_MOST} at most")
     for name, labels in (("target", found.target), ("prediction", found.prediction)):
         strange = set(labels.tolist()) - set(which.tolist())
         if strange:

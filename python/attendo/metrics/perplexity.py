@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._pairs import array, kept
+from ._pairs import array, kept, whole
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -216,8 +216,7 @@ def model_perplexity(
             )
     if keep is not None and keep.shape != truth.shape:
         raise ValueError(f"{call}: mask has shape {keep.shape} but target has {truth.shape}")
-    if batch_size < 1:
-        raise ValueError(f"{call}: batch_size is {batch_size} but must be 1 or more")
+    batch_size = whole(call, "batch_size", batch_size, 1)
     total, count = 0.0, 0
     for part, logits in batched(model, given, batch_size):
         some = _surprise(call, logits, truth[part], ignore_index, None if keep is None else keep[part])

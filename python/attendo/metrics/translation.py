@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from .._lazy import require
+from ._pairs import whole
 
 
 class TextScore(float):
@@ -133,7 +134,8 @@ def bleu(
         100\, \min(1, e^{1 - r / c})\, \Bigl(\prod_{n=1}^{4} p_n\Bigr)^{1/4}
 
     with :math:`p_n` the share of n-grams that fit, each as often as in a reference at most, c and r the
-    lengths of predictions and references, all over the corpus: it is no mean of the BLEU of sentences.
+    lengths of predictions and references, all over the corpus: it is no mean of the BLEU of sentences. Of a
+    corpus without n-grams of some order, all its texts being shorter, it is 0: lower max_order there.
 
     References
     ----------
@@ -152,6 +154,14 @@ def bleu(
     Source: python/attendo/metrics/translation.py
     """
     texts, streams, ids = _corpus("bleu", prediction, reference, ignore_ids, end_id)
+    known: dict[str, tuple[Any, tuple[Any, ...]]] = {
+        "tokenize": (tokenize, (None, "13a", "intl", "zh", "char", "none")),
+        "smooth": (smooth, ("exp", "floor", "add-k", "none")),
+    }
+    for name, (value, words) in known.items():
+        if value not in words:
+            raise ValueError(f"bleu: {name} is {value!r} but must be one of {words}")
+    max_order = whole("bleu", "max_order", max_order, 1)
     if ids and tokenize is not None:
         raise ValueError("bleu: tokenize is for texts, and these are ids")
     if not ids and (len(ignore_ids) or end_id is not None):
@@ -218,6 +228,8 @@ def chrf(
     Source: python/attendo/metrics/translation.py
     """
     texts, streams, ids = _corpus("chrf", prediction, reference, (), None)
+    char_order = whole("chrf", "char_order", char_order, 1)
+    word_order = whole("chrf", "word_order", word_order, 0)
     if ids:
         raise TypeError("chrf: prediction is ids but must be texts: n-grams are of characters")
     metric = require("sacrebleu.metrics", "learn").CHRF(

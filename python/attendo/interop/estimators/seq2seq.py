@@ -35,7 +35,8 @@ class Seq2SeqTransformer(AttendoEstimator):
     max_len : int
         The most words of a text, of X and of y. A longer one is an error: nothing is cut.
     metric : {"bleu", "exact"}
-        What :meth:`score` gives: BLEU, from 0 to 100, or the share of texts that are right to the last sign.
+        What :meth:`score` gives: BLEU, from 0 to 100, or the share of texts that are right to the last
+        sign. BLEU is 0 where no text has four words.
     num_beams : int
         1 is greedy decoding.
     d_model, num_heads, num_layers, dff, dropout
