@@ -210,9 +210,9 @@ def test_free_training_raises_accuracy_under_attack():
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 10, 20])
 def test_adversarial_training_raises_accuracy_under_attack(seed):
-    """By 25 points and more, for 3 points of clean accuracy at most; free training as well."""
+    """By 25 points and more, for 5 points of clean accuracy at most; free training as well."""
     plain = accuracies(None, 8, seed)
     for objective, epochs in ((pgd_training(), 8), (free_training(), 3)):
         robust = accuracies(objective, epochs, seed)
         assert robust[1] >= plain[1] + 0.25
-        assert robust[0] >= plain[0] - 0.03
+        assert robust[0] >= plain[0] - 0.05

@@ -123,6 +123,17 @@ def test_the_table_is_put_back_when_something_fails():
     np.testing.assert_array_equal(model.words.weight.numpy(), before)
 
 
+@pytest.mark.parametrize("objective", [at.robust.FGM(0.7), at.robust.EmbeddingPGD(0.7)], ids=repr)
+def test_sparse_tables(objective):
+    ids, y = texts()
+    dense, sparse = Bag(), Bag()
+    sparse.words = at.nn.Embedding(20, 5, dtype="float64", sparse=True, seed=0)
+    trained(objective, ids, y, dense)
+    trained(objective, ids, y, sparse)
+    for name, value in dense.state_dict().items():
+        np.testing.assert_allclose(sparse.state_dict()[name], value, rtol=0, atol=1e-14)
+
+
 def test_the_loss_is_larger_at_the_perturbed_table():
     ids, y = texts()
     seen = []
