@@ -72,18 +72,20 @@ def test_it_is_saved_and_loaded_as_any(tmp_path):
         lambda: at.models.DecoderLM(20, 12, 3, 2, max_len=7, seed=0),
         lambda: at.models.TextEncoder(20, 12, 3, 2, max_len=7, seed=0),
         lambda: at.models.MaskedLM(20, 12, 3, 2, max_len=7, seed=0),
+        lambda: at.models.Transformer(12, 3, 1, 2, 16, 20, 20, max_len=7, seed=0),
         lambda: at.models.VisionTransformer(6, 3, 12, 3, 2, in_channels=1, num_classes=4, seed=0),
     ],
 )
 def test_other_models(make):
     model = make().eval()
-    x = RNG(0).random((2, 1, 6, 6)).astype("float32") if model.config.get("image_size") else batch()[0]
+    x = (RNG(0).random((2, 1, 6, 6)).astype("float32"),) if "image_size" in model.config else batch()[:1]
+    x = 2 * x if "nhead" in model.config else x
     names = [n for n, one in model.named_modules() if isinstance(one, at.nn.MultiHeadAttention)]
     smaller = prune.heads(model, 1, {name: np.arange(3.0) for name in names})
     wanted = model
     for name in names:
         wanted = without(wanted, name, [0, 1])
-    np.testing.assert_allclose(smaller(x).numpy(), wanted(x).numpy(), rtol=0, atol=1e-5)
+    np.testing.assert_allclose(smaller(*x).numpy(), wanted(*x).numpy(), rtol=0, atol=1e-5)
     assert smaller.num_parameters() < model.num_parameters()
 
 
@@ -175,6 +177,10 @@ def test_bad_calls():
         prune.heads(layer, 1, {"": np.ones(4)})
     with pytest.raises(ValueError, match=r"Linear has no attendo\.nn\.MultiHeadAttention"):
         prune.heads(at.nn.Linear(2, 2), 1, {})
+    shared = at.models.Transformer(12, 3, 1, 1, 16, 12, 12, max_len=9, positions="t5", seed=0)
+    attention = [n for n, one in shared.named_modules() if isinstance(one, at.nn.MultiHeadAttention)]
+    with pytest.raises(ValueError, match="src_relative_bias is of all heads of a model"):
+        prune.heads(shared, 1, {name: np.ones(3) for name in attention})
     with pytest.raises(ValueError, match="no samples"):
         prune.head_importance(model, LOSS, ids[:0], y[:0])
     with pytest.raises(ValueError, match="method is 'taylor'"):

@@ -264,6 +264,9 @@ def heads(model: Module, keep: int | float, importance: Mapping[str, NDArray[Any
         else:
             short = full[len(owner) + 1 :] if owner else full
             state[full] = _cut(layers[owner], short, value, kept[owner])
+    for full, value in smaller.state_dict().items():
+        if full in state and state[full].shape != value.shape:
+            raise ValueError(f"heads: {full} is of all heads of a model and cannot lose those of one layer")
     smaller.load_state_dict(state)
     trained = dict(model.named_parameters())
     for full, parameter in smaller.named_parameters():

@@ -85,6 +85,7 @@ def curves(named: Mapping[str, EvaluationCurve], *, title: str = "", x_label: st
     body.append(words(x_label, (left + right) / 2, _HEIGHT - 8, anchor="middle", mute=True))
     body.append(words(metric, 18, (top + bottom) / 2, anchor="middle", angle=-90, mute=True))
 
+    bands, lines = [], []  # no band hides a line
     legend = right
     for (name, one), colour in reversed([*zip(named.items(), _COLOURS, strict=False)]):
         order = np.argsort(one.strengths, kind="stable").tolist()
@@ -96,17 +97,18 @@ def curves(named: Mapping[str, EvaluationCurve], *, title: str = "", x_label: st
 
         lower = path([low[k] for k in order][::-1], xs[::-1])
         upper = path([high[k] for k in order])
-        body.append(f'<path d="M{upper}L{lower}Z" fill="{colour}" fill-opacity="0.2" stroke="none"/>')
+        bands.append(f'<path d="M{upper}L{lower}Z" fill="{colour}" fill-opacity="0.2" stroke="none"/>')
         line = path([mean[k] for k in order])
-        body.append(f'<path d="M{line}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        lines.append(f'<path d="M{line}" fill="none" stroke="{colour}" stroke-width="2"/>')
         for k, x in zip(order, xs, strict=True):
             tip = f"{name} at {one.strengths[k]:.4g}: {mean[k]:.4f} ({low[k]:.4f} to {high[k]:.4f})"
             circle = f'<circle cx="{number(x)}" cy="{number(place_y(mean[k]))}" r="4" fill="{colour}">'
-            body.append(f"{circle}<title>{escape(tip)}</title></circle>")
+            lines.append(f"{circle}<title>{escape(tip)}</title></circle>")
         legend -= text_width(name, 12)
         body.append(words(name, legend, top - 14, mute=True))
         swatch = f'x="{number(legend - 20)}" y="{number(top - 20)}" width="14" height="4" rx="2"'
         body.append(f'<rect {swatch} fill="{colour}"/>')
         legend -= 38
+    body += bands + lines
     label = title or f"{metric} over {x_label}"
     return Picture(drawing(_WIDTH, _HEIGHT, label, body), label)
