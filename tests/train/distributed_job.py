@@ -1,4 +1,7 @@
-"""What the processes of test_distributed.py run: mpiexec -n N python distributed_job.py CASE FOLDER."""
+"""What the processes of test_distributed.py run: mpiexec -n N python distributed_job.py CASE FOLDER.
+
+"kill:1:9" and "raise:1:9" end process 1 in step 9.
+"""
 
 from __future__ import annotations
 
@@ -265,9 +268,12 @@ def save(file: Path, arrays: dict[str, Any]) -> None:
 
 def main(case: str, folder: Path) -> None:
     distributed = at.train.Distributed()
-    if case in ("whole", "kill", "raise"):
-        ends = Ends(case, distributed, rank=1, step=9)
-        run_with_checkpoints(distributed, folder, [] if case == "whole" else [ends])
+    case, *place = case.split(":")
+    if case in ("kill", "raise"):
+        rank, step = map(int, place)
+        run_with_checkpoints(distributed, folder, [Ends(case, distributed, rank, step)])
+    elif case == "whole":
+        run_with_checkpoints(distributed, folder, [])
     elif case == "swallow":  # an error that is caught, and a script that goes on
         try:
             run_with_checkpoints(distributed, folder, [Ends("raise", distributed, rank=1, step=9)])

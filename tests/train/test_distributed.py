@@ -197,17 +197,18 @@ def test_processes_that_differ_are_told_where(mpiexec, tmp_path):
 # -------------------------------------------------------------------------------------------- how a job ends
 
 
-def test_a_killed_process_ends_the_job_and_resume_ends_with_the_same_bits(mpiexec, tmp_path):
-    """kill -9 of process 1 in step 9 of 20; the checkpoints are whole; the same command goes on."""
+def assert_killed_equals_whole(mpiexec, tmp_path, kills):
+    """Runs the job with kills, (rank, step) each, then to its end, and beside it one that nobody disturbs."""
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     for folder in (whole, killed):
         folder.mkdir()
     code, output = run(mpiexec, "whole", whole)
     assert code == 0, output
-    code, output = run(mpiexec, "kill", killed)
-    assert code != 0
-    assert not list(killed.glob("run-*"))
-    assert list((killed / "checkpoints").glob("checkpoint-*"))
+    for rank, step in kills:
+        code, output = run(mpiexec, f"kill:{rank}:{step}", killed)
+        assert code != 0
+        assert not list(killed.glob("run-*"))
+        assert list((killed / "checkpoints").glob("checkpoint-*"))
     code, output = run(mpiexec, "whole", killed)
     assert code == 0, output
     undisturbed, resumed = results(whole, "run"), results(killed, "run")
@@ -215,8 +216,19 @@ def test_a_killed_process_ends_the_job_and_resume_ends_with_the_same_bits(mpiexe
     assert_same_in_all([*undisturbed, *resumed])
 
 
+def test_a_killed_process_ends_the_job_and_resume_ends_with_the_same_bits(mpiexec, tmp_path):
+    """kill -9 of process 1 in step 9 of 20; the checkpoints are whole; the same command goes on."""
+    assert_killed_equals_whole(mpiexec, tmp_path, [(1, 9)])
+
+
+@pytest.mark.slow
+def test_every_process_killed_in_turn(mpiexec, tmp_path):
+    """Also the one that writes the checkpoints, in the first step and in the last."""
+    assert_killed_equals_whole(mpiexec, tmp_path, [(0, 1), (1, 4), (2, 9), (3, 13), (0, 16), (0, 20)])
+
+
 def test_an_error_in_one_process_ends_the_job(mpiexec, tmp_path):
-    code, output = run(mpiexec, "raise", tmp_path)
+    code, output = run(mpiexec, "raise:1:9", tmp_path)
     assert code != 0
     assert "attendo: process 1 of 4 ends the job" in output and "OSError: the disk is on fire" in output
     assert list((tmp_path / "checkpoints").glob("checkpoint-*"))
