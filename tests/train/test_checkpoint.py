@@ -290,6 +290,7 @@ def test_best_is_the_average_where_there_is_one(tmp_path):
     """What validation measured is what is kept."""
     t = trainer(average=0.5)
     history = fit(t, tmp_path, validation=(IDS, Y), checkpoint={"best": "val_loss"})
-    best = at.train.Trainer(at.load(tmp_path / "best.safetensors"), at.losses.CrossEntropy(), at.optim.SGD(0.1))
+    model = at.load(tmp_path / "best.safetensors")
+    best = at.train.Trainer(model, at.losses.CrossEntropy(), at.optim.SGD(0.1))
     assert best.evaluate(IDS, Y)["loss"] == pytest.approx(history["val_loss"].min(), rel=1e-6)
     assert t.evaluate(IDS, Y)["loss"] != pytest.approx(history["val_loss"].min(), rel=1e-6)
