@@ -111,6 +111,11 @@ def _read(path: PathLike) -> tuple[dict[str, NDArray[np.generic]], dict[str, Any
             state = {name: reader.get_tensor(name) for name in reader.keys()}
     except SafetensorError as error:
         raise ValueError(f"load: {str(file)!r} is not a whole safetensors file: {error}") from None
+    if "attendo_checkpoint" in metadata:
+        raise ValueError(
+            f"load: {str(file)!r} is a checkpoint of a run: "
+            f"attendo.train.resume({str(file.parent)!r}).model is its model"
+        )
     if _KEY not in metadata:
         raise ValueError(f"load: {str(file)!r} was not written by attendo: its header has no {_KEY!r}")
     try:

@@ -79,6 +79,8 @@ def test_a_file_opens_in_safetensors(tmp_path):
     for name, value in t.model.state_dict().items():
         assert_same_bits(tensors[f"model.{name}"], value)
     assert any(name.startswith("optimizer.") for name in tensors)
+    with pytest.raises(ValueError, match="is a checkpoint of a run: attendo"):
+        at.load(tmp_path / "checkpoint-0000000018.safetensors")
 
 
 @pytest.mark.parametrize(
