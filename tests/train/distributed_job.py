@@ -118,11 +118,22 @@ class Notes(at.callbacks.Callback):
         self.steps.append(info["step"])
 
 
-class NotesEverywhere(Notes):
-    on_every_process = True
+class NotesOfTheFirst(Notes):
+    first_process_only = True
+
+
+class Spoils(at.callbacks.Callback):
+    """Changes the model in one process alone."""
+
+    first_process_only = True
+
+    def on_batch_end(self, trainer: Any, info: Any) -> None:
+        trainer.model.out.bias.assign(np.zeros(1, np.float32))
 
 
 class StopAfter(at.callbacks.Callback):
+    first_process_only = True
+
     def __init__(self, step: int) -> None:
         self.step = step
 
@@ -133,8 +144,6 @@ class StopAfter(at.callbacks.Callback):
 
 class Ends(at.callbacks.Callback):
     """Ends one process at a step."""
-
-    on_every_process = True
 
     def __init__(self, how: str, distributed: at.train.Distributed, rank: int, step: int) -> None:
         self.how, self.step, self.mine = how, step, distributed.rank == rank
@@ -162,7 +171,7 @@ def behaviour(distributed: at.train.Distributed, folder: Path) -> None:
         return at.train.Trainer(Statistics(), loss, optimizer, distributed=distributed, **options)
 
     out: dict[str, Any] = {}
-    notes, everywhere = Notes(), NotesEverywhere()
+    notes, everywhere = NotesOfTheFirst(), Notes()
     one = trainer()
     history = one.fit(x, y, epochs=2, batch_size=4, progress=False, callbacks=[notes, everywhere])
     out.update({f"state {name}": value for name, value in one.model.state_dict().items()})
@@ -272,6 +281,8 @@ def main(case: str, folder: Path) -> None:
     if case in ("kill", "raise"):
         rank, step = map(int, place)
         run_with_checkpoints(distributed, folder, [Ends(case, distributed, rank, step)])
+    elif case == "spoils":
+        run_with_checkpoints(distributed, folder, [Spoils()])
     elif case == "whole":
         run_with_checkpoints(distributed, folder, [])
     elif case == "swallow":  # an error that is caught, and a script that goes on

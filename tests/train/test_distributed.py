@@ -120,7 +120,7 @@ def behaviour(mpiexec, tmp_path_factory):
     return results(folder, "behaviour")
 
 
-def test_callbacks_run_in_rank_0_but_for_those_that_decide(behaviour):
+def test_callbacks_run_everywhere_but_for_those_that_write(behaviour):
     # 40 samples, 16 a step, 2 epochs
     assert [r["steps"] for r in behaviour] == [6] * SIZE
     assert [r["notes"].tolist() for r in behaviour] == [[1, 2, 3, 4, 5, 6], [], [], []]
@@ -192,6 +192,12 @@ def test_processes_that_differ_are_told_where(mpiexec, tmp_path):
     )
     assert len(messages) == 6
     assert all(message.startswith(start) for message, start in zip(messages[3:], starts, strict=True))
+
+
+def test_a_model_changed_in_one_process_alone_is_noticed(mpiexec, tmp_path):
+    code, output = run(mpiexec, "spoils", tmp_path, size=2)
+    assert code != 0
+    assert "ValueError: fit: the checksum of the parameters after an epoch is" in output
 
 
 # -------------------------------------------------------------------------------------------- how a job ends

@@ -31,9 +31,9 @@ class Callback:
 
     #: True for a callback that must see what the others have done.
     runs_last: bool = False
-    #: True for a callback that changes the model or decides: of several processes (attendo.train.Distributed)
-    #: every one runs it. All others run in the first alone.
-    on_every_process: bool = False
+    #: True for one that shows or writes something: of several processes (attendo.train.Distributed) the first
+    #: alone runs it. All others run in every process, as what they change must change in all.
+    first_process_only: bool = False
 
     def on_train_begin(self, trainer: Trainer) -> None:
         """Before the first batch."""

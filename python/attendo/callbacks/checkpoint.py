@@ -82,6 +82,8 @@ class Checkpoint(Callback):
 
     runs_last = True
 
+    first_process_only = True
+
     def __init__(
         self,
         folder: PathLike,

@@ -20,6 +20,8 @@ Row = dict[str, Any]
 class _RowLogger(Callback):
     """One row an epoch; ``step`` counts the optimizer's steps over all calls to ``fit``."""
 
+    first_process_only = True
+
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self._file: TextIO | None = None

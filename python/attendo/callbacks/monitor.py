@@ -117,8 +117,6 @@ class EarlyStopping(Callback):
     (True, True)
     """
 
-    on_every_process = True
-
     def __init__(
         self,
         monitor: str = "val_loss",
@@ -213,8 +211,6 @@ class BestModel(Callback):
     >>> at.callbacks.BestModel("val_accuracy").best is None
     True
     """
-
-    on_every_process = True
 
     def __init__(self, monitor: str = "val_loss", *, mode: Mode = "auto") -> None:
         self._monitor = Monitor("BestModel", monitor, mode)

@@ -45,6 +45,8 @@ class ProgressBar(Callback):
         Show it also when the output is not a terminal.
     """
 
+    first_process_only = True
+
     def __init__(self, always: bool = False) -> None:
         self._always = always
         self._bar: Any = None

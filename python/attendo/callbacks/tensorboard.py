@@ -59,6 +59,8 @@ class TensorBoard(Callback):
     Source: python/attendo/callbacks/tensorboard.py
     """
 
+    first_process_only = True
+
     def __init__(
         self,
         folder: str | os.PathLike[str],

@@ -50,6 +50,8 @@ class WandB(Callback):
     Source: python/attendo/callbacks/wandb.py
     """
 
+    first_process_only = True
+
     def __init__(
         self,
         project: str,

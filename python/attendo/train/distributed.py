@@ -13,6 +13,7 @@ import os
 import sys
 import time
 import traceback
+import zlib
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -188,8 +189,9 @@ class Distributed:
     Parameters and buffers are rank 0's from the start of training. Random layers draw other numbers in each
     process. The same number of processes gives the same bits, killed and resumed or not.
 
-    Callbacks run in rank 0 alone, but for those with ``on_every_process = True`` (early stopping, keeping the
-    best model); validation, ``evaluate`` and ``predict`` run whole in every process.
+    Callbacks run in every process, but for those with ``first_process_only = True`` (bars, logs,
+    checkpoints); validation, ``evaluate`` and ``predict`` run whole in every process. At the end of each
+    epoch the parameters are compared: an error says when something changed them in one process alone.
 
     An exception that leaves the script in one process, Ctrl-C and a killed process end the whole job. Without
     mpiexec there is one process, and nothing else changes.
@@ -264,6 +266,14 @@ class Distributed:
             self._check_same("fit", name, getattr(run, name))
         self._check_same("fit", "the data (kind, shape, checksum)", run.data)
         trainer._core.synchronize()
+
+    def _check_epoch(self, trainer: Trainer) -> None:
+        """All processes have the same parameters, to the bit."""
+        if self.size > 1:
+            total = 0
+            for _, parameter in trainer.model.named_parameters():
+                total = zlib.crc32(parameter.numpy().reshape(-1).view(np.uint8).data, total)
+            self._check_same("fit", "the checksum of the parameters after an epoch", total)
 
     def _fail(self) -> None:
         """Training ended with an error here: no more messages, and the end of the script ends the job."""

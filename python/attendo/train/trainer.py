@@ -286,7 +286,7 @@ class Trainer:
         if progress:
             listeners = [ProgressBar(), *listeners]
         if self.distributed is not None and not self.distributed.is_main:
-            listeners = [x for x in listeners if getattr(x, "on_every_process", False)]
+            listeners = [x for x in listeners if not getattr(x, "first_process_only", False)]
 
         def tell(event: str, *args: Any) -> None:
             for listener in listeners:
@@ -295,6 +295,8 @@ class Trainer:
                     method(self, *args)
 
         def on_epoch_end(info: Info) -> None:
+            if self.distributed is not None:
+                self.distributed._check_epoch(self)
             info["epoch_loss"] = float(self._core.state["history"]["loss"][-1])
             if validation is not None:
                 given = dict(zip(("inputs", "target", "sample_weight"), validation, strict=False))
