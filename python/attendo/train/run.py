@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from operator import index
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,6 +54,8 @@ class Run:
         listeners = sorted(callbacks, key=lambda listener: bool(getattr(listener, "runs_last", False)))
         if earlier is None or not earlier.interrupted:
             settings = {key: _DEFAULTS[key] if value is None else value for key, value in given.items()}
+            for key in ("epochs", "batch_size"):  # before a callback writes them down
+                _check_count(key, settings[key])
             return cls(**settings, data=fingerprints_of(data), listeners=listeners)
         for key, value in given.items():
             before = getattr(earlier, key)
@@ -146,3 +149,13 @@ class Run:
 def fingerprints_of(data: dict[str, Any]) -> dict[str, Any]:
     """Of each argument of fit that holds samples."""
     return {key: fingerprints(value) for key, value in data.items() if value is not None}
+
+
+def _check_count(name: str, value: Any) -> None:
+    try:
+        count = index(value)
+    except TypeError:
+        kind = type(value).__name__
+        raise TypeError(f"fit: {name} is a {kind} but must be a whole number") from None
+    if count < 1:
+        raise ValueError(f"fit: {name} is {count} but must be 1 or more")

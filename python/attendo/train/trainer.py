@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .. import _core
 from ..callbacks import Callback, ProgressBar
-from .columns import batch_adapter, columns, is_array, lengths_of, target_arrays
+from .checks import (
+    as_loss,
+    check_batches,
+    check_distributed,
+    check_metrics,
+    check_objective,
+    check_validation,
+)
+from .columns import batch_adapter, columns, lengths_of
+from .evaluating import Evaluates
 from .history import History
 from .objective import Batch, Objective
 
@@ -17,7 +26,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy as np
-    from numpy.typing import NDArray
 
     from .._core import Loss, Module, Optimizer, Tensor, WeightAverage
     from .._typing import TensorLike
@@ -33,7 +41,7 @@ if TYPE_CHECKING:
     Augment: TypeAlias = Callable[[tuple[Any, ...], tuple[Any, ...], np.random.Generator], tuple[Any, Any]]
 
 
-class Trainer:
+class Trainer(Evaluates):
     r"""Trains a model: batches, forward, loss, backward, clipping, optimizer step, in C++.
 
     Parameters
@@ -118,10 +126,10 @@ class Trainer:
         objective: Objective | None = None,
         distributed: Distributed | None = None,
     ) -> None:
-        _check_metrics(metrics)
-        _check_objective(objective)
-        loss = _as_loss(loss)
-        _check_distributed(distributed)
+        check_metrics(metrics)
+        check_objective(objective)
+        loss = as_loss(loss)
+        check_distributed(distributed)
         self._core = _core.Trainer(model, loss, optimizer, seed, clip_norm, clip_value, accumulate, average)
         self._settings = {
             "clip_norm": clip_norm,
@@ -247,32 +255,10 @@ class Trainer:
         KeyboardInterrupt
             On Ctrl-C, between two batches; the model keeps what it has learnt.
         """
-        if validation is not None:
-            try:
-                _, _, *rest = validation
-                if len(rest) > 1:
-                    raise ValueError
-            except (TypeError, ValueError):
-                raise ValueError(
-                    "fit: validation must be (inputs, target) or (inputs, target, sample_weight)"
-                ) from None
+        check_validation(validation)
         if target is None:
-            if isinstance(inputs, tuple) or is_array(inputs):
-                raise TypeError("fit: target is None; only an iterable of batches goes without")
-            if not isinstance(inputs, Iterable):
-                raise TypeError(
-                    f"fit: inputs is a {type(inputs).__name__} but must be arrays with a target, or an "
-                    "iterable of batches"
-                )
-            for name, value in (
-                ("sample_weight", sample_weight),
-                ("batch_tokens", batch_tokens),
-                ("bucket_by", bucket_by or None),
-            ):
-                if value is not None:
-                    raise ValueError(
-                        f"fit: {name} goes with arrays; an iterable of batches decides that itself"
-                    )
+            only_arrays = {"sample_weight": sample_weight, "batch_tokens": batch_tokens}
+            check_batches(inputs, only_arrays | {"bucket_by": None if bucket_by is False else bucket_by})
         from .run import Run
 
         run = self._run = Run.begin(
@@ -344,74 +330,6 @@ class Trainer:
         finally:
             tell("on_train_end")
         return self.history
-
-    def evaluate(
-        self,
-        inputs: Inputs,
-        target: Inputs,
-        *,
-        sample_weight: TensorLike | None = None,
-        batch_size: int = 256,
-    ) -> dict[str, float]:
-        """Loss, accuracy where the loss defines it, and the Trainer's metrics, in evaluation mode.
-
-        Parameters
-        ----------
-        inputs : array_like, Ragged or a tuple of them, shape (samples, ...)
-            What the model's ``forward`` takes; a tuple for several inputs.
-        target : array_like, Ragged or a tuple of them, shape (samples, ...)
-            What the loss compares with.
-        sample_weight : array_like of float, shape (samples,), optional
-            How much each sample counts in the loss; accuracy and metrics count all the same.
-        batch_size : int
-            Samples at a time; changes nothing but memory and speed.
-
-        Returns
-        -------
-        dict
-            ``loss``, for cross-entropy ``accuracy``: means over the predictions that count; and a number for
-            each of the Trainer's metrics.
-
-        Raises
-        ------
-        ValueError, TypeError
-            As :meth:`fit`.
-        """
-        measured, outputs = self._core.evaluate(
-            columns(inputs), columns(target), sample_weight, batch_size, bool(self.metrics)
-        )
-        if self.metrics:
-            truth = target_arrays(target)
-            several = len(truth) > 1
-            for name, metric in self.metrics.items():
-                measured[name] = float(metric(outputs, truth) if several else metric(outputs[0], truth[0]))
-        return measured
-
-    def predict(
-        self, inputs: Inputs, *, batch_size: int = 256, all_outputs: bool = False
-    ) -> NDArray[Any] | tuple[NDArray[Any], ...]:
-        """The model's output for each sample, in evaluation mode.
-
-        Parameters
-        ----------
-        inputs : array_like, Ragged or a tuple of them, shape (samples, ...)
-            What the model's ``forward`` takes; a tuple for several inputs.
-        batch_size : int
-            Samples at a time; changes nothing but memory and speed.
-        all_outputs : bool
-            Give all outputs of the model, as a tuple; otherwise the first.
-
-        Returns
-        -------
-        ndarray or tuple of ndarray, shape (samples, ...)
-
-        Raises
-        ------
-        ValueError, TypeError
-            As :meth:`fit`, and when an output has not a row a sample.
-        """
-        outputs: tuple[NDArray[Any], ...] = self._core.predict(columns(inputs), batch_size, all_outputs)
-        return outputs if all_outputs else outputs[0]
 
     def find_lr(
         self,
@@ -560,43 +478,6 @@ class Trainer:
 def _overrides(listener: Any, method: str) -> bool:
     own = getattr(type(listener), method, None)
     return own is not None and own is not getattr(Callback, method)
-
-
-def _check_metrics(metrics: Any) -> None:
-    if metrics is None:
-        return
-    if not isinstance(metrics, Mapping) or not all(
-        isinstance(name, str) and callable(metric) for name, metric in metrics.items()
-    ):
-        raise TypeError("Trainer: metrics must be a dict of names and functions of (prediction, target)")
-    for taken in ("loss", "accuracy"):
-        if taken in metrics:
-            raise ValueError(f"Trainer: metrics has {taken!r}, the name of what evaluate gives anyway")
-
-
-def _check_objective(objective: Any) -> None:
-    if objective is not None and not isinstance(objective, Objective):
-        kind = type(objective).__name__
-        raise TypeError(f"Trainer: objective is a {kind} but must be an attendo.train.Objective")
-
-
-def _check_distributed(distributed: Any) -> None:
-    if distributed is None:
-        return
-    from .distributed import Distributed
-
-    if not isinstance(distributed, Distributed):
-        kind = type(distributed).__name__
-        raise TypeError(f"Trainer: distributed is a {kind} but must be an attendo.train.Distributed")
-
-
-def _as_loss(loss: Any) -> Loss:
-    if not isinstance(loss, _core.Loss) and callable(loss) and not isinstance(loss, type):
-        from ..losses import from_function
-
-        return from_function(loss)
-    made: Loss = loss
-    return made
 
 
 def _described(part: Any) -> dict[str, Any]:

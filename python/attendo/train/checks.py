@@ -1,0 +1,75 @@
+"""What the arguments of a Trainer must be, where the core does not see them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from .. import _core
+from .columns import is_array
+from .objective import Objective
+
+if TYPE_CHECKING:
+    from .._core import Loss
+
+
+def check_metrics(metrics: Any) -> None:
+    if metrics is None:
+        return
+    if not isinstance(metrics, Mapping) or not all(
+        isinstance(name, str) and callable(metric) for name, metric in metrics.items()
+    ):
+        raise TypeError("Trainer: metrics must be a dict of names and functions of (prediction, target)")
+    for taken in ("loss", "accuracy"):
+        if taken in metrics:
+            raise ValueError(f"Trainer: metrics has {taken!r}, the name of what evaluate gives anyway")
+
+
+def check_objective(objective: Any) -> None:
+    if objective is not None and not isinstance(objective, Objective):
+        kind = type(objective).__name__
+        raise TypeError(f"Trainer: objective is a {kind} but must be an attendo.train.Objective")
+
+
+def check_distributed(distributed: Any) -> None:
+    if distributed is None:
+        return
+    from .distributed import Distributed
+
+    if not isinstance(distributed, Distributed):
+        kind = type(distributed).__name__
+        raise TypeError(f"Trainer: distributed is a {kind} but must be an attendo.train.Distributed")
+
+
+def as_loss(loss: Any) -> Loss:
+    if not isinstance(loss, _core.Loss) and callable(loss) and not isinstance(loss, type):
+        from ..losses import from_function
+
+        return from_function(loss)
+    made: Loss = loss
+    return made
+
+
+def check_validation(validation: Any) -> None:
+    if validation is None:
+        return
+    try:
+        _, _, *rest = validation
+    except (TypeError, ValueError):
+        rest = [None, None]
+    if len(rest) > 1:
+        raise ValueError("fit: validation must be (inputs, target) or (inputs, target, sample_weight)")
+
+
+def check_batches(inputs: Any, only_arrays: dict[str, Any]) -> None:
+    """Of a fit without a target: an iterable of batches, and nothing that goes with arrays."""
+    if isinstance(inputs, tuple) or is_array(inputs):
+        raise TypeError("fit: target is None; only an iterable of batches goes without")
+    if not isinstance(inputs, Iterable):
+        kind = type(inputs).__name__
+        raise TypeError(
+            f"fit: inputs is a {kind} but must be arrays with a target, or an iterable of batches"
+        )
+    for name, value in only_arrays.items():
+        if value is not None:
+            raise ValueError(f"fit: {name} goes with arrays; an iterable of batches decides that itself")
