@@ -95,8 +95,9 @@ Tensor InfoNCE::part(const Tensors& outputs, const Tensors&, const Tensor& sampl
   if (n == 0) return scale(add(sum(views[0]), sum(keys)), 0);
   const Tensor loss = cross_entropy_over(similarity(views[0], keys, temperature_), row_numbers(n), totals[0], options);
   if (!symmetric_) return loss;
+  const Tensor back_keys = views.size() == 3 ? concatenate({views[0], views[2]}, 0) : views[0];
   const Tensor back =
-      cross_entropy_over(similarity(views[1], views[0], temperature_), row_numbers(n), totals[0], options);
+      cross_entropy_over(similarity(views[1], back_keys, temperature_), row_numbers(n), totals[0], options);
   return scale(add(loss, back), 0.5);
 }
 

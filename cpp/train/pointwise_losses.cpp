@@ -3,7 +3,7 @@
 //   mean squared error     l = (ŷ - y)²                                   dl/dŷ = 2 (ŷ - y)
 //   mean absolute error    l = |ŷ - y|                                    dl/dŷ = sign(ŷ - y)
 //   Huber                  l = ½ a² if a <= δ, else δ (a - ½ δ)           dl/dŷ = sign(ŷ - y) min(a, δ),   a = |ŷ - y|
-//   binary cross-entropy   l = (1 - y) ŷ + (1 + (u - 1) y) log(1 + e^-ŷ)  dl/dŷ = (1 - y) - (1 + (u - 1) y) σ(-ŷ)... + …
+//   binary cross-entropy   l = (1 - y) ŷ + (1 + (u - 1) y) log(1 + e^-ŷ)  dl/dŷ = (1 - y) - (1 + (u - 1) y) σ(-ŷ)
 //   mean                   l = ŷ, a number a sample
 //
 // Of binary cross-entropy ŷ is a logit and u the weight of the positives: l = -u y log σ(ŷ) - (1 - y) log(1 - σ(ŷ)).

@@ -4,7 +4,7 @@
 //   centered:       a = α a + (1-α) g';    s = √max(v - a², 0) + ε
 //   w -= η g'/s     with momentum: u = μ u + g'/s;   w -= η u
 //
-// Tieleman and Hinton 2012, lecture 6.5; centered: Graves 2013, eq. 38–41.
+// Tieleman and Hinton 2012, lecture 6.5; centered: Graves 2013, eq. 38–41, with ε outside the root, as PyTorch has it.
 #include "train/rmsprop.h"
 
 #include <cmath>

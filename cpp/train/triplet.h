@@ -4,7 +4,7 @@
 
 namespace attendo::train {
 
-// Outputs (anchor, positive, negative), each (N, …, d). The target is not looked at.
+// Outputs (anchor, positive, negative), each (N, d). The target is not looked at.
 class Triplet : public Loss {
  public:
   Triplet(double margin, double p, bool swap);

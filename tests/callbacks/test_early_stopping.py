@@ -108,3 +108,53 @@ def test_a_number_that_no_epoch_gives():
         ValueError, match=r"monitor is 'val_f1' but an epoch gives.*val_\.\.\. come with validation="
     ):
         t.fit(X, X, callbacks=[at.callbacks.EarlyStopping("val_f1")], progress=False)
+
+
+@pytest.mark.parametrize(
+    "name, sign",
+    [
+        ("val_mae", 1),
+        ("val_rmse", 1),
+        ("val_brier_score", 1),
+        ("epoch_loss", 1),
+        ("val_macro_f1", -1),
+        ("val_bleu", -1),
+    ],
+)
+def test_what_names_tell(name, sign):
+    from attendo.callbacks.monitor import Monitor
+
+    assert Monitor("x", name, "auto").sign == sign
+
+
+def test_a_name_that_tells_nothing():
+    for make in (at.callbacks.EarlyStopping, at.callbacks.BestModel):
+        with pytest.raises(ValueError, match="mode is 'auto' but 'val_speed' does not tell"):
+            make("val_speed")
+    assert at.callbacks.BestModel("val_speed", mode="max").best is None
+
+
+def test_what_a_plateau_schedule_observes():
+    def lrs(values, **options):
+        schedule = at.schedules.plateau(0.1, factor=0.5, patience=0, mode=options.pop("mode", "min"))
+        seen = iter(values)
+        t = at.train.Trainer(
+            at.nn.Linear(1, 1, seed=0),
+            at.losses.MeanSquaredError(),
+            at.optim.SGD(schedule),
+            metrics={"score": lambda p, y: next(seen)},
+            **options,
+        )
+        t.fit(X, X, epochs=len(values), validation=(X, X), progress=False)
+        return t.optimizer.lr
+
+    assert lrs([1, 2, 3, 4], mode="max", monitor="val_score") == 0.1
+    assert lrs([4, 3, 2, 1], mode="max", monitor="val_score") == 0.1 * 0.5**3
+    assert lrs([4, 3, 2, 1], monitor="val_score") == 0.1
+    assert lrs([1, 2, 3, 4]) == 0.1  # of val_loss, which falls
+    with pytest.raises(ValueError, match="waits for a maximum; say of what"):
+        lrs([1, 2], mode="max")
+    with pytest.raises(ValueError, match="monitor is 'val_other' but an epoch gives"):
+        lrs([1, 2], monitor="val_other")
+    with pytest.raises(TypeError, match="monitor is a int"):
+        lrs([1, 2], monitor=3)

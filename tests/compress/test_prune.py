@@ -180,3 +180,15 @@ def test_half_the_weights_and_half_the_heads_cost_at_most_three_points(seed):
     assert table["whole"]["accuracy"] == whole
     assert table["fewer"]["bytes"] < table["whole"]["bytes"] - 4 * 4000
     assert table["sparse"]["zeros"] > 0.3 > 0.05 > table["whole"]["zeros"]
+
+
+def test_the_average_of_the_weights_is_pruned_too():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((64, 8)).astype("f4")
+    model = at.nn.Linear(8, 4, seed=0)
+    pruned = at.compress.prune.magnitude(model, 0.5)
+    t = at.train.Trainer(model, at.losses.MeanSquaredError(), at.optim.Adam(0.05), average=0.9)
+    t.fit(x, x[:, :4], epochs=2, callbacks=[pruned], progress=False)
+    assert (model.weight.numpy() == 0).sum() == 16
+    with t.averaged():
+        assert (model.weight.numpy() == 0).sum() == 16

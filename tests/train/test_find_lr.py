@@ -54,3 +54,36 @@ def test_everything_is_as_it_was():
 def test_errors(options, error):
     with pytest.raises(error, match="find_lr: " + next(iter(options))):
         trainer().find_lr(X, Y, **options)
+
+
+def test_a_schedule_with_a_state_comes_back():
+    t = at.train.Trainer(
+        at.nn.Linear(8, 1, seed=0), at.losses.MeanSquaredError(), at.optim.Adam(at.schedules.plateau(0.01))
+    )
+    t.find_lr(X, Y, steps=10)
+    assert t.optimizer.lr == 0.01 and t.optimizer.steps == 0
+    assert "plateau" in repr(t.optimizer.schedule)
+
+
+def test_an_objective_with_a_state_comes_back():
+    def begin():
+        return at.train.Trainer(
+            at.nn.Linear(8, 1, seed=0),
+            at.losses.MeanSquaredError(),
+            at.optim.SGD(0.01),
+            objective=at.robust.FreeAdversarialTraining(0.2),
+        )
+
+    t, untouched = begin(), begin()
+    t.find_lr(X, Y, steps=10)
+    for one in (t, untouched):
+        one.fit(X, Y, epochs=1, progress=False)
+    np.testing.assert_array_equal(t.history["step_loss"], untouched.history["step_loss"])
+
+
+def test_a_group_with_a_rate_of_its_own_is_named():
+    optimizer = at.optim.SGD(0.1, groups=[{"params": "*.bias", "lr": 0.1}])
+    model = at.nn.Sequential(at.nn.Linear(8, 1, seed=0))
+    t = at.train.Trainer(model, at.losses.MeanSquaredError(), optimizer)
+    with pytest.raises(ValueError, match=r"find_lr: groups\[0\].*lr_scale"):
+        t.find_lr(X, Y)

@@ -107,7 +107,7 @@ class _RMSprop:
 
     References
     ----------
-    Tieleman and Hinton 2012; Graves 2013, eq. 38-41 (centered).
+    Tieleman and Hinton 2012; Graves 2013, eq. 38-41 (centered; ε and the rate stand as in PyTorch).
 
     Examples
     --------

@@ -140,8 +140,8 @@ def plateau(
 
     Notes
     -----
-    The optimizer remembers what was observed: ``optimizer.observe(value)`` after each validation, which a
-    Trainer with a validation does. ``optimizer.lr`` is the rate it has come to; the schedule itself, called
+    The optimizer remembers what was observed: ``optimizer.observe(value)``, which a Trainer does after each
+    epoch, with its ``monitor``. ``optimizer.lr`` is the rate it has come to; the schedule itself, called
     with a step, gives the first. A change of less than :math:`10^{-8}` is not made. PyTorch's
     ReduceLROnPlateau.
 

@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     Mode = Literal["auto", "min", "max"]
 
 
+# How names end of which less, or more, is better.
+_LESS = ("loss", "error", "perplexity", "mae", "mse", "rmse", "nll", "negative_log_likelihood", "brier_score")
+_MORE = ("accuracy", "f1", "precision", "recall", "auc", "bleu", "chrf")
+
+
 class Monitor:
     """The best value of a number so far.
 
@@ -21,7 +26,9 @@ class Monitor:
     name : str
         What callbacks are told at the end of an epoch: "val_loss", "val_accuracy", "epoch_loss", ...
     mode : "auto", "min" or "max"
-        Whether less or more is better; by itself, less of what ends in "loss", "error" or "perplexity".
+        Whether less or more is better. "auto" knows it of names that end in "loss", "error", "perplexity",
+        "mae", "mse", "rmse", "nll", "brier_score", and in "accuracy", "f1", "precision", "recall", "auc",
+        "bleu", "chrf".
     min_delta : float
         How much better a value must be to count as better, 0 or more.
 
@@ -39,9 +46,20 @@ class Monitor:
         if not min_delta >= 0:
             raise ValueError(f"{call}: min_delta is {min_delta} but must be 0 or more")
         self._call, self.name, self.min_delta = call, name, float(min_delta)
-        falls = name.endswith(("loss", "error", "perplexity"))
-        self.sign = 1.0 if mode == "min" or (mode == "auto" and falls) else -1.0
+        if mode == "auto":
+            mode = self._known(name)
+        self.sign = 1.0 if mode == "min" else -1.0
         self.best: float | None = None
+
+    def _known(self, name: str) -> Mode:
+        if name.endswith(_LESS):
+            return "min"
+        if name.endswith(_MORE):
+            return "max"
+        raise ValueError(
+            f"{self._call}: mode is 'auto' but {name!r} does not tell whether less or more is better: "
+            "give mode='min' or mode='max'"
+        )
 
     def value(self, info: Info) -> float:
         """The number at the end of this epoch.
@@ -87,7 +105,9 @@ class EarlyStopping(Callback):
     min_delta : float
         How much better counts as better, 0 or more.
     mode : "auto", "min" or "max"
-        Whether less or more is better; by itself, less of what ends in "loss", "error" or "perplexity".
+        Whether less or more is better. "auto" knows it of names that end in "loss", "error", "perplexity",
+        "mae", "mse", "rmse", "nll", "brier_score", and in "accuracy", "f1", "precision", "recall", "auc",
+        "bleu", "chrf".
     restore_best : bool
         Put the parameters of the best epoch back when training ends, but for an error or Ctrl-C.
 

@@ -58,8 +58,11 @@ class Magnitude(Callback):
         self.apply()
 
     def on_batch_end(self, trainer: Trainer, info: Any) -> None:
-        """After each step, whatever momentum and decay made of them."""
+        """After each step, whatever momentum and decay made of them; in the average of the weights too."""
         self.apply()
+        if trainer.average is not None:
+            with trainer.averaged():
+                self.apply()
 
     def state_dict(self) -> dict[str, Any]:
         """The masks, for a checkpoint."""

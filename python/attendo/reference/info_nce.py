@@ -37,12 +37,12 @@ def info_nce(
     sample_weight: Array | None = None,
 ) -> Array:
     """a, b (N, d), negatives (M, d) -> ()."""
-    keys = b if negatives is None else np.concatenate([b, negatives])
+    others = np.zeros((0, a.shape[1]), a.dtype) if negatives is None else negatives
     if normalize:
-        a, b, keys = _unit(a), _unit(b), _unit(keys)
-    loss = -np.diagonal(log_softmax(a @ keys.T / temperature))
+        a, b, others = _unit(a), _unit(b), _unit(others)
+    loss = -np.diagonal(log_softmax(a @ np.concatenate([b, others]).T / temperature))
     if symmetric:
-        loss = (loss - np.diagonal(log_softmax(b @ a.T / temperature))) / 2
+        loss = (loss - np.diagonal(log_softmax(b @ np.concatenate([a, others]).T / temperature))) / 2
     return _mean(loss, sample_weight)
 
 

@@ -73,3 +73,24 @@ def check_batches(inputs: Any, only_arrays: dict[str, Any]) -> None:
     for name, value in only_arrays.items():
         if value is not None:
             raise ValueError(f"fit: {name} goes with arrays; an iterable of batches decides that itself")
+
+
+def check_plateau(optimizer: Any, monitor: Any) -> None:
+    """A schedule that waits for a maximum must be told of what."""
+    if monitor is not None and not isinstance(monitor, str):
+        kind = type(monitor).__name__
+        raise TypeError(f"Trainer: monitor is a {kind} but must be a name such as 'val_accuracy'")
+    if monitor is None and optimizer.schedule.config.get("mode") == "max":
+        raise ValueError(
+            "fit: the plateau schedule waits for a maximum; say of what: Trainer(monitor='val_accuracy')"
+        )
+
+
+def observed(info: Any, monitor: str | None) -> float:
+    """What a plateau schedule is told at the end of an epoch."""
+    if monitor is None:
+        return float(info.get("val_loss", info["epoch_loss"]))
+    if monitor not in info:
+        known = ", ".join(sorted(name for name in info if name.startswith(("val_", "epoch_loss"))))
+        raise ValueError(f"Trainer: monitor is {monitor!r} but an epoch gives {known}")
+    return float(info[monitor])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -80,13 +81,19 @@ def find_lr(
     model, optimizer = trainer.model, trainer.optimizer
     learned = [*model.named_parameters(), *model.named_buffers(), *trainer.loss.parameters().items()]
     before = [(tensor, tensor.numpy().copy()) for _, tensor in learned]
+    for i, group in enumerate(optimizer.config.get("groups") or ()):
+        if "lr" in group:
+            raise ValueError(
+                f"find_lr: groups[{i}] of the optimizer has an lr of its own, which does not move with the "
+                "others; give it lr_scale"
+            )
     state, schedule = optimizer.state, optimizer.schedule
+    objective = trainer.objective
+    known = None if objective is None else deepcopy(objective.state_dict())
     sweep = _Sweep(np.geomspace(lowest, highest, steps))
     try:
         optimizer.schedule = schedules.constant(lowest)
-        probe = Trainer(
-            model, trainer.loss, optimizer, objective=trainer.objective, **trainer.probe_settings()
-        )
+        probe = Trainer(model, trainer.loss, optimizer, objective=objective, **trainer.probe_settings())
         try:
             probe.fit(**samples, epochs=steps, callbacks=[sweep], progress=False)
         except ValueError as error:
@@ -95,8 +102,10 @@ def find_lr(
     finally:
         for tensor, values in before:
             tensor.assign(values)
+        optimizer.schedule = schedule  # whose kind the state is of
         optimizer.load_state(state)
-        optimizer.schedule = schedule
+        if objective is not None and known is not None:
+            objective.load_state_dict(known)
     losses = np.array(sweep.losses)
     lrs = sweep.lrs[: len(losses)]
     return LearningRates(lrs, losses, float(lrs[_steepest(np.log(lrs), losses)]))

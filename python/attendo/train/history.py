@@ -20,7 +20,8 @@ class History(dict[str, Any]):
     ``step_loss`` and ``lr``
         Loss and learning rate of each step: arrays of shape (steps,).
     ``loss``
-        Mean loss of each epoch over what counted while it was trained: (epochs,).
+        Mean loss of each epoch over what counted while it was trained: (epochs,). Of a loss of several means
+        (MultiTask) the mean of its steps, each by how much it counted; ``evaluate`` is exact.
     ``val_loss``, and ``val_accuracy`` where the loss defines it
         Of each epoch's validation, when there was one: (epochs,); so for every metric of the Trainer.
     ``seconds``

@@ -15,7 +15,9 @@ from .checks import (
     check_distributed,
     check_metrics,
     check_objective,
+    check_plateau,
     check_validation,
+    observed,
 )
 from .columns import batch_adapter, columns, lengths_of
 from .evaluating import Evaluates
@@ -68,6 +70,9 @@ class Trainer(Evaluates):
         Decay of an exponential average of the weights, 0 or more and below 1 (0.999; smaller in the first
         steps): :class:`attendo.optim.WeightAverage`. Validation in :meth:`fit` measures the average;
         ``with trainer.averaged():`` the model holds it.
+    monitor : str, optional
+        What a plateau schedule observes at the end of each epoch: "val_loss", "val_accuracy", a metric with
+        "val_" in front, "epoch_loss". Without it val_loss, or epoch_loss where nothing is validated.
     metrics : dict of str to callable, optional
         ``metric(prediction, target) -> float`` on the arrays of a whole evaluation, by the name that
         :meth:`evaluate` and the history give them. Of a model with several targets they get tuples.
@@ -122,6 +127,7 @@ class Trainer(Evaluates):
         clip_value: float | None = None,
         accumulate: int = 1,
         average: float | None = None,
+        monitor: str | None = None,
         metrics: Mapping[str, Metric] | None = None,
         objective: Objective | None = None,
         distributed: Distributed | None = None,
@@ -136,6 +142,7 @@ class Trainer(Evaluates):
             "clip_value": clip_value,
             "accumulate": accumulate,
             "average": average,
+            "monitor": monitor,
         }
         self.metrics: dict[str, Metric] = dict(metrics or {})
         self.objective = objective
@@ -292,7 +299,7 @@ class Trainer(Evaluates):
                 run.validation_seconds += perf_counter() - begin
                 run.validations.append(measured)
                 info.update({f"val_{name}": value for name, value in measured.items()})  # type: ignore[typeddict-item]
-            self.optimizer.observe(info.get("val_loss", info["epoch_loss"]))
+            self.optimizer.observe(observed(info, self._settings["monitor"]))
             tell("on_epoch_end", info)
 
         every_batch = any(_overrides(listener, "on_batch_end") for listener in listeners)
@@ -304,6 +311,7 @@ class Trainer(Evaluates):
         }
         if self.distributed is not None:
             self.distributed._begin(self, run)
+        check_plateau(self.optimizer, self._settings["monitor"])
         self._core.begin()
         self.interrupted = True
         try:
