@@ -60,6 +60,7 @@ Tensors batch_arg(const char* op, const char* arg, py::handle x) {
 
 void check_rows(const char* op, const Batch& batch) {
   const Index rows = batch.size();
+  if (rows == 0) value_error(op, ": a batch has no samples");
   for (const Tensors* list : {&batch.inputs, &batch.targets}) {
     for (const Tensor& t : *list) {
       if (t.dim(0) != rows) {
@@ -190,15 +191,19 @@ FitState state_arg(const py::dict& d) {
   s.history.step_loss = doubles(h, "step_loss");
   s.history.lr = doubles(h, "lr");
   s.history.loss = doubles(h, "loss");
-  s.history.seconds = py::cast<double>(h["seconds"]);
-  for (size_t i = 0; i < kPartNames.size(); ++i) s.history.seconds_of[i] = py::cast<double>(time[kPartNames[i]]);
+  auto number = [](const py::dict& from, const char* name) {
+    return number_arg("restore", name, py::object(from[name]));
+  };
+  s.history.seconds = number(h, "seconds");
+  for (size_t i = 0; i < kPartNames.size(); ++i) s.history.seconds_of[i] = number(time, kPartNames[i]);
   auto count = [&d](const char* name) {
     const Index value = index_arg("restore", name, py::object(d[name]));
     if (value < 0) value_error("restore: ", name, " is ", value, " but must be 0 or more");
     return value;
   };
   s.first_epoch = count("first_epoch"), s.epoch = count("epoch"), s.batches = count("batches");
-  s.epoch_loss = py::cast<double>(d["epoch_loss"]), s.epoch_count = py::cast<double>(d["epoch_count"]);
+  s.epoch_loss = number(d, "epoch_loss"), s.epoch_count = number(d, "epoch_count");
+  if (!py::isinstance<py::bool_>(d["stopped"])) type_error("restore: stopped must be true or false");
   s.stopped = py::cast<bool>(d["stopped"]);
   return s;
 }
@@ -390,6 +395,7 @@ void bind_trainer(py::module_& m) {
           },
           "Give all processes what rank 0 has.")
       .def("begin", &Trainer::begin)
+      .def_property_readonly("settled", &Trainer::settled)
       .def("stop", &Trainer::stop)
       .def_property_readonly("state", [](const Trainer& self) { return state_dict(self.state()); })
       .def(

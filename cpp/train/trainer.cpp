@@ -22,11 +22,13 @@ constexpr auto kPollInterval = std::chrono::milliseconds(50);
 // Splits the time that passes among the parts.
 class Trainer::Clock {
  public:
-  explicit Clock(History& history) : history_(history), before_(history.seconds), start_(SteadyClock::now()) {
+  Clock(History& history, std::mutex& mutex)
+      : history_(history), mutex_(mutex), before_(history.seconds), start_(SteadyClock::now()) {
     last_ = last_poll_ = start_;
   }
   void end(Part part) {
     const auto now = SteadyClock::now();
+    const std::lock_guard lock(mutex_);
     history_.seconds_of[static_cast<size_t>(part)] += std::chrono::duration<double>(now - last_).count();
     history_.seconds = before_ + std::chrono::duration<double>(now - start_).count();
     last_ = now;
@@ -39,6 +41,7 @@ class Trainer::Clock {
 
  private:
   History& history_;
+  std::mutex& mutex_;
   double before_;
   SteadyClock::time_point start_, last_, last_poll_;
 };
@@ -66,9 +69,7 @@ Trainer::Trainer(std::shared_ptr<nn::Module> model, std::shared_ptr<Loss> loss, 
   check_clip("clip_norm", options.clip_norm);
   check_clip("clip_value", options.clip_value);
   if (options.accumulate < 1) value_error("Trainer: accumulate is ", options.accumulate, " but must be 1 or more");
-  auto parameters = model_->named_parameters();
-  for (const auto& [name, p] : loss_->parameters()) parameters.emplace_back("loss." + name, p);
-  optimizer_->attach(parameters);
+  optimizer_->attach(parameters());
   if (options.average) average_ = std::make_shared<WeightAverage>(optimizer_, options.average, true);
 }
 
@@ -134,6 +135,9 @@ bool Trainer::agree(bool has_batch) {
 }
 
 void Trainer::begin() {
+  optimizer_->attach(parameters());  // an error where the model has others now
+  settled_ = true;
+  const std::lock_guard lock(state_mutex_);
   if (!restored_) {
     state_ = FitState();
     state_.first_epoch = epochs_done_;
@@ -141,10 +145,44 @@ void Trainer::begin() {
   restored_ = stop_wanted_ = false;
 }
 
+std::vector<std::pair<std::string, Tensor>> Trainer::parameters() const {
+  auto all = model_->named_parameters();
+  for (const auto& [name, p] : loss_->parameters()) all.emplace_back("loss." + name, p);
+  return all;
+}
+
 void Trainer::restore(const FitState& state) {
+  const std::lock_guard lock(state_mutex_);
   state_ = state;
   epochs_done_ = state.first_epoch + state.epoch;
   restored_ = true;
+}
+
+FitState Trainer::state() const {
+  const std::lock_guard lock(state_mutex_);
+  return state_;
+}
+
+// Counts the epoch; where its end cannot be told (an error in validation, Ctrl-C) it has not ended.
+void Trainer::end_epoch(const std::function<void()>& tell) {
+  FitState before;
+  {
+    const std::lock_guard lock(state_mutex_);
+    before.batches = state_.batches, before.epoch_loss = state_.epoch_loss, before.epoch_count = state_.epoch_count;
+    state_.history.loss.push_back(state_.epoch_count > 0 ? state_.epoch_loss / state_.epoch_count : 0.0);
+    epochs_done_ = state_.first_epoch + ++state_.epoch;
+    state_.batches = 0;
+    state_.epoch_loss = state_.epoch_count = 0;
+  }
+  try {
+    tell();
+  } catch (...) {
+    const std::lock_guard lock(state_mutex_);
+    state_.history.loss.pop_back();
+    epochs_done_ = state_.first_epoch + --state_.epoch;
+    state_.batches = before.batches, state_.epoch_loss = before.epoch_loss, state_.epoch_count = before.epoch_count;
+    throw;
+  }
 }
 
 Tensor Trainer::output_loss(const Batch& batch, const Tensors& outputs) {
@@ -211,7 +249,7 @@ const History& Trainer::fit(BatchSource& source, Index epochs, Objective& object
   progress.epochs = epochs;
   const Index batches = source.batches();
   progress.steps = batches < 0 ? -1 : epochs * ((batches + options_.accumulate - 1) / options_.accumulate) * repeats;
-  Clock clock(history);
+  Clock clock(history, state_mutex_);
   const ClockGuard guard(*this, clock);
   auto tell = [&](const std::function<void(const Progress&)>& listener) {
     progress.step = static_cast<std::int64_t>(history.step_loss.size());
@@ -241,6 +279,7 @@ const History& Trainer::fit(BatchSource& source, Index epochs, Objective& object
       if (!agree(!group.empty())) break;
       if (reducer_) totals = reducer_->sum(totals);
       clock.end(Part::kData);
+      settled_ = false;
       for (Index repeat = 0; repeat < repeats; ++repeat) {
         for (Batch& batch : group) {
           batch.totals = totals;
@@ -249,6 +288,7 @@ const History& Trainer::fit(BatchSource& source, Index epochs, Objective& object
         }
         progress.lr = optimizer_->lr();
         progress.loss = step(group, objective, clock);
+        const std::lock_guard lock(state_mutex_);
         history.step_loss.push_back(progress.loss);
         history.lr.push_back(progress.lr);
         const double count = std::accumulate(totals.begin(), totals.end(), 0.0);
@@ -256,6 +296,7 @@ const History& Trainer::fit(BatchSource& source, Index epochs, Objective& object
         state_.epoch_count += count;
       }
       state_.batches += static_cast<Index>(group.size());
+      settled_ = true;
       if (callbacks.on_batch_end) tell(callbacks.on_batch_end);
       if (clock.is_poll_due()) {
         if (callbacks.poll) callbacks.poll();
@@ -265,13 +306,9 @@ const History& Trainer::fit(BatchSource& source, Index epochs, Objective& object
     }
     if (state_.stopped) break;
     if (state_.batches == 0) value_error("fit: inputs gave no batch in epoch ", state_.epoch + 1);
-    history.loss.push_back(state_.epoch_count > 0 ? state_.epoch_loss / state_.epoch_count : 0.0);
-    epochs_done_ = state_.first_epoch + ++state_.epoch;
-    state_.batches = 0;
-    state_.epoch_loss = state_.epoch_count = 0;
     if (callbacks.poll) callbacks.poll();
     tell(callbacks.on_step);
-    tell(callbacks.on_epoch_end);
+    end_epoch([&] { tell(callbacks.on_epoch_end); });
     clock.end(Part::kCallbacks);
   }
   return history;

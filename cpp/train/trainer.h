@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <mutex>
 #include <optional>
 
 #include "nn/module.h"
@@ -89,7 +90,10 @@ class Trainer {
                      const std::function<void(Batch&)>& transform, const Callbacks& callbacks);
   void stop();  // after this batch; of several processes one is enough
 
-  const FitState& state() const { return state_; }
+  // A copy: another thread may ask while fit runs.
+  FitState state() const;
+  // False while a step is being made: parameters, buffers and state may be between two of them.
+  bool settled() const { return settled_; }
   void restore(const FitState& state);
 
   // The loss of these outputs, or of the model on these inputs: this batch's part of it.
@@ -111,6 +115,8 @@ class Trainer {
  private:
   class Clock;
   struct ClockGuard;
+  std::vector<std::pair<std::string, Tensor>> parameters() const;  // of the model and the loss
+  void end_epoch(const std::function<void()>& tell);
   double step(std::vector<Batch>& batches, Objective& objective, Clock& clock);
   void part_step(Batch& batch, bool is_last, Objective& objective, Clock& clock, double& loss);
   bool agree(bool has_batch);
@@ -126,6 +132,8 @@ class Trainer {
   Tensors buffers_before_;            // until the first step of a fit has shown which of them change
   std::optional<Tensors> buffers_that_change_;
   FitState state_;
+  mutable std::mutex state_mutex_;  // of the history: fit writes it, others may read it
+  bool settled_ = true;
   Clock* clock_ = nullptr;  // while fit runs
   bool restored_ = false;
   Index epochs_done_ = 0;

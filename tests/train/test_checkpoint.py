@@ -296,3 +296,82 @@ def test_best_is_the_average_where_there_is_one(tmp_path):
     best = at.train.Trainer(model, at.losses.CrossEntropy(), at.optim.SGD(0.1))
     assert best.evaluate(IDS, Y)["loss"] == pytest.approx(history["val_loss"].min(), rel=1e-6)
     assert t.evaluate(IDS, Y)["loss"] != pytest.approx(history["val_loss"].min(), rel=1e-6)
+
+
+def test_arrays_of_every_kind_come_back_to_the_bit():
+    key = np.random.Philox(3).state["state"]["key"]  # uint64
+    kinds = [np.bool_, *(np.dtype(c) for c in "bhiqBHIQefd")]
+    state = {
+        "key": key,
+        "swapped": np.arange(3, dtype=">f4"),
+        "scalar": np.array(2.5),
+        "strided": np.arange(12.0).reshape(3, 4)[:, ::2],
+        **{f"kind{i}": np.array([0, 1, 1], dtype=kind) for i, kind in enumerate(kinds)},
+    }
+    arrays = {}
+    again = checkpoint.with_arrays(json.loads(json.dumps(checkpoint.without_arrays(state, arrays))), arrays)
+    for name, value in state.items():
+        got = again[name]
+        assert got.shape == value.shape and got.dtype == value.dtype.newbyteorder("="), name
+        np.testing.assert_array_equal(got, value)
+
+
+@pytest.mark.parametrize(
+    "value", [np.array([1j]), np.array(["a"]), np.array(["2020"], dtype="M8[D]"), {1: 2}, object(), 1j]
+)
+def test_other_values_are_named(value):
+    with pytest.raises(TypeError, match=r"checkpoint: state\.x"):
+        checkpoint.without_arrays({"x": value}, {})
+
+
+@pytest.mark.filterwarnings("ignore:.*is damaged")
+@pytest.mark.skipif(sys.platform == "win32", reason="no pipes in folders")
+def test_what_is_no_regular_file_is_not_read(written, tmp_path):
+    import os
+
+    copy_of(written, tmp_path)
+    os.mkfifo(tmp_path / "checkpoint-9999999998.safetensors")
+    os.symlink("/dev/zero", tmp_path / "checkpoint-9999999999.safetensors")
+    assert at.train.resume(tmp_path).optimizer.steps == 18
+
+
+def test_two_of_them_on_one_folder(tmp_path):
+    both = [
+        at.callbacks.Checkpoint(tmp_path, keep=9),
+        at.callbacks.Checkpoint(tmp_path, every_steps=1, keep=9),
+    ]
+    fit(trainer(), callbacks=both)
+    assert not any("partial" in name for name in names(tmp_path))
+    assert at.train.resume(tmp_path).optimizer.steps == 18
+
+
+@pytest.mark.parametrize("change", ["stopped", "seconds", "epochs", "callbacks", "missing", "validations"])
+def test_states_that_no_run_writes(tmp_path, change):
+    """With a checksum that fits: an error of resume or fit, which says what it is about."""
+    from safetensors.numpy import load_file
+
+    fit(trainer(), tmp_path, [at.callbacks.EarlyStopping("epoch_loss")])
+    newest = max(tmp_path.iterdir())
+    _, state = checkpoint.read(newest)
+    if change == "stopped":
+        state["fit"]["stopped"] = "yes"
+    elif change == "seconds":
+        state["fit"]["history"]["seconds"] = "long"
+    elif change == "epochs":
+        state["run"]["epochs"] = float("inf")
+    elif change == "callbacks":
+        state["run"]["callbacks"] = [["EarlyStopping", {"changes_training": True}]]
+    elif change == "missing":
+        del state["model"]
+    else:
+        state["run"]["validations"] = ["a"]
+    t = trainer()
+    snapshot = at._core.Snapshot()
+    entries = snapshot.take(t._core)
+    assert load_file(newest)
+    checkpoint.write(newest, checkpoint.Contents(entries, snapshot, state))
+    with pytest.raises(
+        ValueError, match=r"resume: |fit: the checkpoint's state of EarlyStopping does not fit"
+    ):
+        again = at.train.resume(tmp_path)
+        again.fit(IDS, Y, callbacks=[at.callbacks.EarlyStopping("epoch_loss")], progress=False)

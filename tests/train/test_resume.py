@@ -183,8 +183,7 @@ def test_early_stopping_goes_on(tmp_path):
     with pytest.raises(
         ValueError, match="the interrupted run had a EarlyStopping in callbacks; give it again"
     ):
-        resumed.fit(IDS, Y, progress=False)
-    resumed = at.train.resume(tmp_path / "b", model=Net())
+        resumed.fit(IDS, Y, validation=(IDS, other), progress=False)
     again = fit(resumed, tmp_path / "b", callbacks=[stopping()], **settings)
     assert_same_run((undisturbed, whole), (resumed, again))
 
@@ -384,3 +383,120 @@ def test_a_schedule_that_waits_for_a_plateau_goes_on(tmp_path):
         fit(begin(), tmp_path / "b", 60, **settings)
     resumed = at.train.resume(tmp_path / "b", model=Net())
     assert_same_run((undisturbed, whole), (resumed, fit(resumed, tmp_path / "b", **settings)))
+
+
+# ------------------------------------------------------------------------- errors in the middle of something
+
+
+def test_a_call_that_was_refused_changes_nothing(tmp_path):
+    undisturbed = start()
+    whole = fit(undisturbed, tmp_path / "a", **SETTINGS)
+    interrupted(tmp_path / "b")
+    resumed = at.train.resume(tmp_path / "b", model=Net())
+    for wrong in (
+        {"bucket_by": True},
+        {"augment": lambda x, y, g: (x, y)},
+        {"validation": (IDS, Y)},
+        {"shuffle": "no"},
+        {"callbacks": 3},
+        {"epochs": "7"},
+    ):
+        with pytest.raises((ValueError, TypeError), match="fit: "):
+            resumed.fit(IDS, Y, progress=False, **wrong)
+    with pytest.raises(ValueError, match=r"3 features|inputs is not what|shape"):
+        resumed.fit(IDS[:, :3], Y, progress=False)
+    assert_same_run((undisturbed, whole), (resumed, fit(resumed, tmp_path / "b", **SETTINGS)))
+
+
+@pytest.mark.parametrize("where", ["validation", "callback", "batch"])
+def test_ctrl_c_anywhere_loses_no_epoch(tmp_path, where):
+    """In a metric, in a callback at the end of an epoch, after a batch."""
+
+    class Later(at.callbacks.Callback):
+        def __init__(self, armed):
+            self.armed, self.epochs = armed, []
+
+        def on_epoch_end(self, trainer, info):
+            self.epochs.append(info["epoch"])
+            if self.armed and where == "callback" and info["epoch"] == 1:
+                raise KeyboardInterrupt
+
+        def on_batch_end(self, trainer, info):
+            if self.armed and where == "batch" and info["step"] == 10:
+                raise KeyboardInterrupt
+
+        def state_dict(self):
+            return {"epochs": self.epochs}
+
+        def load_state_dict(self, state):
+            self.epochs = state["epochs"]
+
+    def run(folder, armed):
+        measured = []
+
+        def metric(prediction, target):
+            measured.append(1)
+            if armed and where == "validation" and len(measured) == 2:
+                raise KeyboardInterrupt
+            return float(prediction.mean())
+
+        later = Later(armed)
+        if (folder / "checkpoint-0000000000.safetensors").exists() or list(folder.glob("checkpoint-*")):
+            t = at.train.resume(folder, model=Net(), metrics={"m": metric})
+        else:
+            t = start(metrics={"m": metric})
+        options = {"validation": (IDS, Y), "callbacks": [later], **SETTINGS}
+        if armed:
+            with pytest.raises(KeyboardInterrupt):
+                fit(t, folder, **options)
+            return None
+        return t, fit(t, folder, **options), later
+
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+    whole = run(tmp_path / "a", False)
+    run(tmp_path / "b", True)
+    again = run(tmp_path / "b", False)
+    assert_same_run(whole[:2], again[:2])
+    assert again[2].epochs == whole[2].epochs == [0, 1, 2]
+
+
+@pytest.mark.parametrize("fails_in", ["repeat", "micro-batch"])
+def test_an_error_in_the_middle_of_a_step(tmp_path, fails_in):
+    """The checkpoint before is where the run goes on: half a step is none."""
+
+    class Fails(at.train.Objective):
+        repeats = 3 if fails_in == "repeat" else 1
+
+        def __init__(self, armed):
+            self.armed, self.calls = armed, 0
+
+        def loss(self, trainer, batch):
+            self.calls += 1
+            if self.armed and self.calls == 8:
+                raise Stop
+            return trainer.batch_loss(batch)
+
+    options = {"accumulate": 2 if fails_in == "micro-batch" else 1}
+    undisturbed = start(objective=Fails(False), **options)
+    whole = fit(undisturbed, tmp_path / "a", **SETTINGS)
+    with pytest.raises(Stop):
+        fit(start(objective=Fails(True), **options), tmp_path / "b", **SETTINGS)
+    resumed = at.train.resume(tmp_path / "b", model=Net(), objective=Fails(False))
+    assert_same_run((undisturbed, whole), (resumed, fit(resumed, tmp_path / "b", **SETTINGS)))
+
+
+def test_a_loss_that_is_not_finite_spoils_no_checkpoint(tmp_path):
+    bad = Y.astype(np.float64)
+
+    def loss(prediction, target):
+        bad[0] += 1
+        y = at.functional.cross_entropy(prediction, Y[: prediction.shape[0]])
+        return y * float("nan") if bad[0] > Y[0] + 8 else y
+
+    t = at.train.Trainer(Net(), loss, at.optim.SGD(0.1), seed=5)
+    with pytest.raises(ValueError, match="the loss is nan at step 9"):
+        fit(t, tmp_path, **SETTINGS)
+    resumed = at.train.resume(tmp_path, model=Net(), loss=at.losses.from_function(loss))
+    assert resumed.optimizer.steps <= 8
+    assert all(np.isfinite(value).all() for value in resumed.model.state_dict().values())

@@ -444,3 +444,103 @@ def test_validation_is_looked_at_before_training(validation):
     with pytest.raises(ValueError, match=r"fit: validation must be \(inputs, target\)"):
         fit(trainer(model), validation=validation)
     assert all((before[name] == value).all() for name, value in model.state_dict().items())
+
+
+# ------------------------------------------------------------------------------------- others while it trains
+
+
+def test_history_may_be_read_by_another_thread():
+    """A short form of what crashed: numbers are copied while fit adds to them."""
+    import threading
+
+    t = trainer()
+    done = threading.Event()
+
+    def read():
+        while not done.is_set():
+            assert len(t.history["step_loss"]) >= 0
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        history = fit(t, epochs=400, batch_size=4)
+    finally:
+        done.set()
+        reader.join()
+    assert len(history["step_loss"]) == 400 * 13
+
+
+def test_one_fit_at_a_time():
+    class Again(at.callbacks.Callback):
+        def on_epoch_end(self, trainer, info):
+            trainer.fit(X, Y, progress=False)
+
+    t = trainer()
+    with pytest.raises(ValueError, match="this Trainer is training already"):
+        fit(t, callbacks=[Again()])
+    assert len(fit(t)["loss"]) == 3
+
+
+def test_a_model_that_has_other_parameters_now_is_an_error():
+    """It would train nothing, and say so nowhere."""
+    model = at.nn.Sequential(at.nn.Linear(6, 3, seed=0))
+    t = trainer(model)
+    fit(t)
+    model[0].weight.requires_grad = False
+    fit(t)  # frozen: as it should be
+    model.append(at.nn.Linear(3, 3, seed=1)) if hasattr(model, "append") else None
+    other = at.nn.ModuleList([at.nn.Linear(6, 3)])
+
+    class Net(at.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = at.nn.Linear(6, 3, seed=0)
+
+        def forward(self, x):
+            return self.layer(x)
+
+    net = Net()
+    t = trainer(net)
+    net.layer = other[0]
+    with pytest.raises(ValueError, match="other parameters; make a new one"):
+        fit(t)
+
+
+def test_every_callback_hears_of_the_end():
+    heard = []
+
+    class Bad(at.callbacks.Callback):
+        def on_train_end(self, trainer):
+            raise RuntimeError("bad")
+
+    class Good(at.callbacks.Callback):
+        def on_train_end(self, trainer):
+            heard.append(trainer)
+
+    with pytest.raises(RuntimeError, match="bad"):
+        fit(trainer(), callbacks=[Bad(), Good()])
+    assert len(heard) == 1
+
+
+@pytest.mark.parametrize(
+    "options, error, says",
+    [
+        ({"callbacks": 3}, TypeError, "callbacks is a int"),
+        ({"callbacks": None}, TypeError, "callbacks is a NoneType"),
+        ({"callbacks": [None]}, TypeError, r"callbacks\[0\] is a NoneType"),
+        ({"callbacks": [at.callbacks.Callback]}, TypeError, r"callbacks\[0\] is the class Callback"),
+        ({"shuffle": "no"}, TypeError, "shuffle is a str but must be True or False"),
+        ({"shuffle": []}, TypeError, "shuffle is a list"),
+        ({"batch_tokens": 0, "bucket_by": Y}, ValueError, "batch_tokens is 0"),
+        ({"augment": lambda x, y, g: ((x[0][:0],), (y[0][:0],))}, ValueError, "a batch has no samples"),
+    ],
+)
+def test_more_wrong_options(options, error, says):
+    with pytest.raises(error, match="fit: " + says):
+        fit(trainer(), **options)
+
+
+def test_a_metric_that_gives_no_number():
+    t = trainer(metrics={"m": lambda p, y: None})
+    with pytest.raises(TypeError, match=r"evaluate: metrics\['m'\] gave a NoneType"):
+        t.evaluate(X, Y)

@@ -102,6 +102,8 @@ class Checkpoint(Callback):
                 raise TypeError(f"Checkpoint: {name} is {value!r} but must be a whole number")
             if value < 1:
                 raise ValueError(f"Checkpoint: {name} is {value} but must be 1 or more")
+        if every_seconds is not None and not isinstance(every_seconds, (int, float)):
+            raise TypeError(f"Checkpoint: every_seconds is {every_seconds!r} but must be a number")
         if every_seconds is not None and not every_seconds > 0:
             raise ValueError(f"Checkpoint: every_seconds is {every_seconds} but must be above 0")
         self.folder = Path(folder)
@@ -134,6 +136,7 @@ class Checkpoint(Callback):
         from .. import _core
         from ..train.checkpoint import checkpoints_in
 
+        self._wait()  # of a fit that ended badly
         self.folder.mkdir(parents=True, exist_ok=True)
         for left in self.folder.glob("*.partial"):  # of a run that was killed while it wrote
             left.unlink(missing_ok=True)
@@ -180,6 +183,9 @@ class Checkpoint(Callback):
         if self._snapshot is None:
             return
         self._wait()
+        if trainer.interrupted and not trainer.settled:
+            self._snapshot = None  # in the middle of a step: the checkpoint before is the place to go on from
+            return
         self._write(trainer, [self._whole])
         self._wait()
         self._snapshot = None
@@ -218,15 +224,16 @@ class Checkpoint(Callback):
         entries = self._snapshot.take(trainer._core)
         jobs = [file(trainer, entries) for file in files]
         self._steps_written, self._last_time = trainer.optimizer.steps, time.monotonic()
-        self._thread = Thread(target=self._write_files, args=(jobs,))
-        self._thread.start()
+        thread = Thread(target=self._write_files, args=(jobs,))
+        thread.start()
+        self._thread = thread
 
     def _whole(self, trainer: Trainer, entries: list[Any]) -> tuple[Path, Any]:
         from ..train.checkpoint import Contents, checkpoint_name
 
         assert self._snapshot is not None
         path = self.folder / checkpoint_name(trainer.optimizer.steps)
-        return path, Contents(entries, self._snapshot.data, trainer.state_dict())
+        return path, Contents(entries, self._snapshot, trainer.state_dict())
 
     def _model(self, trainer: Trainer, entries: list[Any]) -> tuple[Path, Any]:
         from .. import _core
@@ -239,7 +246,7 @@ class Checkpoint(Callback):
             snapshot = self._averaged = self._averaged or _core.Snapshot()
             with trainer.averaged():
                 entries = snapshot.take(trainer._core, model_only=True)
-        contents = ModelContents(entries, snapshot.data, metadata_of(trainer.model))
+        contents = ModelContents(entries, snapshot, metadata_of(trainer.model))
         return self.folder / "best.safetensors", contents
 
     def _write_files(self, jobs: list[tuple[Path, Any]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal
 
 from .base import Callback, Info
@@ -43,6 +44,9 @@ class Monitor:
             raise TypeError(f"{call}: monitor is {name!r} but must be a name such as 'val_loss'")
         if mode not in ("auto", "min", "max"):
             raise ValueError(f"{call}: mode is {mode!r} but must be 'auto', 'min' or 'max'")
+        given: Any = min_delta
+        if not isinstance(given, Real):
+            raise TypeError(f"{call}: min_delta is {min_delta!r} but must be a number")
         if not min_delta >= 0:
             raise ValueError(f"{call}: min_delta is {min_delta} but must be 0 or more")
         self._call, self.name, self.min_delta = call, name, float(min_delta)

@@ -15,6 +15,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,11 +27,18 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from .. import _core
+
 _KEY = "attendo_checkpoint"
 _FORMAT = 1
 _CHECKSUM = "sha256"
 _CHUNK = 1 << 22
-_DTYPES = {"float32": "F32", "float64": "F64", "int64": "I64", "bool": "BOOL", "int8": "I8", "uint8": "U8"}
+_DTYPES = {
+    "bool": "BOOL", "float16": "F16", "float32": "F32", "float64": "F64",
+    "int8": "I8", "int16": "I16", "int32": "I32", "int64": "I64",
+    "uint8": "U8", "uint16": "U16", "uint32": "U32", "uint64": "U64",
+}  # fmt: skip
+_numbers = count()  # of files begun, so that no two are written to the same place
 _PREFIX, _SUFFIX = "checkpoint-", ".safetensors"
 
 
@@ -53,13 +62,16 @@ def without_arrays(value: Any, arrays: dict[str, NDArray[Any]], name: str = "sta
     """
     if isinstance(value, np.ndarray):
         if value.dtype.name not in _DTYPES:
-            value = value.astype(np.float64)
-        arrays[name] = np.ascontiguousarray(value)
+            raise TypeError(f"checkpoint: {name} has dtype {value.dtype}, which a checkpoint cannot hold")
+        arrays[name] = np.array(value, dtype=value.dtype.newbyteorder("="), order="C")
         return {"array": name}
-    if isinstance(value, np.generic):
-        return value.item()
+    if isinstance(value, np.generic) and isinstance(value.item(), (bool, int, float, str)):
+        value = value.item()
     if isinstance(value, dict):
-        return {"dict": {str(k): without_arrays(v, arrays, f"{name}.{k}") for k, v in value.items()}}
+        for key in value:
+            if not isinstance(key, str):
+                raise TypeError(f"checkpoint: {name} has the key {key!r} but keys must be text")
+        return {"dict": {k: without_arrays(v, arrays, f"{name}.{k}") for k, v in value.items()}}
     if isinstance(value, (list, tuple)):
         return {"list": [without_arrays(v, arrays, f"{name}.{i}") for i, v in enumerate(value)]}
     if value is None or isinstance(value, (bool, int, float, str)):
@@ -84,7 +96,8 @@ def with_arrays(value: Any, arrays: dict[str, NDArray[Any]]) -> Any:
 class Contents:
     """What goes into a file: entries as of :class:`attendo._core.Snapshot`, their bytes, and a state."""
 
-    def __init__(self, entries: list[Any], data: memoryview, state: dict[str, Any]) -> None:
+    def __init__(self, entries: list[Any], snapshot: _core.Snapshot, state: dict[str, Any]) -> None:
+        self._snapshot, data = snapshot, snapshot.data  # whose memory it is
         arrays: dict[str, NDArray[Any]] = {}
         plain = without_arrays(state, arrays)
         table: dict[str, Any] = {}
@@ -121,7 +134,8 @@ class Contents:
 class ModelContents:
     """What ``model.save`` would write, out of the same copy."""
 
-    def __init__(self, entries: list[Any], data: memoryview, metadata: dict[str, str]) -> None:
+    def __init__(self, entries: list[Any], snapshot: _core.Snapshot, metadata: dict[str, str]) -> None:
+        self._snapshot, data = snapshot, snapshot.data  # whose memory it is
         table: dict[str, Any] = {}
         self._parts = []
         end = 0
@@ -153,7 +167,7 @@ def write(path: Path, contents: Contents | ModelContents) -> None:
     OSError
         When it cannot be written; nothing of it is left then.
     """
-    partial = path.with_name(path.name + ".partial")
+    partial = path.with_name(f"{path.name}.{os.getpid()}-{next(_numbers)}.partial")
     try:
         with open(partial, "wb", buffering=0) as file:
             for chunk in contents.chunks():
@@ -192,6 +206,8 @@ def read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise ValueError("it is no regular file")
     data = path.read_bytes()
     if len(data) < 40 or hashlib.sha256(memoryview(data)[:-32]).digest() != data[-32:]:
         raise ValueError("its checksum does not fit what is in it")

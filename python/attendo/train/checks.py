@@ -94,3 +94,23 @@ def observed(info: Any, monitor: str | None) -> float:
         known = ", ".join(sorted(name for name in info if name.startswith(("val_", "epoch_loss"))))
         raise ValueError(f"Trainer: monitor is {monitor!r} but an epoch gives {known}")
     return float(info[monitor])
+
+
+_EVENTS = ("on_train_begin", "on_batch_end", "on_step", "on_epoch_end", "on_train_end")
+
+
+def check_callbacks(callbacks: Any) -> list[Any]:
+    """Objects with one of the methods of a callback; gives them as a list."""
+    if isinstance(callbacks, (str, bytes)) or not isinstance(callbacks, Iterable):
+        kind = type(callbacks).__name__
+        raise TypeError(f"fit: callbacks is a {kind} but must be a list of callbacks")
+    listeners = list(callbacks)
+    for i, listener in enumerate(listeners):
+        if isinstance(listener, type):
+            raise TypeError(
+                f"fit: callbacks[{i}] is the class {listener.__name__} but must be an object of it"
+            )
+        if not any(callable(getattr(listener, event, None)) for event in _EVENTS):
+            kind = type(listener).__name__
+            raise TypeError(f"fit: callbacks[{i}] is a {kind} but must have a method such as on_epoch_end")
+    return listeners

@@ -64,7 +64,14 @@ class Evaluates:
             truth = target_arrays(target)
             several = len(truth) > 1
             for name, metric in self.metrics.items():
-                measured[name] = float(metric(outputs, truth) if several else metric(outputs[0], truth[0]))
+                value = metric(outputs, truth) if several else metric(outputs[0], truth[0])
+                try:
+                    measured[name] = float(value)
+                except (TypeError, ValueError):
+                    kind = type(value).__name__
+                    raise TypeError(
+                        f"evaluate: metrics[{name!r}] gave a {kind} but must give a number"
+                    ) from None
         return measured
 
     @overload

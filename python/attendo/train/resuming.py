@@ -98,8 +98,10 @@ def resume(
         settings = {**state["settings"], "distributed": distributed}
         trainer = Trainer(made, loss, optimizer, metrics=metrics, objective=objective, **settings)
         trainer._restore(state, tensors)
-    except (KeyError, TypeError, ValueError) as error:
+    except (TypeError, ValueError) as error:
         raise ValueError(f"resume: {str(path)!r}: {error}") from error
+    except (LookupError, AttributeError, OverflowError, RuntimeError) as error:
+        raise ValueError(f"resume: {str(path)!r} does not hold what a checkpoint holds: {error!r}") from error
     trainer.folder = Path(folder).resolve()
     return trainer
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import index
 from typing import TYPE_CHECKING, Any
 
@@ -52,11 +52,11 @@ class Run:
         """
         # What must see all that the others did, checkpoints, comes last.
         listeners = sorted(callbacks, key=lambda listener: bool(getattr(listener, "runs_last", False)))
+        for key, value in given.items():
+            check_setting(key, value)
         if earlier is None or not earlier.interrupted:
             settings = {key: _DEFAULTS[key] if value is None else value for key, value in given.items()}
-            for key in ("epochs", "batch_size"):  # before a callback writes them down
-                _check_count(key, settings[key])
-            return cls(**settings, data=fingerprints_of(data), listeners=listeners)
+            return cls(**settings, data=data, listeners=listeners)
         for key, value in given.items():
             before = getattr(earlier, key)
             if value is None or value == before or (key == "epochs" and value > before):
@@ -64,20 +64,23 @@ class Run:
             raise ValueError(
                 f"fit: {key} is {value} but the interrupted run had {before}; give the same, or nothing"
             )
-        if given["epochs"] is not None:
-            earlier.epochs = given["epochs"]
-        for key, value in fingerprints_of(data).items():
-            if value != earlier.data.get(key):
-                raise ValueError(
-                    f"fit: {key} is not what the run that was interrupted had: {value} against "
-                    f"{earlier.data.get(key)} (kind, shape, checksum)"
-                )
+        for key in sorted({*data, *earlier.data}):
+            if data.get(key) == earlier.data.get(key):
+                continue
+            if key not in data or key not in earlier.data:
+                was, now = ("without", "with") if key in data else ("with", "without")
+                raise ValueError(f"fit: the interrupted run was {was} {key}= but this call is {now} it")
+            raise ValueError(
+                f"fit: {key} is not what the interrupted run had: {data[key]} against {earlier.data[key]} "
+                "(kind, shape, checksum)"
+            )
         if not any(type(listener).__name__ == "Checkpoint" for listener in listeners):
             listeners += earlier._checkpoints(folder)
-        earlier.listeners = listeners
-        earlier.interrupted = False
-        earlier._restore_callbacks()
-        return earlier
+        again = replace(earlier, listeners=listeners, interrupted=False)
+        again.validations = list(earlier.validations)
+        again.epochs = earlier.epochs if given["epochs"] is None else given["epochs"]
+        again._restore_callbacks()
+        return again
 
     def _checkpoints(self, folder: Path | None) -> list[Any]:
         """Those it wrote before, when it is not given others."""
@@ -96,13 +99,17 @@ class Run:
             for i, (kind, state) in enumerate(waiting):
                 if kind == name:
                     if hasattr(listener, "load_state_dict"):
-                        listener.load_state_dict(state)
+                        try:
+                            listener.load_state_dict(state)
+                        except (LookupError, OverflowError, TypeError, AttributeError) as error:
+                            raise ValueError(
+                                f"fit: the checkpoint's state of {kind} does not fit: {error!r}"
+                            ) from error
                     del waiting[i]
                     break
         for kind, state in waiting:
             if state.get("changes_training"):
                 raise ValueError(f"fit: the interrupted run had a {kind} in callbacks; give it again")
-        self.saved = []
 
     def validation_arrays(self) -> dict[str, NDArray[np.float64]]:
         """``val_loss`` and the like, an epoch each."""
@@ -132,14 +139,23 @@ class Run:
 
     @classmethod
     def from_state_dict(cls, state: dict[str, Any]) -> Run:
-        """A run that was interrupted."""
+        """A run that was interrupted.
+
+        Raises
+        ------
+        ValueError, TypeError, KeyError
+            When it is not what :meth:`state_dict` gives.
+        """
+        for key in ("epochs", "batch_size", "shuffle", "batch_tokens"):
+            check_setting(key, state[key])
+        validations = [{str(k): float(v) for k, v in measured.items()} for measured in state["validations"]]
         return cls(
-            epochs=int(state["epochs"]),
-            batch_size=int(state["batch_size"]),
-            shuffle=bool(state["shuffle"]),
+            epochs=state["epochs"],
+            batch_size=state["batch_size"],
+            shuffle=state["shuffle"],
             batch_tokens=state["batch_tokens"],
             data=dict(state["data"]),
-            validations=[dict(measured) for measured in state["validations"]],
+            validations=validations,
             validation_seconds=float(state["validation_seconds"]),
             saved=[(str(kind), dict(inner)) for kind, inner in state["callbacks"]],
             interrupted=True,
@@ -147,15 +163,26 @@ class Run:
 
 
 def fingerprints_of(data: dict[str, Any]) -> dict[str, Any]:
-    """Of each argument of fit that holds samples."""
-    return {key: fingerprints(value) for key, value in data.items() if value is not None}
+    """Of each argument of fit that holds samples; of functions and such, that there is one."""
+    out: dict[str, Any] = {}
+    for key, value in data.items():
+        if value is not None:
+            out[key] = value if isinstance(value, str) else fingerprints(value)
+    return out
 
 
-def _check_count(name: str, value: Any) -> None:
+def check_setting(name: str, value: Any) -> None:
+    """What fit was asked for, before a callback writes it down; None: as before, or as usual."""
+    kind = type(value).__name__
+    if value is None:
+        return
+    if name == "shuffle":
+        if not isinstance(value, (bool, np.bool_)):
+            raise TypeError(f"fit: shuffle is a {kind} but must be True or False")
+        return
     try:
         count = index(value)
     except TypeError:
-        kind = type(value).__name__
         raise TypeError(f"fit: {name} is a {kind} but must be a whole number") from None
     if count < 1:
         raise ValueError(f"fit: {name} is {count} but must be 1 or more")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from _thread import allocate_lock
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from time import perf_counter
@@ -12,6 +13,7 @@ from ..callbacks import Callback, ProgressBar
 from .checks import (
     as_loss,
     check_batches,
+    check_callbacks,
     check_distributed,
     check_metrics,
     check_objective,
@@ -145,9 +147,12 @@ class Trainer(Evaluates):
             "monitor": monitor,
         }
         self.metrics: dict[str, Metric] = dict(metrics or {})
+        self.monitor = monitor
         self.objective = objective
         self.distributed = distributed
         self.folder: Path | None = None  # of its checkpoints
+        self._running = allocate_lock()
+        self._between = False
         self.interrupted = False  # by an error or Ctrl-C: for callbacks, when training ends
         self._run: Run | None = None  # what fit does now, or did last, or will go on with
         if distributed is not None and distributed.size > 1:
@@ -262,22 +267,51 @@ class Trainer(Evaluates):
         KeyboardInterrupt
             On Ctrl-C, between two batches; the model keeps what it has learnt.
         """
+        listeners = check_callbacks(callbacks)
         check_validation(validation)
+        data: dict[str, Any] = {
+            "augment": None if augment is None else "given",
+            "validation": None if validation is None else "given",
+        }
         if target is None:
             only_arrays = {"sample_weight": sample_weight, "batch_tokens": batch_tokens}
             check_batches(inputs, only_arrays | {"bucket_by": None if bucket_by is False else bucket_by})
-        from .run import Run
+        else:
+            data |= {"inputs": inputs, "target": target, "sample_weight": sample_weight}
+            data["bucket_by"] = lengths_of(inputs, bucket_by)
+        transform = None if augment is None else batch_adapter(augment)
+        check_plateau(self.optimizer, self.monitor)
+        if not self._running.acquire(blocking=False):
+            raise ValueError("fit: this Trainer is training already, in another thread or around this call")
+        try:
+            from .run import Run, fingerprints_of
 
-        run = self._run = Run.begin(
-            self._run,
-            {"epochs": epochs, "batch_size": batch_size, "shuffle": shuffle, "batch_tokens": batch_tokens},
-            {} if target is None else {"inputs": inputs, "target": target, "sample_weight": sample_weight},
-            [*callbacks],
-            self.folder,
-        )
-        listeners = run.listeners
-        if progress:
-            listeners = [ProgressBar(), *listeners]
+            given = {
+                "epochs": epochs,
+                "batch_size": batch_size,
+                "shuffle": shuffle,
+                "batch_tokens": batch_tokens,
+            }
+            run = Run.begin(self._run, given, fingerprints_of(data), listeners, self.folder)
+            return self._fit(
+                run, inputs, target, sample_weight, validation, data.get("bucket_by"), transform, progress
+            )
+        finally:
+            self._running.release()
+
+    def _fit(
+        self,
+        run: Run,
+        inputs: Any,
+        target: Any,
+        sample_weight: Any,
+        validation: Any,
+        lengths: Any,
+        transform: Any,
+        progress: bool,
+    ) -> History:
+        """What is left when the arguments are known to be right."""
+        listeners = [ProgressBar(), *run.listeners] if progress else run.listeners
         if self.distributed is not None and not self.distributed.is_main:
             listeners = [x for x in listeners if not getattr(x, "first_process_only", False)]
 
@@ -287,33 +321,57 @@ class Trainer(Evaluates):
                 if method is not None:
                     method(self, *args)
 
+        def tell_the_end() -> None:
+            errors = []
+            for listener in listeners:  # each, whatever happens to the others
+                try:
+                    method = getattr(listener, "on_train_end", None)
+                    if method is not None:
+                        method(self)
+                except BaseException as error:
+                    errors.append(error)
+            if errors:
+                raise errors[0]
+
         def on_epoch_end(info: Info) -> None:
             if self.distributed is not None:
                 self.distributed._check_epoch(self)
             info["epoch_loss"] = float(self._core.state["history"]["loss"][-1])
-            if validation is not None:
-                given = dict(zip(("inputs", "target", "sample_weight"), validation, strict=False))
-                begin = perf_counter()
-                with self.averaged():
-                    measured = self.evaluate(**given, batch_size=run.batch_size)
-                run.validation_seconds += perf_counter() - begin
+            begin = perf_counter()
+            measured = None if validation is None else self._validate(validation, run)
+            run.validation_seconds += perf_counter() - begin
+            self._between = True  # after an error from here on, some know of this epoch and some do not
+            if measured is not None:
                 run.validations.append(measured)
                 info.update({f"val_{name}": value for name, value in measured.items()})  # type: ignore[typeddict-item]
-            self.optimizer.observe(observed(info, self._settings["monitor"]))
-            tell("on_epoch_end", info)
+            try:
+                self.optimizer.observe(observed(info, self.monitor))
+                for listener in listeners:
+                    if getattr(listener, "runs_last", False):
+                        self._between = False
+                    method = getattr(listener, "on_epoch_end", None)
+                    if method is not None:
+                        method(self, info)
+            except BaseException:
+                self._between = True
+                if measured is not None:
+                    run.validations.pop()
+                raise
+            self._between = False
 
         every_batch = any(_overrides(listener, "on_batch_end") for listener in listeners)
         plan = {
             "batch_size": run.batch_size,
             "shuffle": run.shuffle,
-            "lengths": lengths_of(inputs, bucket_by),
+            "lengths": lengths,
             "batch_tokens": run.batch_tokens,
         }
         if self.distributed is not None:
             self.distributed._begin(self, run)
-        check_plateau(self.optimizer, self._settings["monitor"])
+        before, state, steps = self._run, self._core.state, self.optimizer.steps
         self._core.begin()
-        self.interrupted = True
+        self._run = run
+        self.interrupted, self._between = True, False
         try:
             tell("on_train_begin")
             self._core.fit(
@@ -323,7 +381,7 @@ class Trainer(Evaluates):
                 run.epochs,
                 plan,
                 None if self.objective is None else self._objective_calls(self.objective),
-                None if augment is None else batch_adapter(augment),
+                transform,
                 {
                     "on_batch_end": (lambda info: tell("on_batch_end", info)) if every_batch else None,
                     "on_step": (lambda info: tell("on_step", info)) if listeners else None,
@@ -334,10 +392,23 @@ class Trainer(Evaluates):
         except BaseException:
             if self.distributed is not None:
                 self.distributed._fail()
+            if before is not None and before.interrupted and self.optimizer.steps == steps:
+                self._run = before  # nothing was done: the next fit goes on with the run
+                self._core.restore(state)
             raise
         finally:
-            tell("on_train_end")
+            tell_the_end()
         return self.history
+
+    @property
+    def settled(self) -> bool:
+        """False in the middle of a step or of telling the end of an epoch: no place to go on from."""
+        return self._core.settled and not self._between
+
+    def _validate(self, validation: Any, run: Run) -> dict[str, float]:
+        given = dict(zip(("inputs", "target", "sample_weight"), validation, strict=False))
+        with self.averaged():
+            return self.evaluate(**given, batch_size=run.batch_size)
 
     def find_lr(
         self,
