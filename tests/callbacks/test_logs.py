@@ -3,6 +3,10 @@
 import csv
 import json
 import math
+import os
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -109,6 +113,67 @@ def test_training_from_the_start_begins_anew(kind, tmp_path):
     assert len(rows(path)) == 1
 
 
+def test_one_logger_for_two_trainings_from_the_start(kind, tmp_path):
+    log = LOGGERS[kind](tmp_path / f"log.{kind}")
+    for _ in range(2):
+        fit(trainer(), log, epochs=2)
+        assert [(row["epoch"], row["step"]) for row in rows(log.path)] == [(0, 3), (1, 6)]
+    t = trainer()
+    for _ in range(2):
+        fit(t, log, epochs=2)  # the same trainer goes on
+    assert [(row["epoch"], row["step"]) for row in rows(log.path)] == [(0, 3), (1, 6), (0, 9), (1, 12)]
+
+
+KILLED = """
+import os, signal, sys
+import numpy as np
+import attendo as at
+
+class Kill(at.callbacks.Callback):
+    runs_last = True  # as Checkpoint, and after it
+
+    def on_epoch_end(self, trainer, info):
+        if info["epoch"] == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+rng = np.random.default_rng(0)
+x, y = rng.standard_normal((24, 4)).astype(np.float32), rng.integers(0, 3, 24)
+folder, before = sys.argv[1], int(sys.argv[2])
+t = at.train.Trainer(at.nn.Linear(4, 3, seed=0), at.losses.CrossEntropy(), at.optim.Adam(0.05))
+logs = [at.callbacks.CSVLogger(folder + "/log.csv"), at.callbacks.JSONLines(folder + "/log.json")]
+options = {"batch_size": 8, "progress": False}
+if before:
+    t.fit(x, y, epochs=before, callbacks=logs, **options)
+checkpoint = at.callbacks.Checkpoint(folder, every_epochs=None, every_steps=3)
+
+class Wait(at.callbacks.Callback):
+    runs_last = True
+
+    def on_batch_end(self, trainer, info):
+        checkpoint._wait()
+
+t.fit(x, y, epochs=3, callbacks=[*logs, checkpoint, Wait(), Kill()], **options)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="kill -9 is POSIX")
+@pytest.mark.parametrize("before", [0, 2])
+def test_killed_after_the_last_step_of_an_epoch_no_epoch_is_written_twice(before, tmp_path):
+    """The newest checkpoint holds the epoch's last step, not its end; the row of that end is in the file."""
+    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), str(before)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    wanted = [(i, 3 * i + 3) for i in range(before)] + [(i, 3 * (before + i) + 3) for i in range(3)]
+    paths = [tmp_path / f"log.{kind}" for kind in LOGGERS]
+    for path in paths:
+        assert [(row["epoch"], row["step"]) for row in rows(path)] == wanted[:-1]
+    t = at.train.resume(tmp_path, model=at.nn.Linear(4, 3))
+    assert t.optimizer.steps == 3 * (before + 2) and len(t.history["loss"]) == 1
+    history = t.fit(X, Y, progress=False, callbacks=[LOGGERS[path.suffix[1:]](path) for path in paths])
+    for path in paths:
+        assert [(row["epoch"], row["step"]) for row in rows(path)] == wanted
+        assert [row["loss"] for row in rows(path)][before:] == list(history["loss"])
+
+
 def test_a_column_that_comes_later(tmp_path):
     path, log, t = tmp_path / "log.csv", None, trainer()
     log = at.callbacks.CSVLogger(path)
@@ -141,6 +206,77 @@ def test_the_file_of_another_program_is_not_thrown_away(kind, tmp_path):
     with pytest.raises(ValueError, match="without a step"):
         fit(t, LOGGERS[kind](path))
     assert path.read_text() == other
+
+
+FOREIGN = {
+    "bytes": b"\xff\xfe\x00\n",
+    "a picture": b"\x89PNG\r\n\x1a\n\0\0\n",
+    "a long field": b"epoch,step\n" + b"1" * 200_000 + b",2\n",
+    "lists in lists": b"[" * 200_000 + b"\n",
+    "half an object": b'{"epoch": 0, "step": 3\n',
+    "more cells than names": b"epoch,step\n0,3,4,5\n",
+    "fewer": b"epoch,step,loss\n0,3\n",
+    "text": b"epoch,step,loss\n0,3,small\n",
+    "a step that is text": b'{"epoch": 0, "step": "a"}\n',
+    "a step that is a list": b'{"epoch": 0, "step": [3]}\n',
+    "no epoch": b'{"step": 3}\n',
+    "a number": b"3\n",
+    "no end of a line": b"mine",
+    "a long number": b'{"epoch": 0, "step": ' + b"9" * 5000 + b"}\n",
+}
+
+
+@pytest.mark.parametrize("what", FOREIGN)
+def test_a_foreign_file_is_one_error_and_stays(kind, what, tmp_path):
+    path, t = tmp_path / f"log.{kind}", trainer()
+    fit(t, epochs=1)
+    path.write_bytes(FOREIGN[what])
+    with pytest.raises(ValueError) as raised:
+        fit(t, LOGGERS[kind](path))
+    begins = f"{LOGGERS[kind].__name__}: {str(path)!r} is no log of its own to go on with: "
+    assert type(raised.value) is ValueError and str(raised.value).startswith(begins)
+    assert str(raised.value.__cause__) in str(raised.value)
+    assert path.read_bytes() == FOREIGN[what] and os.listdir(tmp_path) == [path.name]
+
+
+@pytest.mark.parametrize("characters", [0, 1, 5, 12, 30])
+def test_a_first_line_that_was_not_written_to_its_end_is_no_foreign_file(kind, characters, tmp_path):
+    path, t = tmp_path / f"log.{kind}", trainer()
+    fit(t, LOGGERS[kind](path), epochs=1)
+    path.write_bytes(path.read_bytes()[:characters])
+    fit(t, LOGGERS[kind](path), epochs=1)
+    assert [row["step"] for row in rows(path)] == [6]
+
+
+def test_a_folder_is_no_file(kind, tmp_path):
+    name = LOGGERS[kind].__name__
+    with pytest.raises(ValueError, match=f"{name}: path is .*, a folder, but must be a file"):
+        LOGGERS[kind](tmp_path)
+    log = LOGGERS[kind](tmp_path / "later")
+    log.path.mkdir()
+    with pytest.raises(ValueError, match=f"{name}: path is .*, a folder, but must be a file"):
+        fit(trainer(), log)
+    assert os.listdir(tmp_path) == ["later"] and not os.listdir(log.path)
+
+
+@pytest.mark.parametrize("path", [3, None, b"log", ["a"]])
+def test_a_path_must_be_one(kind, path):
+    with pytest.raises(TypeError, match=f"{LOGGERS[kind].__name__}: path is .* but must be a str or a path"):
+        LOGGERS[kind](path)
+
+
+def test_a_full_disk_leaves_the_file_and_nothing_beside_it(kind, tmp_path, monkeypatch):
+    path, t = tmp_path / f"log.{kind}", trainer()
+    fit(t, LOGGERS[kind](path))
+    before = path.read_bytes()
+
+    def full(*args):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError, match="No space"):
+        fit(t, LOGGERS[kind](path))
+    assert path.read_bytes() == before and os.listdir(tmp_path) == [path.name]
 
 
 def test_closed_after_an_error(kind, tmp_path):

@@ -6,9 +6,10 @@ import csv
 import io
 import json
 import os
-from pathlib import Path
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, TextIO
 
+from .arguments import as_path
 from .base import Callback, Info, numbers
 
 if TYPE_CHECKING:
@@ -16,25 +17,33 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
+_PLACE = ("step", "epoch")
+
+
+def _check_names(names: Collection[str]) -> None:
+    for name in _PLACE:
+        if name not in names:
+            raise ValueError(f"it has a line without {'an' if name == 'epoch' else 'a'} {name}")
+
 
 class _RowLogger(Callback):
     """One row an epoch; ``step`` counts the optimizer's steps over all calls to ``fit``."""
 
     first_process_only = True
 
+    _begins: bytes  # what every file of this kind has first
+
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path = as_path(type(self).__name__, "path", path)
         self._file: TextIO | None = None
-        self._begun = False
+        self._check_no_folder()
 
     def on_train_begin(self, trainer: Trainer) -> None:
         """Open the file. Of a training that goes on, what was written before that stays."""
-        done = trainer.optimizer.steps
+        self._check_no_folder()
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        if not self._begun:
-            kept = self._read() if done > 0 and self.path.exists() else []
-            self._write([row for row in kept if row["step"] <= done])
-        self._begun = True
+        goes_on = trainer.optimizer.steps > 0 and self.path.exists()
+        self._write(self._written_before(trainer) if goes_on else [])
         self._file = self.path.open("a", encoding="utf-8", newline="")
 
     def on_epoch_end(self, trainer: Trainer, info: Info) -> None:
@@ -55,14 +64,63 @@ class _RowLogger(Callback):
             self._file.close()
             self._file = None
 
+    def _check_no_folder(self) -> None:
+        if self.path.is_dir():
+            raise ValueError(
+                f"{type(self).__name__}: path is {str(self.path)!r}, a folder, but must be a file in one"
+            )
+
+    def _written_before(self, trainer: Trainer) -> list[Row]:
+        """The rows of epochs that have ended where training goes on."""
+        done, history = trainer.optimizer.steps, trainer.history
+        resumed, ended = len(history["step_loss"]) > 0, len(history["loss"])
+
+        def has_ended(row: Row) -> bool:
+            # A checkpoint of an epoch's last step may be older than the epoch's end: the row will come again.
+            if row["step"] == done and resumed:
+                return bool(row["epoch"] < ended)
+            return bool(row["step"] <= done)
+
+        return [row for row in self._read() if has_ended(row)]
+
     def _write(self, rows: list[Row]) -> None:
         """The file anew, or not at all: a full disk leaves it as it was."""
         temporary = self.path.with_name(self.path.name + ".tmp")
-        temporary.write_text(self._text(rows), encoding="utf-8", newline="")
-        os.replace(temporary, self.path)
+        try:
+            temporary.write_text(self._text(rows), encoding="utf-8", newline="")
+            os.replace(temporary, self.path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
 
     def _read(self) -> list[Row]:
-        """The rows that were written to their end."""
+        """The rows that were written to their end.
+
+        Raises
+        ------
+        ValueError
+            When the file is another's.
+        """
+        data = self.path.read_bytes()
+        try:
+            begins = data[: len(self._begins)]
+            if b"\n" not in data and not self._begins.startswith(begins):
+                raise ValueError("it is a single line without an end")
+            rows = self._rows(data[: data.rfind(b"\n") + 1].decode("utf-8"))
+            for row in rows:
+                _check_names(row)
+                for name in _PLACE:
+                    if isinstance(row[name], bool) or not isinstance(row[name], int):
+                        raise ValueError(f"it has a row whose {name} is no whole number")
+        except (ValueError, csv.Error, RecursionError) as error:
+            raise ValueError(
+                f"{type(self).__name__}: {str(self.path)!r} is no log of its own to go on with: {error}; "
+                "give another path or move the file away"
+            ) from error
+        return rows
+
+    def _rows(self, text: str) -> list[Row]:
+        """The rows of a text that was written to the end of a line."""
         raise NotImplementedError
 
     def _text(self, rows: list[Row]) -> str:
@@ -80,11 +138,16 @@ class CSVLogger(_RowLogger):
     path : path
         The file; folders are made.
 
+    Raises
+    ------
+    ValueError, TypeError
+        When path is a folder, or no path; in fit, when training goes on and the file is another's.
+
     Notes
     -----
     Every float is written with as many digits as bring it back to the bit. A row is in the file when its
     epoch is over. Training that goes on, after ``resume`` or with an optimizer that has made steps, appends;
-    rows of steps that are made again are replaced. Training from the start begins the file anew.
+    rows of epochs that end again are replaced. Training from the start begins the file anew.
 
     Examples
     --------
@@ -101,22 +164,25 @@ class CSVLogger(_RowLogger):
     Source: python/attendo/callbacks/logs.py
     """
 
+    _begins = b"epoch,step,"
+
     def __init__(self, path: str | os.PathLike[str]) -> None:
         super().__init__(path)
         self._columns: list[str] = []
 
-    def _read(self) -> list[Row]:
-        text = self.path.read_text(encoding="utf-8")
-        whole = text[: text.rfind("\n") + 1]
+    def _rows(self, text: str) -> list[Row]:
+        if not text:
+            return []
+        header, *lines = csv.reader(io.StringIO(text, newline=""))
+        _check_names(header)
         rows: list[Row] = []
-        for cells in csv.DictReader(io.StringIO(whole, newline="")):
-            row = {
-                name: int(cell) if name in ("epoch", "step") else float(cell)
-                for name, cell in cells.items()
-                if cell
-            }
-            if "step" not in row:
-                raise ValueError(f"CSVLogger: {self.path} holds a row without a step; is it another's?")
+        for cells in lines:
+            if len(cells) != len(header):
+                raise ValueError(f"it has a row of {len(cells)} cells under {len(header)} names")
+            row: Row = {}
+            for name, cell in zip(header, cells, strict=True):
+                if cell:
+                    row[name] = int(cell) if name in _PLACE else float(cell)
             rows.append(row)
         return rows
 
@@ -152,10 +218,15 @@ class JSONLines(_RowLogger):
     path : path
         The file; folders are made.
 
+    Raises
+    ------
+    ValueError, TypeError
+        When path is a folder, or no path; in fit, when training goes on and the file is another's.
+
     Notes
     -----
     As :class:`CSVLogger`: exact floats, a line when its epoch is over, and a training that goes on appends
-    without writing a step twice. NaN and infinity are written as Python's ``json`` reads them.
+    without writing an epoch twice. NaN and infinity are written as Python's ``json`` reads them.
 
     Examples
     --------
@@ -172,15 +243,13 @@ class JSONLines(_RowLogger):
     Source: python/attendo/callbacks/logs.py
     """
 
-    def _read(self) -> list[Row]:
-        rows: list[Row] = []
-        for line in self.path.read_text(encoding="utf-8").splitlines(keepends=True):
-            if not line.endswith("\n"):
-                break
-            row = json.loads(line)
-            if not isinstance(row, dict) or "step" not in row:
-                raise ValueError(f"JSONLines: {self.path} holds a line without a step; is it another's?")
-            rows.append(row)
+    _begins = b'{"epoch": '
+
+    def _rows(self, text: str) -> list[Row]:
+        rows = [json.loads(line) for line in text.split("\n")[:-1]]
+        for row in rows:
+            if not isinstance(row, dict):
+                raise ValueError(f"it has a line that holds a {type(row).__name__} in place of a dict")
         return rows
 
     def _text(self, rows: list[Row]) -> str:
