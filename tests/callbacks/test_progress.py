@@ -105,6 +105,11 @@ def test_quiet_in_a_pipe_and_shown_in_a_terminal():
     assert process.returncode == 0 and b"4/4" in text and b"loss=" in text
 
 
+def test_always_must_be_a_bool():
+    with pytest.raises(TypeError, match="ProgressBar: always is 'no', a str, but must be a bool"):
+        at.callbacks.ProgressBar(always="no")
+
+
 def test_steps_made_before_do_not_count_as_speed():
     """Training that was resumed at step 900 and has made 100 since, in a second."""
     bar = at.callbacks.ProgressBar(always=True)

@@ -178,6 +178,59 @@ def test_bad_arguments(tmp_path):
         fit(trainer(), at.callbacks.TensorBoard(tmp_path, pictures=lambda t: {"x": np.ones(3)}), epochs=1)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"folder": 3},
+        {"folder": None},
+        {"histograms_every": "a"},
+        {"histograms_every": 1.5},
+        {"histograms_every": True},
+        {"histograms_every": None},
+        {"pictures": {"x": WEIGHTS}},
+        {"text": {"a": 3}},
+        {"text": {3: "a"}},
+        {"text": "a"},
+        {"text": ["a"]},
+    ],
+    ids=lambda options: "-".join(options) + "-" + type(*options.values()).__name__,
+)
+def test_an_argument_of_the_wrong_type_is_named(options, tmp_path):
+    (name,) = options
+    wrong = rf"TensorBoard: {name}(\['a'\])? (is|has the key) .*but must be"
+    with pytest.raises(TypeError, match=wrong):
+        at.callbacks.TensorBoard(**{"folder": tmp_path, **options})
+    assert at.callbacks.TensorBoard(tmp_path, histograms_every=np.int64(2))._every == 2
+
+
+def test_a_folder_that_is_a_file(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(ValueError, match=r"TensorBoard: folder is .*file', a file, but must be a folder"):
+        at.callbacks.TensorBoard(tmp_path / "file")
+
+
+@pytest.mark.parametrize(
+    ("returned", "error", "message"),
+    [
+        (None, TypeError, "returned None but must return a dict of arrays by name"),
+        (WEIGHTS, TypeError, "returned array.* but must return a dict of arrays by name"),
+        ({3: WEIGHTS}, TypeError, "returned {3: .* but must return a dict of arrays by name"),
+        ({"x": None}, TypeError, "returned 'x': it has dtype object"),
+        ({"x": "text"}, TypeError, "returned 'x': it has dtype <U4"),
+        ({"x": WEIGHTS * 1j}, TypeError, "returned 'x': it has dtype complex128"),
+        ({"x": [[1], [1, 2]]}, ValueError, "returned 'x': .*inhomogeneous"),
+        ({"x": WEIGHTS[:0]}, ValueError, r"returned 'x': it has dtype float64 and shape \(0, 3, 5\)"),
+        ({"x": np.ones(3)}, ValueError, "returned 'x': png: image has shape"),
+        ({"x": np.ones((2, 3, 4, 5))}, ValueError, "returned 'x': png: image has shape"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_pictures_returns_is_looked_at(returned, error, message, tmp_path):
+    board = at.callbacks.TensorBoard(tmp_path, pictures=lambda t: returned)
+    with pytest.raises(error, match=f"(?s)^TensorBoard: pictures {message}"):
+        fit(trainer(), board, epochs=1)
+
+
 MISSING = """
 import sys
 sys.modules["tensorboardX"] = sys.modules["wandb"] = None

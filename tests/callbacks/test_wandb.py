@@ -116,6 +116,35 @@ def test_training_that_goes_on_keeps_the_id(tmp_path):
     assert again.state_dict() == log.state_dict() and log.state_dict()["id"]
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"project": 3},
+        {"project": None},
+        {"name": 3},
+        {"folder": 3},
+        {"config": 3},
+        {"config": ["d_model"]},
+        {"config": {3: "d_model"}},
+    ],
+    ids=str,
+)
+def test_an_argument_of_the_wrong_type_is_named(options):
+    (name,) = options
+    with pytest.raises(TypeError, match=f"WandB: {name} (is|has the key) .*but must be"):
+        at.callbacks.WandB(**{"project": "dates", **options})
+
+
+def test_a_project_that_wandb_refuses_and_a_folder_that_is_a_file(tmp_path):
+    for project in ("a/b", "x" * 200):
+        with pytest.raises(ValueError, match=f"WandB: project is '{project}' but wandb says: Invalid"):
+            at.callbacks.WandB(project, folder=tmp_path)
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(ValueError, match=r"WandB: folder is .*file', a file, but must be a folder"):
+        at.callbacks.WandB("dates", folder=tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
 def test_bad_mode():
     with pytest.raises(ValueError, match="mode is 'on' but must be"):
         at.callbacks.WandB("x", mode="on")

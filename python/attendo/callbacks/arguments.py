@@ -50,17 +50,29 @@ def as_dict(owner: str, name: str, value: Any, of: type | None = None) -> dict[s
         raise _wrong(owner, name, value, what)
     for key, item in value.items():
         if not isinstance(key, str):
-            raise TypeError(f"{owner}: {name} has the key {key!r} but must be {what}")
+            raise TypeError(f"{owner}: {name} has the key {shown(key)} but must be {what}")
         if of is not None and not isinstance(item, of):
-            raise TypeError(f"{owner}: {name}[{key!r}] is {item!r} but must be a {of.__name__}")
+            raise TypeError(f"{owner}: {name}[{key!r}] is {shown(item)} but must be a {of.__name__}")
     return dict(value)
 
 
-def check_text(owner: str, name: str, value: Any) -> None:
-    """A str."""
-    if not isinstance(value, str):
-        raise _wrong(owner, name, value, "a str")
+def check_function(owner: str, name: str, value: Any) -> None:
+    """A function, or None."""
+    if value is not None and not callable(value):
+        raise _wrong(owner, name, value, "a function")
+
+
+def check_type(owner: str, name: str, value: Any, of: type) -> None:
+    """One of this type."""
+    if not isinstance(value, of):
+        raise _wrong(owner, name, value, f"a {of.__name__}")
+
+
+def shown(value: Any) -> str:
+    """As Python writes it, but not at any length."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}…"
 
 
 def _wrong(owner: str, name: str, value: Any, must_be: str) -> TypeError:
-    return TypeError(f"{owner}: {name} is {value!r}, a {type(value).__name__}, but must be {must_be}")
+    return TypeError(f"{owner}: {name} is {shown(value)}, a {type(value).__name__}, but must be {must_be}")

@@ -6,6 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from .arguments import check_type
 from .base import Callback, Info, numbers
 
 if TYPE_CHECKING:
@@ -43,11 +44,17 @@ class ProgressBar(Callback):
     ----------
     always : bool
         Show it also when the output is not a terminal.
+
+    Raises
+    ------
+    TypeError
+        When always is no bool.
     """
 
     first_process_only = True
 
     def __init__(self, always: bool = False) -> None:
+        check_type("ProgressBar", "always", always, bool)
         self._always = always
         self._bar: Any = None
         self._validation: dict[str, str] = {}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .._lazy import require
+from .arguments import as_count, as_dict, as_folder, check_function, shown
 from .base import Callback, Info, numbers
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ class TensorBoard(Callback):
     ------
     ImportError
         When tensorboardX is not installed: ``pip install "attendo[tracking]"``.
-    ValueError
-        When histograms_every is negative.
+    ValueError, TypeError
+        When an argument is not what it must be; in fit, when what pictures gives is none.
 
     Notes
     -----
@@ -69,11 +69,12 @@ class TensorBoard(Callback):
         pictures: Pictures | None = None,
         text: Mapping[str, str] | None = None,
     ) -> None:
-        if histograms_every < 0:
-            raise ValueError(f"TensorBoard: histograms_every is {histograms_every} but must be 0 or more")
+        self.folder = as_folder("TensorBoard", "folder", folder)
+        self._every = as_count("TensorBoard", "histograms_every", histograms_every)
+        check_function("TensorBoard", "pictures", pictures)
+        self._pictures = pictures
+        self._text: dict[str, str] = as_dict("TensorBoard", "text", text, of=str)
         self._tensorboard = require("tensorboardX", "tracking")
-        self.folder = Path(folder)
-        self._every, self._pictures, self._text = histograms_every, pictures, dict(text or {})
         self._writer: Any = None
 
     def on_train_begin(self, trainer: Trainer) -> None:
@@ -105,8 +106,18 @@ class TensorBoard(Callback):
                 self._histogram(f"weights/{name}", parameter.numpy(), step)
                 if parameter.grad is not None:
                     self._histogram(f"gradients/{name}", np.asarray(parameter.grad), step)
-        for name, image in (self._pictures(trainer) if self._pictures else {}).items():
-            self._picture(name, image, step)
+        if self._pictures is not None:
+            drawn: Any = self._pictures(trainer)
+            if not isinstance(drawn, Mapping) or not all(isinstance(name, str) for name in drawn):
+                raise TypeError(
+                    f"TensorBoard: pictures returned {shown(drawn)} but must return a dict of arrays by name"
+                )
+            for name, image in drawn.items():
+                try:
+                    self._picture(name, image, step)
+                except (TypeError, ValueError) as error:
+                    kind = TypeError if isinstance(error, TypeError) else ValueError
+                    raise kind(f"TensorBoard: pictures returned {name!r}: {error}") from error
         self._writer.flush()
 
     def on_train_end(self, trainer: Trainer) -> None:
@@ -130,6 +141,11 @@ class TensorBoard(Callback):
         from ..viz.png import png
 
         array = np.asarray(image)
+        if array.dtype.kind not in "biuf" or 0 in array.shape:
+            what = f"has dtype {array.dtype} and shape {array.shape}"
+            raise (ValueError if array.dtype.kind in "biuf" else TypeError)(
+                f"it {what} but must be an array of real numbers that is not empty"
+            )
         if array.ndim == 3 and array.dtype != np.uint8:  # heads, a column of nothing between them
             heads = array.astype(np.float64)
             gap = np.full((*heads.shape[:2], 1), np.nan)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from .._lazy import require
+from .arguments import as_dict, as_folder, check_type
 from .base import Callback, Info, numbers
 from .tensorboard import settings
 
@@ -34,8 +35,8 @@ class WandB(Callback):
     ------
     ImportError
         When wandb is not installed: ``pip install "attendo[wandb]"``.
-    ValueError
-        When mode is none of these.
+    ValueError, TypeError
+        When an argument is not what it must be; of project and name, what wandb says of them.
 
     Notes
     -----
@@ -61,11 +62,20 @@ class WandB(Callback):
         folder: str | os.PathLike[str] = ".",
         config: Mapping[str, Any] | None = None,
     ) -> None:
+        check_type("WandB", "project", project, str)
+        if name is not None:
+            check_type("WandB", "name", name, str)
         if mode not in ("offline", "online", "disabled"):
             raise ValueError(f"WandB: mode is {mode!r} but must be 'offline', 'online' or 'disabled'")
+        self._folder = str(as_folder("WandB", "folder", folder))
+        self._config = as_dict("WandB", "config", config)
         self._wandb = require("wandb", "wandb")
-        self._project, self._name, self._mode, self._folder = project, name, mode, os.fspath(folder)
-        self._config = dict(config or {})
+        self._project, self._name, self._mode = project, name, mode
+        for argument, setting, value in (("project", "project", project), ("name", "run_name", name)):
+            try:
+                self._wandb.Settings(**{setting: value})
+            except (ValueError, self._wandb.Error) as error:
+                raise ValueError(f"WandB: {argument} is {value!r} but wandb says: {error}") from error
         self._id: str | None = None
         self._run: Any = None
 
