@@ -29,6 +29,7 @@ from ._core import (
 from ._losses import multi_task, of_logits, of_numbers, of_pairs  # noqa: F401  (the pages)
 from ._losses.base import as_loss as as_loss
 from ._losses.base import from_function
+from ._schedules.config import typed
 
 __all__ = [
     "BinaryCrossEntropy",
@@ -87,26 +88,24 @@ def from_config(config: Mapping[str, Any]) -> Loss:
     ValueError
         When the type is not one of them.
     TypeError
-        When an option is not one of its.
+        When config is no dict, or an option is not one of its.
 
     Notes
     -----
     What a :class:`MultiTask` has learned (``log_variance``) is not in it: that is a parameter.
     """
-    options = dict(config)
-    kind = options.pop("type", None)
-    if kind == "MultiTask":
-        losses = options.pop("losses", None)
+    make, options = typed(config, {**_TYPES, "MultiTask": MultiTask})
+    if make is MultiTask:
+        losses = options.pop("losses", ())
+        if not isinstance(losses, (Mapping, list, tuple)):
+            kind = type(losses).__name__
+            raise TypeError(f"from_config: losses is a {kind} but must be a list, or a dict, of configs")
         tasks: Any = (
             {name: from_config(loss) for name, loss in losses.items()}
             if isinstance(losses, Mapping)
-            else [from_config(loss) for loss in losses or ()]
+            else [from_config(loss) for loss in losses]
         )
         return MultiTask(tasks, **options)
-    if kind not in _TYPES:
-        raise ValueError(
-            f"from_config: type is {kind!r} but must be one of {', '.join([*_TYPES, 'MultiTask'])}"
-        )
-    loss = _TYPES[kind](**options)
+    loss = make(**options)
     assert isinstance(loss, Loss)
     return loss

@@ -86,7 +86,10 @@ def from_config(config: Mapping[str, Any]) -> Optimizer:
         return entry
 
     options = with_schedule(options)
-    if options.get("groups") is not None:
-        options["groups"] = [with_schedule(group) for group in options["groups"]]
+    groups = options.get("groups")
+    if groups is not None:
+        if not isinstance(groups, (list, tuple)):
+            raise TypeError(f"from_config: groups is a {type(groups).__name__} but must be a list of dicts")
+        options["groups"] = [with_schedule(group) for group in groups]
     optimizer: Optimizer = make(**options)
     return optimizer

@@ -116,6 +116,15 @@ def test_config(options):
 def test_from_config_refuses():
     with pytest.raises(ValueError, match="from_config: type is 'Magic' but must be one of"):
         at.losses.from_config({"type": "Magic"})
+    with pytest.raises(ValueError, match=r"from_config: type is \[\]"):
+        at.losses.from_config({"type": []})
+    for config in (None, "SGD", 3):
+        with pytest.raises(TypeError, match=f"config is a {type(config).__name__} but must be a dict"):
+            at.losses.from_config(config)
+    with pytest.raises(TypeError, match="config has the key 1 but"):
+        at.losses.from_config({"type": "Huber", 1: 2})
+    with pytest.raises(TypeError, match="losses is a int but must be a list, or a dict, of configs"):
+        at.losses.from_config({"type": "MultiTask", "losses": 3})
     with pytest.raises(ValueError, match="from_config: type is None"):
         at.losses.from_config({})
     with pytest.raises(TypeError, match=r"unexpected keyword"):

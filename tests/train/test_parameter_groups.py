@@ -314,6 +314,19 @@ def test_wrong_configs(config, error, says):
         at.optim.from_config(config)
 
 
+@pytest.mark.parametrize("config", [None, "SGD", {"type": []}, {"type": "SGD", "lr": 0.1, "groups": 3}])
+def test_from_config_of_what_is_no_config(config):
+    error = TypeError if not isinstance(config, dict) or "groups" in config else ValueError
+    with pytest.raises(error, match=r"from_config: (config is a|type is \[\]|groups is a int)"):
+        at.optim.from_config(config)
+
+
+def test_groups_that_are_no_list():
+    for make in (at.optim.SGD, at.optim.AdamW, at.optim.Lion):
+        with pytest.raises(TypeError, match=f"{make.__name__}: groups is a int but must be a list of dicts"):
+            make(lr=0.1, groups=3)
+
+
 # ------------------------------------------------------------------------------------------ frozen parameters
 
 
