@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _core
+from ._arguments import whole_number
 from ._grad import no_grad
 
 if TYPE_CHECKING:
@@ -37,13 +38,12 @@ def as_evaluated(model: Module | Any) -> Iterator[None]:
                     one.train(training)
 
 
-def parts(samples: int, batch_size: int | None) -> Iterator[slice]:
-    """Slices of batch_size samples; one for all where it is None."""
+def parts(samples: int, batch_size: int | None, call: str) -> Iterator[slice]:
+    """Slices of batch_size samples; one for all where it is None. `call` begins the error."""
     if batch_size is None:
         yield slice(0, samples)
         return
-    if batch_size < 1:
-        raise ValueError(f"batch_size is {batch_size} but must be 1 or more")
+    whole_number(call, "batch_size", batch_size, 1)
     for first in range(0, samples, batch_size):
         yield slice(first, min(first + batch_size, samples))
 
@@ -62,22 +62,24 @@ def sliced(arrays: tuple[Any, ...], part: slice) -> tuple[Any, ...]:
     return tuple(map(one, arrays))
 
 
-def generator(seed: int | np.random.Generator | None, trial: int = 0) -> np.random.Generator:
+def generator(seed: int | np.random.Generator | None, call: str, trial: int = 0) -> np.random.Generator:
     """A Generator for a trial, which draws other numbers than ``default_rng(seed)``: data are often made with
-    that one, and noise must not be a copy of them."""
+    that one, and noise must not be a copy of them. `call` begins the error."""
     if isinstance(seed, np.random.Generator):
         return seed
+    if seed is not None:
+        whole_number(call, "seed", seed, 0)
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_OWN, trial)))
 
 
 _OWN = 2026  # any number that nobody else is likely to take
 
 
-def predicted(model: Module, inputs: tuple[Any, ...], batch_size: int) -> Any:
+def predicted(model: Module, inputs: tuple[Any, ...], batch_size: int, call: str) -> Any:
     """The (first) output for all samples."""
     outputs = []
     with no_grad():
-        for part in parts(len(inputs[0]), batch_size):
+        for part in parts(len(inputs[0]), batch_size, call):
             out = model(*sliced(inputs, part))
             outputs.append((out[0] if isinstance(out, tuple) else out).numpy())
     return np.concatenate(outputs)

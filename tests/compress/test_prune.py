@@ -133,6 +133,25 @@ def test_bad_calls(call, said):
         call(small())
 
 
+def test_a_share_that_is_no_number():
+    with pytest.raises(TypeError, match="magnitude: share is a str but must be a number"):
+        prune.magnitude(small(), "a")
+
+
+@pytest.mark.parametrize("make", [lambda m: m.to_int8(), at.compress.quantize])
+def test_an_int8_model_is_refused_by_name(make):
+    model = at.models.EncoderClassifier(10, 8, 2, 1, 6, 2, pooling="mean", seed=0)
+    worth = prune.head_importance(model, LOSS, np.ones((2, 6), int), [0, 1])
+    make(model)
+    with pytest.raises(ValueError, match=r"^magnitude: the model is int8 \(.* is quantized\)"):
+        prune.magnitude(model, 0.5)
+    for method in ("gradient", "ablation"):
+        with pytest.raises(ValueError, match=r"^head_importance: the model is int8 \(.* is quantized\)"):
+            prune.head_importance(model, LOSS, np.ones((2, 6), int), [0, 1], method=method)
+    with pytest.raises(ValueError, match=r"^heads: the model is int8"):
+        prune.heads(model, 1, worth)
+
+
 # ------------------------------------------------------------------------------------------------- the effect
 
 

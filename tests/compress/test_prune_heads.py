@@ -173,6 +173,9 @@ def test_bad_calls():
         prune.heads(model, 1, {})
     with pytest.raises(ValueError, match=r"has shape \(2,\), not \(3,\)"):
         prune.heads(model, 1, {name: np.ones(2) for name in NAMES})
+    for bad in (np.nan, np.inf):
+        with pytest.raises(ValueError, match=f"heads: importance of '{NAMES[1]}' holds NaN or inf"):
+            prune.heads(model, 1, {NAMES[0]: np.ones(3), NAMES[1]: [1.0, bad, 0.0]})
     with pytest.raises(ValueError, match="MultiHeadAttention has no config"):
         prune.heads(layer, 1, {"": np.ones(4)})
     with pytest.raises(ValueError, match=r"Linear has no attendo\.nn\.MultiHeadAttention"):
@@ -185,5 +188,5 @@ def test_bad_calls():
         prune.head_importance(model, LOSS, ids[:0], y[:0])
     with pytest.raises(ValueError, match="method is 'taylor'"):
         prune.head_importance(model, LOSS, ids, y, method="taylor")
-    with pytest.raises(ValueError, match="batch_size is 0"):
+    with pytest.raises(ValueError, match="head_importance: batch_size is 0"):
         prune.head_importance(model, LOSS, ids, y, batch_size=0)

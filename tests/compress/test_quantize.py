@@ -156,6 +156,17 @@ def test_a_failed_calibration_leaves_the_model_as_it_was():
 TOKENS, LENGTH, CLASSES = 16, 12, 3
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_arguments_of_a_wrong_type(mode):
+    given = {"calibration": np.ones((5, 4), "float32")} if mode == "static" else {}
+    for options, said in (
+        ({"batch_size": "a"}, "quantize: batch_size is a str but must be a whole number"),
+        ({"percentile": "a"}, "quantize: percentile is a str but must be a number"),
+    ):
+        with pytest.raises(TypeError, match=said):
+            at.compress.quantize(at.nn.Linear(4, 3), mode, **given, **options)
+
+
 def task(count, seed):
     """Each token speaks for some classes and against others: which has most? Often little tips the scale."""
     worth = np.random.default_rng(7).standard_normal((TOKENS, CLASSES))

@@ -83,6 +83,7 @@ def by_hand_free(x, y, eps, repeats, size, clip, batches, lr=0.5):
 @pytest.mark.parametrize("clip", [None, (0.2, 0.8)])
 def test_free_is_algorithm_1(size, clip):
     x, y = samples()
+    x = np.clip(x, 0.2, 0.8)
     free = at.robust.FreeAdversarialTraining(0.1, repeats=3, step_size=size, clip=clip)
     model, trainer = trained(free, x, y, batch_size=5)
     batches = [slice(0, 5), slice(5, 10), slice(10, 12)]

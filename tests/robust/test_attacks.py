@@ -258,11 +258,47 @@ def test_another_strength():
         (lambda: at.robust.FGSM(0.1, input=-1), "input is -1"),
         (lambda: at.robust.PGD(0.1, steps=0), "steps is 0 but must be 1 or more"),
         (lambda: at.robust.PGD(0.1, step_size=-1.0), r"step_size is -1\.0"),
+        (lambda: at.robust.FGSM(0.1, clip=(0, 1, 2)), r"clip is \(0, 1, 2\)"),
     ],
 )
 def test_bad_options(make, said):
     with pytest.raises(ValueError, match=said):
         make()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"eps": "a"}, "PGD: eps is a str but must be a number"),
+        ({"eps": None}, "PGD: eps is a NoneType but must be a number"),
+        ({"clip": 3}, r"PGD: clip is a int but must be \(low, high\)"),
+        ({"clip": ("a", 1)}, "PGD: a bound of clip is a str but must be a number"),
+        ({"input": 0.5}, "PGD: input is a float but must be a whole number"),
+        ({"steps": "a"}, "PGD: steps is a str but must be a whole number"),
+        ({"step_size": "a"}, "PGD: step_size is a str but must be a number"),
+        ({"seed": "a"}, "pgd: seed is a str but must be a whole number"),
+        ({"batch_size": "a"}, "PGD: batch_size is a str but must be a whole number"),
+    ],
+)
+def test_arguments_of_a_wrong_type(options, said):
+    with pytest.raises(TypeError, match=said):
+        at.robust.pgd(*made()[:1], LOSS, *made()[1:], **{"eps": 0.1, **options})
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("attack", [at.robust.fgsm, at.robust.pgd])
+def test_inputs_outside_of_the_bounds_are_refused(attack, dtype):
+    """They would be moved to the bounds, however far beyond eps."""
+    model, x, y = made(dtype)
+    with pytest.raises(ValueError, match=r"clip is \(5, 6\) but inputs\[0\] holds 0\.\d+ to 0\.\d+"):
+        attack(model, LOSS, x, y, 0.1, clip=(5, 6))
+    with pytest.raises(ValueError, match=r"clip is \(0, 0\.5\)"):
+        attack(model, LOSS, x, y, 0.1, clip=(0, 0.5))
+    x[0, 0, 0, 0] = 0.1  # in float32 more than the bound, which is rounded alike
+    x = np.minimum(x, x.dtype.type(0.9))
+    x = np.maximum(x, x.dtype.type(0.1))
+    assert np.abs(attack(model, LOSS, x, y, 0.05, clip=(0.1, 0.9)) - x).max() <= 0.05 + 1e-6
+    attack(model, LOSS, x, y, 0.05, clip=(-np.inf, np.inf))
 
 
 def test_bad_calls():
@@ -277,6 +313,8 @@ def test_bad_calls():
         at.robust.fgsm(model, LOSS, x, y[:2], 0.1)
     with pytest.raises(TypeError, match="int64"):
         at.robust.pgd(at.nn.Embedding(3, 2), LOSS, np.array([1, 2]), y, 0.1)
+    with pytest.raises(ValueError, match="pgd: seed is -1 but must be 0 or more"):
+        at.robust.pgd(model, LOSS, x, y, 0.1, seed=-1)
     with pytest.raises(TypeError, match="dtype <U1"):
         at.robust.pgd(model, LOSS, np.array(["a"]), y, 0.1)
 
@@ -288,5 +326,5 @@ def test_a_few_samples_at_a_time(norm):
     for batch_size in (1, 3, 10, 99):
         pieces = at.robust.pgd(model, LOSS, x, y, 0.1, steps=3, norm=norm, batch_size=batch_size)
         np.testing.assert_allclose(pieces, whole, rtol=0, atol=1e-9)
-    with pytest.raises(ValueError, match="batch_size is 0"):
+    with pytest.raises(ValueError, match="FGSM: batch_size is 0 but must be 1 or more"):
         at.robust.fgsm(model, LOSS, x, y, 0.1, batch_size=0)

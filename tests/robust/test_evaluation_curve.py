@@ -148,6 +148,13 @@ X, Y = np.ones((4, 2)), np.ones(4, int)
         (lambda c: c(Sign(), X, Y, [1.0], "laplace"), TypeError, "perturb is 'laplace'"),
         (lambda c: c(Sign(), Y[:, None], Y, [1.0]), TypeError, r"inputs\[0\] has dtype int64"),
         (lambda c: c(Sign(), X, Y, [1.0], input=2), ValueError, "input is 2 but there are 1 inputs"),
+        (lambda c: c(Sign(), X, Y, [1.0], metric=lambda p, q: None), TypeError, "metric gave a NoneType"),
+        (lambda c: c(Sign(), X, Y, [1.0], metric=lambda p, q: p), TypeError, "metric gave a ndarray"),
+        (lambda c: c(Sign(), X, Y, [1.0], metric=3), TypeError, "metric is a int"),
+        (lambda c: c(Sign(), X, Y, [1.0], trials="a"), TypeError, "curve: trials is a str"),
+        (lambda c: c(Sign(), X, Y, [1.0], batch_size=0), ValueError, "curve: batch_size is 0"),
+        (lambda c: c(Sign(), X, Y, [1.0], batch_size="a"), TypeError, "curve: batch_size is a str"),
+        (lambda c: c(Sign(), X, Y, [1.0], seed=-1), ValueError, "evaluation_curve: seed is -1"),
     ],
 )
 def test_bad_calls(call, error, said):

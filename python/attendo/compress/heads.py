@@ -61,7 +61,7 @@ def head_importance(
     Raises
     ------
     ValueError
-        When the model has no such layer, there are no samples, or method is none of its words.
+        When the model has no such layer or is int8, there are no samples, or method is none of its words.
 
     Notes
     -----
@@ -96,6 +96,7 @@ def head_importance(
     count = len(given[0])
     found = {name: np.zeros(one.num_heads) for name, one in layers.items()}
     weights = [_out_weight(one) for one in layers.values()]
+    check_floats("head_importance", dict(zip(layers, weights, strict=True)))
 
     def measured(part: slice) -> Tensor:
         out = model(*sliced(given, part))
@@ -106,7 +107,7 @@ def head_importance(
 
     def total() -> float:
         with no_grad():
-            pieces = parts(count, 256 if batch_size is None else batch_size)
+            pieces = parts(count, 256 if batch_size is None else batch_size, "head_importance")
             return float(sum(measured(part).item() * (part.stop - part.start) for part in pieces) / count)
 
     with as_evaluated(model):
@@ -123,7 +124,7 @@ def head_importance(
                 finally:
                     weight.assign(kept)
             return found
-        for part in parts(count, 1 if batch_size is None else batch_size):
+        for part in parts(count, 1 if batch_size is None else batch_size, "head_importance"):
             with enable_grad():
                 slopes = grad(measured(part), weights, allow_unused=True)
             for (name, one), weight, slope in zip(layers.items(), weights, slopes, strict=True):
@@ -207,9 +208,9 @@ def heads(model: Module, keep: int | float, importance: Mapping[str, NDArray[Any
     Raises
     ------
     ValueError
-        When the model has no ``config`` or no such layers, they differ in heads or share key-value heads,
-        more are to be kept than there are, importance is missing for one, or other parameters depend on the
-        number of heads.
+        When the model has no ``config`` or no such layers, it is int8, they differ in heads or share
+        key-value heads, more are to be kept than there are, importance is missing for one or not finite, or
+        other parameters depend on the number of heads.
 
     Notes
     -----
@@ -242,6 +243,7 @@ def heads(model: Module, keep: int | float, importance: Mapping[str, NDArray[Any
     for other, one in layers.items():
         if (one.num_heads, one.head_dim) != (first.num_heads, first.head_dim):
             raise ValueError(f"heads: {other} has other heads than {name}; all must be alike")
+    check_floats("heads", {name: _out_weight(one) for name, one in layers.items()})
     count = _count(keep, first.num_heads)
     kept: dict[str, list[int]] = {}
     for name, one in layers.items():
@@ -250,6 +252,8 @@ def heads(model: Module, keep: int | float, importance: Mapping[str, NDArray[Any
         worth = np.asarray(importance[name], dtype=np.float64)
         if worth.shape != (one.num_heads,):
             raise ValueError(f"heads: importance of {name!r} has shape {worth.shape}, not ({one.num_heads},)")
+        if not np.isfinite(worth).all():
+            raise ValueError(f"heads: importance of {name!r} holds NaN or inf but must be finite")
         kept[name] = _checked(one, sorted(np.argsort(-worth, kind="stable")[:count].tolist()))
     word = "num_heads" if "num_heads" in config else "nhead"
     try:
@@ -273,6 +277,16 @@ def heads(model: Module, keep: int | float, importance: Mapping[str, NDArray[Any
         parameter.requires_grad = trained[full].requires_grad
     smaller.train(model.training)
     return smaller
+
+
+def check_floats(call: str, parameters: Mapping[str, Tensor]) -> None:
+    """ValueError for a model whose matrices are whole numbers."""
+    for name, parameter in parameters.items():
+        if parameter.dtype == np.int8:
+            raise ValueError(
+                f"{call}: the model is int8 ({name or 'its matrix'} is quantized), which cannot be pruned or "
+                "measured: do so before to_int8() or quantize"
+            )
 
 
 def _attention(model: Module) -> dict[str, MultiHeadAttention]:

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from .._arguments import real_number
 from .._core import Conv1d, Conv2d, Linear, MultiHeadAttention
 from ..callbacks import Callback
-from .heads import head_importance, heads, layer
+from .heads import check_floats, head_importance, heads, layer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -110,7 +111,9 @@ def magnitude(
     ------
     ValueError
         When share is not 0 or more and below 1, scope is none of its words, a name is not there or there is
-        nothing to prune.
+        nothing to prune, or the model is int8.
+    TypeError
+        When share is no number.
 
     Notes
     -----
@@ -137,11 +140,13 @@ def magnitude(
 
     Source: python/attendo/compress/prune.py
     """
+    real_number("magnitude", "share", share)
     if not 0 <= share < 1:
         raise ValueError(f"magnitude: share is {share} but must be 0 or more and below 1")
     if scope not in ("global", "layer"):
         raise ValueError(f"magnitude: scope is {scope!r} but must be 'global' or 'layer'")
     chosen = _matrices(model, parameters)
+    check_floats("magnitude", chosen)
     sizes = {name: np.abs(parameter.numpy()) for name, parameter in chosen.items()}
     if scope == "layer":
         masks = {name: _largest([size], share)[0] for name, size in sizes.items()}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import numpy as np
 
 from .. import _core
+from .._arguments import real_number, whole_number
 from .._core import Module
 from .._grad import no_grad
 
@@ -76,7 +77,7 @@ def quantize(
         When the model is int8 already, an optimizer holds a matrix of it, it has no matrix, the mode or
         method is none of these, or the calibration is missing, empty, not finite or not needed.
     TypeError
-        When model is not a Module.
+        When model is not a Module, or a number is none.
 
     Notes
     -----
@@ -111,6 +112,8 @@ def quantize(
         raise TypeError(f"quantize: model is a {type(model).__name__} but must be a Module")
     if mode not in ("dynamic", "static"):
         raise ValueError(f"quantize: mode is {mode!r} but must be 'dynamic' or 'static'")
+    whole_number("quantize", "batch_size", batch_size, 1)
+    real_number("quantize", "percentile", percentile)
     if mode == "dynamic":
         if calibration is not None:
             raise ValueError('quantize: calibration is for mode="static"; "dynamic" measures each input anew')
@@ -121,8 +124,6 @@ def quantize(
     if not 0 < percentile <= 100:
         raise ValueError(f"quantize: percentile is {percentile} but must be more than 0 and at most 100")
     inputs = _inputs(calibration)
-    if batch_size < 1:
-        raise ValueError(f"quantize: batch_size is {batch_size} but must be 1 or more")
 
     modes = [(module, module.training) for module in model.modules()]
     observed = _core._Calibration(model)

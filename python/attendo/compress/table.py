@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from .._arguments import number_of_metric, whole_number
 from .._evaluation import accuracy, as_evaluated, predicted, sliced
 
 if TYPE_CHECKING:
@@ -104,8 +105,8 @@ def compare(
         raise ValueError("compare: there are no models")
     if not given or not len(given[0]):
         raise ValueError("compare: inputs has no samples")
-    if repeats < 1:
-        raise ValueError(f"compare: repeats is {repeats} but must be 1 or more")
+    whole_number("compare", "repeats", repeats, 1)
+    whole_number("compare", "batch_size", batch_size, 1)
     measure = metric or accuracy
     name_of = "accuracy" if metric is None else getattr(metric, "__name__", "metric")
     batch = sliced(given, slice(0, batch_size))
@@ -113,7 +114,9 @@ def compare(
     times: dict[str, list[float]] = {name: [] for name in models}
     for name, model in models.items():
         with as_evaluated(model):
-            value = float(measure(predicted(model, given, batch_size), target))
+            value = number_of_metric(
+                "compare", measure(predicted(model, given, batch_size, "compare"), target)
+            )
         values = [parameter.numpy() for parameter in model.parameters()]
         size = sum(one.size for one in values)
         zeros = sum(int((one == 0).sum()) for one in values)
@@ -127,7 +130,7 @@ def compare(
         for name, model in models.items():
             with as_evaluated(model):
                 start = time.perf_counter()
-                predicted(model, batch, batch_size)
+                predicted(model, batch, batch_size, "compare")
                 times[name].append(1e3 * (time.perf_counter() - start))
     for name, row in rows.items():
         row["milliseconds"] = median(times[name])

@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import partial
-from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 
 from .. import _core
+from .._arguments import not_negative, real_number, whole_number
 from .._evaluation import as_evaluated, parts, sliced
 from .._grad import enable_grad, grad
 
@@ -44,15 +44,19 @@ class Attack:
     input: int = 0
 
     def __post_init__(self) -> None:
-        check_size(self._name, "eps", self.eps)
+        not_negative(self._name, "eps", self.eps)
         norm: Any = self.norm
         if norm not in ("linf", "l2"):
             raise ValueError(f"{self._name}: norm is {norm!r} but must be 'linf' or 'l2'")
         clip: Any = self.clip
-        if clip is not None and not (len(clip) == 2 and clip[0] <= clip[1]):
-            raise ValueError(f"{self._name}: clip is {clip} but must be (low, high)")
-        if self.input < 0:
-            raise ValueError(f"{self._name}: input is {self.input} but must be 0 or more")
+        if clip is not None:
+            if not hasattr(clip, "__len__") or isinstance(clip, str):
+                raise TypeError(f"{self._name}: clip is a {type(clip).__name__} but must be (low, high)")
+            for bound in clip:
+                real_number(self._name, "a bound of clip", bound)
+            if not (len(clip) == 2 and clip[0] <= clip[1]):
+                raise ValueError(f"{self._name}: clip is {clip} but must be (low, high)")
+        whole_number(self._name, "input", self.input, 0)
 
     @property
     def _name(self) -> str:
@@ -84,7 +88,7 @@ class Attack:
             return loss(answer, wanted)
 
         with as_evaluated(model):
-            for part in parts(len(x), batch_size):
+            for part in parts(len(x), batch_size, self._name):
                 out[part] = self.climb(partial(height, part=part), x[part], start[part])
         return (*given[: self.input], out, *given[self.input + 1 :]) if several else out
 
@@ -103,7 +107,20 @@ class Attack:
         if x.ndim < 1:
             raise ValueError(f"{name}: inputs[{self.input}] is a single number but must be (samples, ...)")
         out: NDArray[Any] = x
+        self._check_bounds(out)
         return out
+
+    def _check_bounds(self, x: NDArray[Any]) -> None:
+        """An input outside of the bounds would be moved to them, however far that is from it."""
+        if self.clip is None or not x.size:
+            return
+        low, high = (x.dtype.type(bound) for bound in self.clip)
+        slack = 4 * np.finfo(x.dtype).eps
+        if x.min() < low - slack * abs(low) or x.max() > high + slack * abs(high):
+            raise ValueError(
+                f"{self._name}: clip is {tuple(self.clip)} but inputs[{self.input}] holds {x.min():g} to "
+                f"{x.max():g}; the bounds must be those of what an input may be"
+            )
 
     @property
     def random(self) -> bool:
@@ -145,11 +162,6 @@ class Attack:
             out = np.clip(out, x.dtype.type(self.clip[0]), x.dtype.type(self.clip[1]))
         bounded: NDArray[Any] = out
         return bounded
-
-
-def check_size(name: str, argument: str, value: Any) -> None:
-    if not (isfinite(value) and value >= 0):
-        raise ValueError(f"{name}: {argument} is {value} but must be 0 or more")
 
 
 def length_of(x: NDArray[Any]) -> NDArray[Any]:

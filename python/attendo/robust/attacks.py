@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._arguments import not_negative, whole_number
 from .._evaluation import generator
-from ._attack import Attack, Height, Norm, check_size, unit
+from ._attack import Attack, Height, Norm, unit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,7 +38,7 @@ class FGSM(Attack):
     targeted : bool
         Move towards the target given, a wrong one, not away from the right one.
     clip : (low, high), optional
-        Bounds of what an input may be: (0, 1) for images.
+        Bounds of what an input may be: (0, 1) for images. The inputs must lie within them.
     input : int
         Which of the model's inputs is perturbed; it must be of floats.
 
@@ -45,9 +46,9 @@ class FGSM(Attack):
     ------
     ValueError
         When eps is negative or not finite, norm is none of its words, clip is no (low, high); at the call,
-        when there is no such input or a gradient is not finite.
+        when there is no such input, it lies outside of clip, or a gradient is not finite.
     TypeError
-        At the call, when the input is neither float32 nor float64.
+        When a number is none; at the call, when the input is neither float32 nor float64.
 
     Notes
     -----
@@ -140,10 +141,9 @@ class PGD(Attack):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.steps < 1:
-            raise ValueError(f"PGD: steps is {self.steps} but must be 1 or more")
+        whole_number("PGD", "steps", self.steps, 1)
         if self.step_size is not None:
-            check_size("PGD", "step_size", self.step_size)
+            not_negative("PGD", "step_size", self.step_size)
 
     def at(self, eps: float) -> PGD:
         """The same attack of another strength; its step grows with it."""
@@ -301,4 +301,4 @@ def pgd(
         clip=clip,
         input=input,
     )
-    return attack(model, loss, inputs, target, generator(seed), batch_size=batch_size)
+    return attack(model, loss, inputs, target, generator(seed, "pgd"), batch_size=batch_size)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from .. import _core
+from .._arguments import number_of_metric, whole_number
 from .._evaluation import accuracy, as_evaluated, generator, predicted, sliced
 from ._attack import Attack
 
@@ -157,7 +158,7 @@ def evaluation_curve(
     ValueError
         When there are no samples or strengths, a strength is negative or not finite, or trials is below 2.
     TypeError
-        When noise or an attack meets integers.
+        When noise or an attack meets integers, or metric gives no number.
 
     Notes
     -----
@@ -184,8 +185,10 @@ def evaluation_curve(
         raise ValueError(f"evaluation_curve: strengths has shape {levels.shape} but must be (K,)")
     if not (np.isfinite(levels).all() and levels.min() >= 0):
         raise ValueError("evaluation_curve: strengths must be finite and 0 or more")
-    if trials < 2:
-        raise ValueError(f"evaluation_curve: trials is {trials} but must be 2 or more")
+    whole_number("evaluation_curve", "trials", trials, 2)
+    whole_number("evaluation_curve", "batch_size", batch_size, 1)
+    if metric is not None and not callable(metric):
+        raise TypeError(f"evaluation_curve: metric is a {type(metric).__name__} but must be a function")
     given = tuple(inputs) if isinstance(inputs, tuple) else (inputs,)
     given = sliced(given, slice(None))
     if not given or not len(given[0]):
@@ -198,8 +201,9 @@ def evaluation_curve(
     with as_evaluated(model):
         for k, strength in enumerate(levels.tolist()):
             for trial in range(1 if repeated else trials):
-                changed = disturb(given, strength, generator(seed, trial))
-                values[k, trial] = measure(predicted(model, changed, batch_size), wanted)
+                changed = disturb(given, strength, generator(seed, "evaluation_curve", trial))
+                prediction = predicted(model, changed, batch_size, "evaluation_curve")
+                values[k, trial] = number_of_metric("evaluation_curve", measure(prediction, wanted))
             if repeated:
                 values[k] = values[k, 0]
     return EvaluationCurve(

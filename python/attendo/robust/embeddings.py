@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._arguments import not_negative, whole_number
 from .._core import Embedding
 from .._grad import grad
 from ..train import Objective
-from ._attack import check_size
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -88,14 +88,14 @@ class EmbeddingPGD(Objective):
         weight: float = 1.0,
     ) -> None:
         name = type(self).__name__
-        if steps < 1:
-            raise ValueError(f"{name}: steps is {steps} but must be 1 or more")
+        not_negative(name, "eps", eps)
+        whole_number(name, "steps", steps, 1)
         if isinstance(tables, str):
             raise TypeError(f"{name}: tables is one text but must be several names")
         self.eps, self.steps, self.weight = eps, steps, weight
         self.step_size = 1.5 * eps / steps if step_size is None else step_size
-        for argument in ("eps", "step_size", "weight"):
-            check_size(name, argument, getattr(self, argument))
+        not_negative(name, "step_size", self.step_size)
+        not_negative(name, "weight", weight)
         self.tables = None if tables is None else tuple(tables)
         self._before: list[NDArray[Any] | None] = []
 

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import _core
+from .._arguments import not_negative, whole_number
 from .._evaluation import as_evaluated, generator, parts, sliced
 from .._grad import no_grad
 
@@ -142,8 +142,8 @@ def attention_sensitivity(
     given = sliced(tuple(inputs) if isinstance(inputs, tuple) else (inputs,), slice(None))
     if not given or not len(given[0]):
         raise ValueError("attention_sensitivity: inputs has no samples")
-    if trials < 1:
-        raise ValueError(f"attention_sensitivity: trials is {trials} but must be 1 or more")
+    whole_number("attention_sensitivity", "trials", trials, 1)
+    whole_number("attention_sensitivity", "batch_size", batch_size, 1)
     counted = None if queries is None else np.asarray(queries)
     if counted is not None and (
         counted.dtype != np.bool_ or counted.ndim != 2 or len(counted) != len(given[0])
@@ -153,13 +153,13 @@ def attention_sensitivity(
             f"shape ({len(given[0])}, L)"
         )
     disturb = _disturbance(noise, given, input)
-    changed = [disturb(generator(seed, trial)) for trial in range(trials)]
+    changed = [disturb(generator(seed, "attention_sensitivity", trial)) for trial in range(trials)]
     names: tuple[str, ...] = ()
     tv: list[Any] = []
     js: list[Any] = []
     rows: list[Any] = []
     with as_evaluated(model), no_grad():
-        for part in parts(len(given[0]), batch_size):
+        for part in parts(len(given[0]), batch_size, "attention_sensitivity"):
             names, before = _weights(model, sliced(given, part))
             real = [_counted(p, counted, part) for p in before]  # (B, H, L)
             sums = []
@@ -192,8 +192,8 @@ def _disturbance(
 ) -> Callable[[np.random.Generator], tuple[Any, ...]]:
     if callable(noise):
         return lambda rng: noise(given, (), rng)[0]
-    if not (isfinite(noise) and noise >= 0):
-        raise ValueError(f"attention_sensitivity: noise is {noise} but must be 0 or more")
+    not_negative("attention_sensitivity", "noise", noise)
+    whole_number("attention_sensitivity", "input", index, 0)
     if not 0 <= index < len(given):
         raise ValueError(f"attention_sensitivity: input is {index} but there are {len(given)} inputs")
     x = given[index]

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import _core
+from .._arguments import not_negative, real_number, whole_number
 from .._evaluation import as_evaluated
 from ..train import Objective
-from ._attack import Attack, check_size
+from ._attack import Attack
 from .attacks import FGSM
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class AdversarialTraining(Objective):
         if not isinstance(given, Attack):
             kind = type(given).__name__
             raise TypeError(f"AdversarialTraining: attack is a {kind} but must be attendo.robust.FGSM or PGD")
+        real_number("AdversarialTraining", "clean", clean)
         if not 0 <= clean <= 1:
             raise ValueError(f"AdversarialTraining: clean is {clean} but must be 0 to 1")
         self.attack, self.clean = attack, clean
@@ -167,11 +169,10 @@ class FreeAdversarialTraining(Objective):
         clip: tuple[float, float] | None = None,
         input: int = 0,
     ) -> None:
-        if repeats < 1:
-            raise ValueError(f"FreeAdversarialTraining: repeats is {repeats} but must be 1 or more")
+        whole_number("FreeAdversarialTraining", "repeats", repeats, 1)
         size = eps if step_size is None else step_size
-        check_size("FreeAdversarialTraining", "eps", eps)
-        check_size("FreeAdversarialTraining", "step_size", size)
+        not_negative("FreeAdversarialTraining", "eps", eps)
+        not_negative("FreeAdversarialTraining", "step_size", size)
         self._ball = FGSM(eps, clip=clip, input=input)
         self.eps, self.step_size, self.repeats = eps, size, repeats
         self._delta: NDArray[Any] | None = None
