@@ -16,7 +16,8 @@ struct CrossEntropyOptions {
   Tensor weight, sample_weight;
 };
 
-// logits (…, V); target int64 (…) of class indices, or float (…, V) of probabilities. The mean of no rows is 0.
+// logits (…, V); target int64 (…) of class indices, or float (…, V) of probabilities: none below 0, a row no more than 1 in
+// all, but for what rounding adds (1e-3). The mean of no rows is 0.
 Tensor cross_entropy(const Tensor& logits, const Tensor& target, const CrossEntropyOptions& options = {},
                      Reduction reduction = Reduction::kMean);
 
@@ -26,5 +27,8 @@ Tensor cross_entropy_over(const Tensor& logits, const Tensor& target, double div
 
 // What the mean divides by: Σ_i w_i, times the weight of the class where the target is an index.
 double cross_entropy_count(const Tensor& target, const CrossEntropyOptions& options);
+
+// An error for weights of classes that are all 0: nothing would count.
+void check_some_weight(const char* op, const Tensor& weight);
 
 }  // namespace attendo

@@ -22,6 +22,7 @@ CrossEntropy::CrossEntropy(const CrossEntropyOptions& options) : options_(option
     if (!(w >= 0) || std::isinf(w))
       value_error("CrossEntropy: weight holds ", w, " but must hold finite numbers from 0");
   }
+  check_some_weight("CrossEntropy", weight);
 }
 
 CrossEntropyOptions CrossEntropy::with(const Tensor& sample_weight) const {

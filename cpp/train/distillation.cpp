@@ -51,9 +51,16 @@ Tensor KLDivergence::part(const Tensors& outputs, const Tensors& targets, const 
   check_shape("KLDivergence", "target", target, logits.shape());
   check_same_dtype("KLDivergence", "target", target, "prediction", logits);
   dispatch_float("KLDivergence", "target", target, [&](auto zero) {
+    const Index classes = target.dim(-1);
+    double total = 0;  // of a row
     for (Index i = 0; i < target.size(); ++i) {
       const auto t = target.data<decltype(zero)>()[i];
       if (!(t >= 0) || std::isinf(t)) value_error("KLDivergence: target holds ", t, " but must hold probabilities");
+      total = i % classes == 0 ? t : total + t;
+      if (total > 1 + 1e-3) {  // what rounding may add
+        value_error("KLDivergence: target has probabilities that sum to more than 1 in row ", i / classes,
+                    " but must sum to at most 1");
+      }
     }
   });
   return weighted_sum("KLDivergence", row_divergence(target, log(target), logits), sample_weight, totals[0]);

@@ -158,6 +158,7 @@ def test_config(loss):
             ValueError,
             "target holds .* but must hold probabilities",
         ),
+        (lambda: at.losses.KLDivergence()(LOGITS, 5 * P), ValueError, "sum to more than 1 in row 0"),
         (lambda: at.losses.KLDivergence()(LOGITS, P[:3]), ValueError, r"target has shape \(3, 4, 6\)"),
         (lambda: at.losses.KLDivergence()(LOGITS, LABELS), TypeError, "target has dtype int64"),
     ],

@@ -131,6 +131,14 @@ def test_from_config_refuses():
         at.losses.from_config({"type": "Huber", "gamma": 1})
 
 
+def test_weights_that_are_all_zero():
+    with pytest.raises(
+        ValueError, match="CrossEntropy: weight must have a class above 0, but all weights are 0"
+    ):
+        at.losses.CrossEntropy(weight=[0.0, 0.0, 0.0])
+    at.losses.CrossEntropy(weight=[0.0, 1.0, 0.0])
+
+
 def test_cross_entropy_of_one_hot():
     loss = at.losses.CrossEntropy(label_smoothing=0.1)
     assert_close(loss(LOGITS, np.eye(5)[TARGET]).item(), loss(LOGITS, TARGET).item())

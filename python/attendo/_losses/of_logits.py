@@ -26,7 +26,7 @@ class _CrossEntropy:
     Raises
     ------
     ValueError
-        When label_smoothing is outside 0 to 1, or a weight is negative; at the call, as
+        When label_smoothing is outside 0 to 1, a weight is negative or all are 0; at the call, as
         :func:`attendo.functional.cross_entropy`.
 
     Notes
@@ -40,8 +40,9 @@ class _CrossEntropy:
     :math:`w`: the weights of the samples, :math:`c`: the class indices that count; for probabilities
     :math:`N = \sum_n w_n`. Without weights :math:`N` is how many count, and :math:`dx = (p - t) / N`.
 
-    Called with logits (..., V) and class indices (...), or probabilities (..., V). The Trainer's accuracy is
-    the share of counting targets whose logit is the largest.
+    Called with logits (..., V) and class indices (...), or probabilities (..., V): none negative, a row no
+    more than 1 in all, but for what rounding adds (0.001). The Trainer's accuracy is the share of counting
+    targets whose logit is the largest.
 
     References
     ----------
@@ -116,7 +117,8 @@ class _KLDivergence:
     Raises
     ------
     ValueError
-        At the call, when target has another shape than the logits, or holds a negative number.
+        At the call, when target has another shape than the logits, holds a negative number, or a row of it
+        sums to more than 1.001.
     TypeError
         At the call, when the dtypes differ or are not float.
 
