@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <numeric>
 #include <set>
 
@@ -231,6 +232,8 @@ void Optimizer::step(double clip_norm, double clip_value) {
   if (!*owner_) value_error("optimizer: another optimizer has taken over its parameters; step that one");
   if (guest_ != nullptr) value_error("optimizer: the model holds an average of its weights now; swap() it back first");
   check_left_out();
+  for (const Flat& flat : flats_) check_rate(flat.group, flat.weights.dtype());
+  for (const Table& table : tables_) check_rate(table.group, table.weight.dtype());
   Step step{steps_ + 1, 0, clip(clip_norm, clip_value)};
   for (const Flat& flat : flats_) {
     // Momentum and decay would move a parameter that was frozen after it was attached: it gets its values back.
@@ -250,6 +253,16 @@ void Optimizer::step(double clip_norm, double clip_value) {
     if (impl.grad) update_rows(table, options_of(table.group), all_rows(impl.grad), step);
   }
   ++steps_;
+}
+
+void Optimizer::check_rate(size_t group, DType dtype) const {
+  const double rate = lr(group);
+  const double most =
+      dtype == DType::kFloat32 ? double{std::numeric_limits<float>::max()} : std::numeric_limits<double>::max();
+  if (std::abs(rate) <= most) return;
+  value_error("step: the learning rate of step ", steps_ + 1,
+              group < groups_.size() ? concat(" in groups[", group, "]") : std::string(), " is ", rate,
+              " but must be finite in the parameters' dtype; no parameter was changed");
 }
 
 double Optimizer::lr(size_t group) const {

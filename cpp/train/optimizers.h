@@ -98,6 +98,7 @@ class Optimizer {
   void attach_table(const Tensor& p, size_t group);
   void attach_flat(const NamedTensors& parameters, const std::vector<size_t>& groups, size_t group, DType dtype);
   void check_left_out() const;
+  void check_rate(size_t group, DType dtype) const;
   double clip(double clip_norm, double clip_value);
   NamedTensors plateau_state() const;
 

@@ -41,6 +41,12 @@ void check_steps(const char* schedule, const char* name, std::int64_t value, std
   if (value < least) value_error(schedule, ": ", name, " is ", value, " but must be ", least, " or more");
 }
 
+// A rate that the schedule comes to within its first changes; `of` says which.
+void check_finite(const char* schedule, const char* name, double value, const char* of, double rate) {
+  if (!std::isfinite(rate))
+    value_error(schedule, ": ", name, " is ", value, ", which makes ", of, " ", rate, " but it must be finite");
+}
+
 bool choose(const char* schedule, const char* name, const std::string& value, const char* yes, const char* no) {
   if (value != yes && value != no)
     value_error(schedule, ": ", name, " is '", value, "' but must be '", yes, "' or '", no, "'");
@@ -91,6 +97,7 @@ Schedule Schedule::step(double lr, std::int64_t step_size, double gamma) {
   check_rate("step", "lr", lr);
   check_steps("step", "step_size", step_size, 1);
   check_rate("step", "gamma", gamma);
+  check_finite("step", "gamma", gamma, "the rate after two changes", lr * (gamma * gamma));
   Schedule s;
   s.kind = Kind::kStep, s.lr = lr, s.step_size = step_size, s.gamma = gamma;
   return s;
@@ -99,6 +106,7 @@ Schedule Schedule::step(double lr, std::int64_t step_size, double gamma) {
 Schedule Schedule::exponential(double lr, double gamma) {
   check_rate("exponential", "lr", lr);
   check_rate("exponential", "gamma", gamma);
+  check_finite("exponential", "gamma", gamma, "the rate of the third step", lr * (gamma * gamma));
   Schedule s;
   s.kind = Kind::kExponential, s.lr = lr, s.gamma = gamma;
   return s;
@@ -155,6 +163,9 @@ Schedule Schedule::one_cycle(double max_lr, std::int64_t total_steps, double pct
     value_error("one_cycle: pct_start is ", pct_start, " but must be between 0 and 1");
   check_above("one_cycle", "div_factor", div_factor, 0);
   check_above("one_cycle", "final_div_factor", final_div_factor, 0);
+  const double first = max_lr / div_factor;
+  check_finite("one_cycle", "div_factor", div_factor, "the first rate", first);
+  check_finite("one_cycle", "final_div_factor", final_div_factor, "the last rate", first / final_div_factor);
   Schedule s;
   s.kind = Kind::kOneCycle, s.lr = max_lr, s.total_steps = total_steps, s.pct_start = pct_start;
   s.div_factor = div_factor, s.final_div_factor = final_div_factor;

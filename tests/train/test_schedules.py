@@ -252,8 +252,42 @@ def test_steps_count_from_one(step):
         (lambda: at.schedules.noam(64, 0), ValueError, "noam: warmup is 0"),
         (lambda: at.schedules.noam(64, 10, -1.0), ValueError, "noam: factor is -1"),
         (lambda: at.schedules.noam(64.0, 10), TypeError, "noam: d_model is a float"),
+        (
+            lambda: at.schedules.one_cycle(0.1, 10, div_factor=1e-320),
+            ValueError,
+            "one_cycle: div_factor is .*inf",
+        ),
+        (
+            lambda: at.schedules.one_cycle(0.1, 10, final_div_factor=1e-320),
+            ValueError,
+            "one_cycle: final_div_factor is .* makes the last rate inf but it must be finite",
+        ),
+        (lambda: at.schedules.exponential(0.1, 1e308), ValueError, "exponential: gamma is 1e.308.* inf"),
+        (lambda: at.schedules.step(0.1, 10, 1e308), ValueError, "step: gamma is 1e.308.* inf"),
     ],
 )
 def test_wrong_constructions(make, error, says):
     with pytest.raises(error, match=says):
         make()
+
+
+@pytest.mark.parametrize(("dtype", "gamma"), [("float32", 1e19), ("float64", 1e150)])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_a_rate_that_is_not_finite_changes_nothing(sparse, dtype, gamma):
+    """A rate that grows is a schedule like others, until the step at which it is no number."""
+    table = at.nn.Embedding(3, 2, sparse=sparse, dtype=dtype, seed=0)
+    optimizer = at.optim.SGD(at.schedules.exponential(1.0, gamma))
+    optimizer.attach(table)
+    for _ in range(3):
+        optimizer.zero_grad()
+        (table(np.array([1])) * gamma**-2).sum().backward()
+        optimizer.step()
+    before = table.weight.numpy().copy()
+    assert np.isfinite(before).all()
+    with pytest.raises(ValueError, match=r"step: the learning rate of step 4 is \S* but must be finite"):
+        optimizer.step()
+    assert optimizer.steps == 3 and np.array_equal(table.weight.numpy(), before)
+    scaled = at.optim.SGD(1e10, groups=[{"params": "weight", "lr_scale": 1e300}])
+    scaled.attach(table)
+    with pytest.raises(ValueError, match=r"the learning rate of step 1 in groups\[0\] is inf"):
+        scaled.step()

@@ -129,9 +129,10 @@ class _Optimizer:
         Raises
         ------
         ValueError
-            When nothing is attached, a parameter was unfrozen since, or a bound is not above 0. With one of
-            the bounds, when a gradient is NaN or the norm infinite: then nothing is changed. (``clip_value``
-            makes an infinite entry a finite one.) Without, such gradients go into the parameters as they are.
+            When nothing is attached, a parameter was unfrozen since, or a bound is not above 0; when the
+            learning rate of this step is not finite: then nothing is changed. With one of the bounds, when a
+            gradient is NaN or the norm infinite: then nothing is changed. (``clip_value`` makes an infinite
+            entry a finite one.) Without, such gradients go into the parameters as they are.
         """
 
     def zero_grad(self) -> None:
