@@ -56,5 +56,9 @@ def test_bad_calls():
         at.compress.compare({"a": model}, x[:0], [])
     with pytest.raises(ValueError, match="repeats is 0"):
         at.compress.compare({"a": model}, x, [0, 0, 0], repeats=0)
+    with pytest.raises(TypeError, match="compare: metric gave a NoneType but must give a number"):
+        at.compress.compare({"a": model}, x, [0, 0, 0], metric=lambda p, q: None)
+    with pytest.raises(ValueError, match="compare: batch_size is 0"):
+        at.compress.compare({"a": model}, x, [0, 0, 0], batch_size=0)
     with pytest.raises(ValueError, match=r"target has shape \(2,\)"):
         at.compress.compare({"a": model}, x, [0, 0])
