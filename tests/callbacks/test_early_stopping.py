@@ -89,8 +89,8 @@ def test_stop_ends_after_the_batch():
     "options, error, says",
     [
         ({"patience": 0}, ValueError, "patience is 0"),
-        ({"patience": 1.5}, TypeError, "patience is 1.5"),
-        ({"patience": True}, TypeError, "patience is True"),
+        ({"patience": 1.5}, TypeError, "patience is a float"),
+        ({"patience": True}, TypeError, "patience is a bool"),
         ({"min_delta": -1}, ValueError, "min_delta is -1"),
         ({"min_delta": float("nan")}, ValueError, "min_delta is nan"),
         ({"mode": "up"}, ValueError, "mode is 'up'"),

@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from operator import index
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def as_path(owner: str, name: str, value: Any) -> Path:
     """A str or a path of str."""
+    from pathlib import Path
+
     try:
         path = Path(value)
     except TypeError:

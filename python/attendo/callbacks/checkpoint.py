@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .._arguments import real_number, whole_number
 from .base import Callback, Info
 from .monitor import Monitor
 
@@ -98,14 +99,11 @@ class Checkpoint(Callback):
         for name, value in (("every_epochs", every_epochs), ("every_steps", every_steps), ("keep", keep)):
             if value is None and name != "keep":
                 continue
-            if isinstance(value, bool) or not isinstance(value, int):
-                raise TypeError(f"Checkpoint: {name} is {value!r} but must be a whole number")
-            if value < 1:
-                raise ValueError(f"Checkpoint: {name} is {value} but must be 1 or more")
-        if every_seconds is not None and not isinstance(every_seconds, (int, float)):
-            raise TypeError(f"Checkpoint: every_seconds is {every_seconds!r} but must be a number")
-        if every_seconds is not None and not every_seconds > 0:
-            raise ValueError(f"Checkpoint: every_seconds is {every_seconds} but must be above 0")
+            whole_number("Checkpoint", name, value, 1)
+        if every_seconds is not None:
+            real_number("Checkpoint", "every_seconds", every_seconds)
+            if not every_seconds > 0:
+                raise ValueError(f"Checkpoint: every_seconds is {every_seconds} but must be above 0")
         self.folder = Path(folder)
         self._every_epochs, self._every_steps, self._every_seconds = every_epochs, every_steps, every_seconds
         self._keep = keep

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal
 
+from .._arguments import real_number, whole_number
 from .base import Callback, Info
 
 if TYPE_CHECKING:
@@ -44,9 +44,7 @@ class Monitor:
             raise TypeError(f"{call}: monitor is {name!r} but must be a name such as 'val_loss'")
         if mode not in ("auto", "min", "max"):
             raise ValueError(f"{call}: mode is {mode!r} but must be 'auto', 'min' or 'max'")
-        given: Any = min_delta
-        if not isinstance(given, Real):
-            raise TypeError(f"{call}: min_delta is {min_delta!r} but must be a number")
+        real_number(call, "min_delta", min_delta)
         if not min_delta >= 0:
             raise ValueError(f"{call}: min_delta is {min_delta} but must be 0 or more")
         self._call, self.name, self.min_delta = call, name, float(min_delta)
@@ -150,10 +148,7 @@ class EarlyStopping(Callback):
         mode: Mode = "auto",
         restore_best: bool = False,
     ) -> None:
-        if isinstance(patience, bool) or not isinstance(patience, int):
-            raise TypeError(f"EarlyStopping: patience is {patience!r} but must be a whole number")
-        if patience < 1:
-            raise ValueError(f"EarlyStopping: patience is {patience} but must be 1 or more")
+        whole_number("EarlyStopping", "patience", patience, 1)
         self._monitor = Monitor("EarlyStopping", monitor, mode, min_delta)
         self._patience, self._restore = patience, restore_best
         self._bad_epochs = 0

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import schedules
+from .._arguments import real_number, whole_number
 from ..callbacks import Callback
 
 if TYPE_CHECKING:
@@ -70,14 +71,12 @@ def find_lr(
     from .trainer import Trainer
 
     for name, value in (("lowest", lowest), ("highest", highest)):
+        real_number("find_lr", name, value)
         if not (value > 0 and np.isfinite(value)):
             raise ValueError(f"find_lr: {name} is {value} but must be above 0 and finite")
     if not lowest < highest:
         raise ValueError(f"find_lr: lowest is {lowest} but must be below highest, {highest}")
-    if isinstance(steps, bool) or not isinstance(steps, int):
-        raise TypeError(f"find_lr: steps is {steps!r} but must be a whole number")
-    if steps < 5:
-        raise ValueError(f"find_lr: steps is {steps} but must be 5 or more")
+    whole_number("find_lr", "steps", steps, 5)
     model, optimizer = trainer.model, trainer.optimizer
     learned = [*model.named_parameters(), *model.named_buffers(), *trainer.loss.parameters().items()]
     before = [(tensor, tensor.numpy().copy()) for _, tensor in learned]
