@@ -10,9 +10,7 @@
 #include "ops/cross_entropy.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
-#include <limits>
 
 #include "core/grad.h"
 #include "core/parallel.h"
@@ -215,50 +213,6 @@ void check_weights(const char* name, const Tensor& weight, const Shape& shape) {
   });
 }
 
-// Probabilities: none below 0 or NaN, no row above 1, for which mixed targets leave room. Rows that sum to less are taken.
-template <typename T>
-void check_probabilities(const CrossEntropySaved& s) {
-  constexpr int kLanes = 8;
-  constexpr double kRoom = 1e-3;
-  const Index n = s.classes;
-  const T* q = s.target.data<T>();
-  auto sum_of = [&](Index r) {  // NaN where an entry is below 0
-    T sums[kLanes] = {}, least[kLanes] = {};
-    for (Index v = 0; v < n; v += kLanes) {
-      const Index count = std::min<Index>(kLanes, n - v);
-      for (Index i = 0; i < count; ++i) {
-        const T p = q[r * n + v + i];
-        sums[i] += p;
-        least[i] = std::min(least[i], p);
-      }
-    }
-    double sum = 0;
-    for (int i = 0; i < kLanes; ++i)
-      sum += least[i] < T(0) ? std::numeric_limits<double>::quiet_NaN() : double(sums[i]);
-    return sum;
-  };
-  std::atomic<Index> wrong{s.rows};  // the first one
-  parallel_ranges(s.rows, rows_per_task(n), [&](Index begin, Index end) {
-    for (Index r = begin; r < end; ++r) {
-      if (!s.counts(r) || sum_of(r) <= 1 + kRoom) continue;
-      Index first = wrong.load();
-      while (r < first && !wrong.compare_exchange_weak(first, r)) {
-      }
-      return;
-    }
-  });
-  const Index r = wrong.load();
-  if (r == s.rows) return;
-  for (Index v = 0; v < n; ++v) {
-    const T p = q[r * n + v];
-    if (!(p >= 0) || std::isinf(p)) {
-      value_error("cross_entropy: target holds ", p, " but must hold class indices (int64) or probabilities from 0");
-    }
-  }
-  value_error("cross_entropy: target has probabilities that sum to ", sum_of(r), " in row ", r,
-              " but must sum to at most 1");
-}
-
 // Σ of the weights of all rows that count; into `weights` where that is not null.
 // Of each class where the target is an index and `by_class`.
 double weigh_rows(double* weights, const Tensor& target, const CrossEntropyOptions& o, Index rows, bool by_class) {
@@ -333,9 +287,6 @@ CrossEntropySaved check_cross_entropy(const Tensor& logits, const Tensor& target
   if (o.sample_weight || (o.weight && s.by_index && by_class)) {
     s.row_weight = Tensor::empty({s.rows}, DType::kFloat64);
     weigh_rows(s.row_weight.data<double>(), target, o, s.rows, by_class);
-  }
-  if (!s.by_index) {
-    dispatch_float("cross_entropy", "target", target, [&](auto zero) { check_probabilities<decltype(zero)>(s); });
   }
   return s;
 }

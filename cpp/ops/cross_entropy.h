@@ -16,8 +16,8 @@ struct CrossEntropyOptions {
   Tensor weight, sample_weight;
 };
 
-// logits (…, V); target int64 (…) of class indices, or float (…, V) of probabilities: none below 0, a row no more than 1 in
-// all, but for what rounding adds (1e-3). The mean of no rows is 0.
+// logits (…, V); target int64 (…) of class indices, or float (…, V) of probabilities, which are taken as they are.
+// The mean of no rows is 0.
 Tensor cross_entropy(const Tensor& logits, const Tensor& target, const CrossEntropyOptions& options = {},
                      Reduction reduction = Reduction::kMean);
 

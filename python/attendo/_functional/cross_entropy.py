@@ -49,8 +49,8 @@ def cross_entropy(
     logits : array_like or Tensor, shape (..., V)
         Scores before softmax, float32 or float64.
     target : array_like or Tensor, shape (...) of int, or (..., V) of logits' dtype
-        Class indices, 0 to V - 1; or a probability for each class (one-hot, for instance): none negative, a
-        row no more than 1 in all, but for what rounding adds (0.001). It may be less than 1.
+        Class indices, 0 to V - 1; or a probability for each class (one-hot, for instance), taken as they are:
+        rows need not sum to 1.
     weight : array_like or Tensor, shape (V,), optional
         :math:`u`: how much each class counts, 0 or more; a constant.
     ignore_index : int, optional
@@ -70,9 +70,8 @@ def cross_entropy(
     ------
     ValueError
         When logits have no class, weight has not one number a class, a negative one or only zeros, target's
-        shape is neither, an index that is not ignored is outside 0 to V - 1, a probability is negative or not
-        finite or those of a row sum to more than 1, label_smoothing is outside 0 to 1, reduction is none of
-        the three, or ignore_index comes with probabilities.
+        shape is neither, an index that is not ignored is outside 0 to V - 1, label_smoothing is outside 0 to 1,
+        reduction is none of the three, or ignore_index comes with probabilities.
     TypeError
         When logits are neither float32 nor float64, or probabilities have another dtype.
 

@@ -40,9 +40,8 @@ class _CrossEntropy:
     :math:`w`: the weights of the samples, :math:`c`: the class indices that count; for probabilities
     :math:`N = \sum_n w_n`. Without weights :math:`N` is how many count, and :math:`dx = (p - t) / N`.
 
-    Called with logits (..., V) and class indices (...), or probabilities (..., V): none negative, a row no
-    more than 1 in all, but for what rounding adds (0.001). The Trainer's accuracy is the share of counting
-    targets whose logit is the largest.
+    Called with logits (..., V) and class indices (...), or probabilities (..., V). The Trainer's accuracy is
+    the share of counting targets whose logit is the largest.
 
     References
     ----------
