@@ -70,8 +70,8 @@ def cross_entropy(
     ------
     ValueError
         When logits have no class, weight has not one number a class, a negative one or only zeros, target's
-        shape is neither, an index that is not ignored is outside 0 to V - 1, label_smoothing is outside 0 to 1,
-        reduction is none of the three, or ignore_index comes with probabilities.
+        shape is neither, an index that is not ignored is outside 0 to V - 1, label_smoothing is outside 0 to
+        1, reduction is none of the three, or ignore_index comes with probabilities.
     TypeError
         When logits are neither float32 nor float64, or probabilities have another dtype.
 
